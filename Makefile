@@ -1,0 +1,212 @@
+# Builds, tests and installs ViNe. One file, no recursion but where a target has
+# to begin anew (check and demo install packages first, and only then can
+# pkg-config be asked).
+#
+#   make                 build/vine-router and build/vinectl
+#   make check           everything that is tested; as root, installs what it needs
+#   make demo            two sites on this machine, as root
+#   make unit sim fuzz net style bench   one kind of test alone
+#   make install         DESTDIR, PREFIX
+#
+#   SAN=1                with address and undefined-behaviour sanitizers, in build/san
+#   BUILD=DIR            build somewhere else
+#   V=1                  show the commands
+#   T="test_a sim_b"     only these tests (unit, sim, fuzz)
+
+SAN ?=
+ifneq ($(SAN),)
+BUILD ?= build/san
+else
+BUILD ?= build
+endif
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+PROVE ?= prove
+CLANG ?= clang
+
+OBJ := $(BUILD)/obj
+FUZZ := $(BUILD)/fuzz
+VERSION := $(file < VERSION)
+
+# Asked once, and only by a target that compiles.
+ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
+PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
+	jansson libseccomp libcares
+PKG_CTL := jansson libssl libcrypto
+PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER))
+LIBS_ROUTER = $(call ask,LIBS_ROUTER,--libs $(PKG_ROUTER))
+LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
+LIBS_TEST = $(call ask,LIBS_TEST,--libs cmocka $(PKG_ROUTER))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+BASE := -std=gnu11 -D_GNU_SOURCE -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
+ifneq ($(SAN),)
+CFLAGS ?= -O1 -fno-omit-frame-pointer
+MODE := -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS_ALL = -pthread $(MODE) $(LDFLAGS)
+else
+CFLAGS ?= -O2
+MODE := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+LDFLAGS_ALL = -pthread -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
+endif
+CFLAGS_ALL = $(BASE) $(MODE) $(CFLAGS) $(PKG_CFLAGS)
+LINK = $(CC) $(LDFLAGS_ALL) -Wl,--as-needed -o $@
+
+FUZZ_FLAGS = $(BASE) $(PKG_CFLAGS) -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_MODE := address,undefined
+
+COMMON := $(wildcard common/*.c)
+ROUTER := $(wildcard router/*.c)
+CTL := $(wildcard ctl/*.c)
+ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
+UNIT := $(wildcard tests/unit/test_*.c)
+SIM := $(wildcard tests/sim/sim_*.c)
+SIM_LIB := $(filter-out $(SIM),$(wildcard tests/sim/*.c))
+FUZZERS := $(wildcard tests/fuzz/fuzz_*.c)
+
+objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
+fuzz_objects = $(patsubst %.c,$(FUZZ)/obj/%.o,$(1))
+programs = $(patsubst tests/%.c,$(BUILD)/%,$(1))
+# Those named by T, or all.
+chosen = $(if $(T),$(foreach f,$(1),$(if $(filter $(T),$(basename $(notdir $(f)))),$(f))),$(1))
+UNIT_BIN := $(call programs,$(call chosen,$(UNIT)))
+SIM_BIN := $(call programs,$(call chosen,$(SIM)))
+FUZZ_BIN := $(call programs,$(call chosen,$(FUZZERS)))
+
+ifeq ($(V),)
+Q := @
+say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
+endif
+
+.PHONY: all unit sim fuzz fuzz-build net style format check demo bench install uninstall clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/vine-router $(BUILD)/vinectl
+
+# Programs
+
+$(BUILD)/vine-router: $(call objects,$(ROUTER)) $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+$(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)$(LINK) $^ $(LIBS_CTL)
+
+$(BUILD)/libcommon.a: $(call objects,$(COMMON))
+$(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
+$(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
+$(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
+$(FUZZ)/librouter.a: $(call fuzz_objects,$(ROUTER_LIB))
+%.a:
+	$(call say,AR)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(FUZZ)/obj/%.o: %.c $(FUZZ)/obj/flags
+	$(call say,FUZZ)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_MODE) -MMD -MP -c -o $@ $<
+
+# The command that the objects were made with: another one makes them anew.
+remember = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' > $@
+$(OBJ)/flags: FORCE
+	$(call remember,$(CC) $(CFLAGS_ALL))
+$(FUZZ)/obj/flags: FORCE
+	$(call remember,$(CLANG) $(FUZZ_FLAGS) $(FUZZ_MODE))
+
+# Tests. A unit test is linked with the modules that its comment
+# "/* links: common/addr router/ring */" names, and with nothing else.
+
+links = $(shell awk '/links:/ { on = 1; sub(/.*links:/, "") } \
+	on { end = /\*\//; sub(/\*\/.*/, ""); sub(/^ *\*/, ""); print; if (end) exit }' $(1))
+define unit_rule
+$(call programs,$(1)): $(call objects,$(1) $(addsuffix .c,$(call links,$(1))))
+endef
+ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+endif
+
+$(BUILD)/unit/%:
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_TEST)
+
+$(BUILD)/sim/%: $(OBJ)/tests/sim/%.o $(BUILD)/libsim.a $(BUILD)/librouter.a $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,--start-group $^ -Wl,--end-group $(LIBS_TEST)
+
+$(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ)/libcommon.a
+	$(call say,LINK)
+	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,$(FUZZ_MODE) -Wl,--as-needed -o $@ \
+		-Wl,--start-group $^ -Wl,--end-group $(LIBS_ROUTER)
+
+unit: $(UNIT_BIN)
+	$(Q)$(PROVE) -j2 -e scripts/tap-run $^
+
+sim: $(SIM_BIN)
+	$(Q)$(PROVE) -j2 -e scripts/tap-run $^
+
+fuzz-build: $(FUZZ_BIN)
+fuzz: $(FUZZ_BIN)
+	$(Q)scripts/fuzz $(FUZZ_SECONDS) $(FUZZ) $^
+
+net: all
+	$(Q)BUILD=$(BUILD) tests/net/run
+
+style:
+	$(Q)scripts/style
+
+# Makes the sources what style wants of their layout.
+format:
+	$(Q)clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+
+check:
+	+$(Q)MAKE='$(MAKE)' BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' scripts/check
+
+demo:
+	$(Q)scripts/deps
+	+$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) scripts/demo
+
+bench: all
+	$(Q)BUILD=$(BUILD) tests/bench/run
+
+# Installing
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+SBINDIR := $(DESTDIR)$(PREFIX)/sbin
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/vine
+UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+MAN := $(wildcard docs/man/*.[158])
+UNITS := $(wildcard conf/*.service)
+SAMPLES := $(filter-out $(UNITS),$(wildcard conf/*))
+man_file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+
+install: all
+	install -D -m 755 $(BUILD)/vine-router $(SBINDIR)/vine-router
+	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
+	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
+	install -d $(UNITDIR)
+	$(foreach u,$(UNITS),sed -E 's|/usr/(local/)?(s?bin/vine)|$(PREFIX)/\2|g' $(u) \
+		> $(UNITDIR)/$(notdir $(u)) && chmod 644 $(UNITDIR)/$(notdir $(u)) &&) true
+	install -d $(DOCDIR)
+	$(if $(SAMPLES),cp -R $(SAMPLES) $(DOCDIR)/ && chmod -R a+rX $(DOCDIR))
+
+uninstall:
+	rm -f $(SBINDIR)/vine-router $(BINDIR)/vinectl
+	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
+	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
+	rm -rf $(DOCDIR)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,99 @@
+/*
+ * The packet pool: one mapping that holds the pool itself, the packets, and
+ * their buffers, in this order.
+ *
+ * The free list is last in, first out: the buffer that was used last is the one
+ * most likely still in the cache, and buffers that the load never reached are
+ * never touched, so the kernel gives them no memory. That is why the packets lie
+ * apart from their buffers, and why a fresh pool hands out the lowest first.
+ *
+ * Packets and buffers start on cache lines of their own. The pool has no lock:
+ * it belongs to one thread.
+ */
+#include "common/packet.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define LINE 64 /* bytes of a cache line */
+#define ALIGN_UP(n) (((n) + LINE - 1) / LINE * LINE)
+
+#define PACKET_STRIDE ALIGN_UP(sizeof(struct packet))
+#define BUFFER_STRIDE ALIGN_UP((size_t)PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM)
+
+struct pool {
+	struct packet *free;
+	size_t left, size;
+	size_t mapped; /* bytes of the mapping */
+};
+
+struct pool *pool_new(size_t n)
+{
+	const size_t header = ALIGN_UP(sizeof(struct pool));
+	const size_t each = PACKET_STRIDE + BUFFER_STRIDE;
+	uint8_t *map, *packets, *buffers;
+	struct pool *pool;
+	size_t mapped;
+
+	if (n > (SIZE_MAX - header) / each)
+		return NULL;
+	mapped = header + n * each;
+	map = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	pool = (struct pool *)map;
+	pool->size = n;
+	pool->mapped = mapped;
+	packets = map + header;
+	buffers = packets + n * PACKET_STRIDE;
+	for (size_t i = n; i-- > 0;) {
+		struct packet *p = (struct packet *)(packets + i * PACKET_STRIDE);
+
+		p->buffer = buffers + i * BUFFER_STRIDE;
+		pool_put(pool, p);
+	}
+	return pool;
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	assert(pool->left == pool->size);
+	munmap(pool, pool->mapped);
+}
+
+struct packet *pool_get(struct pool *pool)
+{
+	struct packet *p = pool->free;
+	uint8_t *buffer;
+
+	if (!p)
+		return NULL;
+	pool->free = p->next;
+	pool->left--;
+	buffer = p->buffer;
+	memset(p, 0, sizeof(*p));
+	p->buffer = buffer;
+	p->data = packet_start(p);
+	return p;
+}
+
+void pool_put(struct pool *pool, struct packet *p)
+{
+	assert(pool->left < pool->size);
+	p->next = pool->free;
+	pool->free = p;
+	pool->left++;
+}
+
+size_t pool_left(const struct pool *pool)
+{
+	return pool->left;
+}
+
+size_t pool_size(const struct pool *pool)
+{
+	return pool->size;
+}

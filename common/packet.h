@@ -1,0 +1,123 @@
+/*
+ * A packet on its way, a batch of them, and the fixed pool they come from.
+ *
+ * The bytes live in one buffer with headroom, so that a frame header goes in
+ * front without a copy; what the stages learn of a packet is written beside it.
+ * A packet has one owner at a time: pool -> batch -> pool.
+ */
+#ifndef COMMON_PACKET_H
+#define COMMON_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/clock.h"
+#include "common/wire.h"
+
+struct route;
+struct netset;
+struct network; /* router/peer.h */
+struct peer;
+struct path;
+
+#define PACKET_HEADROOM 128 /* frame header, a queue frame around it, room to spare */
+#define PACKET_TAILROOM 64  /* MACs */
+#define PACKET_ROOM 9216    /* payload of one packet: a jumbo frame */
+#define BATCH_MAX 64
+
+/* What inet_parse found; offsets are from packet->data. */
+struct inet_info {
+	struct ip src, dst;
+	uint16_t l4;   /* offset of the transport header */
+	uint8_t proto; /* transport protocol, 255 if it can't be told */
+	uint8_t tos;   /* DSCP and ECN */
+	uint8_t ttl;
+	bool fragment;	    /* not the first fragment: no transport header here */
+	bool more;	    /* first fragment of several */
+	bool dont_fragment; /* DF, or IPv6 */
+};
+
+struct packet {
+	uint8_t *data; /* first byte in use */
+	uint32_t len;
+
+	/* inner packet, after inet_parse */
+	struct inet_info inet;
+	uint32_t flow; /* hash of the inner 5-tuple */
+
+	/* super-packets: 0 for a single one */
+	uint16_t gso_size;   /* payload of a segment */
+	uint16_t gso_header; /* headers in front of it */
+	uint8_t gso_type;    /* VIRTIO_NET_HDR_GSO_... */
+	bool csum_partial;   /* transport checksum still to be finished */
+
+	/* outbound, and inbound once it is open */
+	const struct netset *nets; /* classify */
+	const struct route *route; /* route */
+	struct network *network;
+	struct peer *peer; /* the router it goes to or came from */
+	struct path *path;
+	mono_t since; /* when it first had to wait, {0} if never */
+
+	/* inbound: how the frame arrived */
+	struct frame_header frame;
+	struct endpoint from; /* whence */
+	struct ip to;	      /* which address of ours */
+	uint8_t outer_tos;
+	uint8_t link; /* which listening socket took it */
+
+	struct packet *next; /* in the pool's free list */
+	uint8_t *buffer;     /* PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM bytes */
+};
+
+struct batch {
+	unsigned n;
+	struct packet *p[BATCH_MAX];
+};
+
+struct pool;
+
+/* A pool of n packets; NULL when memory is out. Belongs to one thread. */
+struct pool *pool_new(size_t n);
+/* All packets must be back. */
+void pool_free(struct pool *);
+/* A packet with clean metadata, data at the headroom's end, len 0; NULL when
+ * the pool is empty (the caller counts it). */
+struct packet *pool_get(struct pool *);
+void pool_put(struct pool *, struct packet *);
+size_t pool_left(const struct pool *);
+size_t pool_size(const struct pool *);
+
+static inline uint8_t *packet_start(const struct packet *p)
+{
+	return p->buffer + PACKET_HEADROOM;
+}
+
+/* Bytes that fit behind data. */
+static inline size_t packet_room(const struct packet *p)
+{
+	return (size_t)(p->buffer + PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM - p->data);
+}
+
+/* Takes n bytes of headroom (n bytes off the front). The caller knows there are so many. */
+static inline uint8_t *packet_push(struct packet *p, size_t n)
+{
+	p->data -= n;
+	p->len += (uint32_t)n;
+	return p->data;
+}
+
+static inline void packet_pull(struct packet *p, size_t n)
+{
+	p->data += n;
+	p->len -= (uint32_t)n;
+}
+
+static inline void batch_add(struct batch *b, struct packet *p)
+{
+	b->p[b->n++] = p;
+}
+
+#endif

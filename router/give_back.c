@@ -1,0 +1,38 @@
+/*
+ * Give back: packets for this site's hosts, to the gateway's kernel. Where the
+ * injector goes past the kernel's routing, TTL is the router's to look after.
+ */
+#include "common/inet.h"
+#include "router/stage.h"
+
+static unsigned age(struct worker *w, struct packet *p, mono_t now)
+{
+	if (inet_ttl_decrement(p->data))
+		return KEEP;
+	answer_ttl_exceeded(w, p, now);
+	return DROP_TTL;
+}
+
+static unsigned count_received(struct worker *w, struct packet *p, mono_t now)
+{
+	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number].traffic[IN],
+				 &p->network->share[w->number].traffic[IN] };
+
+	(void)now;
+	for (unsigned i = 0; i < 3; i++) {
+		counter_add(&of[i]->packets, 1);
+		counter_add(&of[i]->bytes, p->len);
+	}
+	return KEEP;
+}
+
+void give_back(struct worker *w, struct batch *b, mono_t now)
+{
+	struct inject *in = atomic_load_explicit(&w->inject, memory_order_acquire);
+
+	if (!in->ops->kernel_routes)
+		batch_filter(w, b, now, age);
+	batch_filter(w, b, now, count_received);
+	if (b->n)
+		in->ops->send(in, b, w->pool, &w->counters);
+}

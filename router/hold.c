@@ -1,0 +1,69 @@
+/*
+ * Packets that wait: for keys with their peer, or for the first result about its
+ * path. Bounded in number, per peer and in all, and in time. They keep no
+ * pointer into tables, which may change meanwhile: afterwards they are looked
+ * up anew.
+ */
+#include <string.h>
+
+#include "router/stage.h"
+
+#define WANT_INTERVAL (200 * MSEC)
+
+static void want_keys(struct worker *w, struct peer *peer, mono_t now)
+{
+	struct peer_share *share = &peer->share[w->number];
+	struct note n = { .kind = NOTE_WANT_KEYS, .router = peer->id };
+
+	if (mono_is_set(share->wanted) && mono_since(now, share->wanted) < WANT_INTERVAL)
+		return;
+	if (worker_note(w, &n, NULL, 0))
+		share->wanted = now;
+}
+
+unsigned hold(struct worker *w, struct packet *p, uint32_t router, mono_t now)
+{
+	struct peer *peer = world_peer(w->view, router);
+
+	if (!mono_is_set(p->since))
+		p->since = now;
+	if (mono_since(now, p->since) >= HELD_TIME)
+		return DROP_NO_KEY;
+	if (!peer)
+		return DROP_NO_PEER;
+	want_keys(w, peer, now);
+	if (w->n_held == HELD_MAX || peer->share[w->number].held >= HELD_PER_PEER)
+		return DROP_HOLD_FULL;
+	peer->share[w->number].held++;
+	w->held[w->n_held++] = (struct held){ .packet = p, .router = router };
+	counter_add(&w->counters.events[EVENT_HELD], 1);
+	return TAKEN;
+}
+
+void held_release(struct worker *w, mono_t now)
+{
+	struct batch from_site, transit;
+	unsigned todo = w->n_held;
+
+	while (todo) {
+		unsigned n = todo < BATCH_MAX ? todo : BATCH_MAX;
+
+		from_site.n = transit.n = 0;
+		for (unsigned i = 0; i < n; i++) {
+			struct held *h = &w->held[i];
+			struct peer *peer = world_peer(w->view, h->router);
+
+			if (peer && peer->share[w->number].held)
+				peer->share[w->number].held--;
+			batch_add(h->packet->frame.size ? &transit : &from_site, h->packet);
+		}
+		w->n_held -= n;
+		memmove(w->held, w->held + n, w->n_held * sizeof(w->held[0]));
+		todo -= n;
+		classify(w, &from_site, now);
+		route(w, &from_site, now);
+		outbound_routed(w, &from_site, now);
+		transit_route(w, &transit, now);
+		outbound_routed(w, &transit, now);
+	}
+}

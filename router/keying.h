@@ -1,0 +1,80 @@
+/*
+ * Frame keys with one peer: when a handshake is begun, who is client, which
+ * epochs are in use, when old keys go (SPEC section 4).
+ *
+ *   - Each side names the epoch byte that it will receive under, never one whose
+ *     key it still holds, and can open frames of it before it says so.
+ *   - It sends with new keys as soon as the other's hello has come through the
+ *     finished handshake: the other has them then.
+ *   - Old receiving keys stay for KEYING_OLD after the other has the new ones.
+ *   - A pending handshake replaces nothing before it is finished.
+ *
+ * Belongs to the control thread. No I/O of its own: frames leave by contact.
+ */
+#ifndef ROUTER_KEYING_H
+#define ROUTER_KEYING_H
+
+#include "common/handshake.h"
+#include "common/loop.h"
+#include "router/path.h"
+#include "router/peer.h"
+
+#define KEYING_OLD (10 * SEC)
+#define KEYING_ATTEMPTS 64 /* of the client that are remembered: each counts once */
+
+struct contact;
+
+/* One handshake on its way or just done. */
+struct exchange {
+	struct handshake *handshake; /* NULL: none */
+	enum handshake_role role;    /* ours */
+	uint32_t attempt;
+	struct way way;
+	mono_t begun;
+	bool heard; /* anything has come back */
+	/* once the handshake is done */
+	bool exported;
+	struct session_secrets tx, rx;
+	uint8_t epoch; /* ours to receive */
+	uint8_t lanes; /* the other's */
+	bool seen;     /* its hello has come */
+	bool finished; /* it has ours too */
+	mono_t hello_due;
+	int64_t hello_interval;
+	unsigned answers; /* hellos repeated after the end */
+};
+
+struct keying {
+	struct contact *contact;
+	struct exchange now;  /* pending */
+	struct exchange last; /* finished: stays to answer repeated hellos */
+	struct timer timer;
+	uint8_t epoch;	    /* last one named */
+	mono_t made;	    /* when the keys in use were made, {0}: none */
+	uint64_t used;	    /* packets of the peer at that time */
+	mono_t tried;	    /* last attempt as client */
+	int64_t back_off;
+	mono_t retire[PEER_EPOCHS]; /* when the receiving key of this slot goes */
+	uint32_t attempts[KEYING_ATTEMPTS];
+	unsigned n_attempts;
+	bool wanted;
+	unsigned failures; /* in a row */
+	char error[96];	   /* why the last one failed, "" if none did */
+};
+
+void keying_init(struct keying *, struct contact *);
+/* Wipes; the peer's key pointers are taken away by the caller. */
+void keying_done(struct keying *);
+
+/* Somebody needs keys with this peer: begins a handshake if none is under way
+ * and the last attempt is a second ago. */
+void keying_want(struct keying *, mono_t now);
+/* A handshake frame's payload (its MAC was right) that came this way. False if
+ * it fits nothing. */
+bool keying_recv(struct keying *, const struct way *, const uint8_t *data, size_t len, mono_t now);
+/* The peer says goodbye: its keys are forgotten. */
+void keying_forget(struct keying *);
+/* Whether frames can be sent. */
+bool keying_is_ready(const struct keying *);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * Member: what came out of a frame may only be what its sender may send, and
+ * goes only to members of its network.
+ *
+ * The inner source must be one that this network's GNDT places behind the
+ * router that sealed the frame. An ICMP error may come from that router itself:
+ * it is judged by the packet that it quotes, whose way it goes back. The inner
+ * destination is a member of this site in this network, or the packet is in
+ * transit: only from peers that may, TTL down by one, never back.
+ */
+#include <urcu-qsbr.h>
+
+#include "common/inet.h"
+#include "router/stage.h"
+
+static bool is_behind(const struct table *t, uint32_t slot, const struct ip *ip, uint32_t router)
+{
+	const struct route *r = gndt_lookup(t, slot, ip, NULL);
+
+	if (!r)
+		return false;
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->routers[i] == router)
+			return true;
+	return false;
+}
+
+/* Whether an ICMP error quotes a packet that this site sent that way. */
+static bool quotes_ours(const struct table *t, uint32_t slot, const struct packet *p)
+{
+	struct inet_info quoted;
+	size_t len;
+	const uint8_t *q;
+
+	if (!inet_is_icmp_error(p->data, p->len, &p->inet))
+		return false;
+	q = inet_icmp_quoted(p->data, p->len, &p->inet, &len);
+	return q && inet_parse_quoted(q, len, &quoted) &&
+	       ip_equal(&quoted.src, &p->inet.dst) && lndt_is_member(t, slot, &quoted.src) &&
+	       is_behind(t, slot, &quoted.dst, p->frame.source);
+}
+
+/* RFC 6040; and the MSS of a TCP handshake, for a path that is smaller in the
+ * other direction. */
+static unsigned unwrap(struct worker *w, struct packet *p)
+{
+	struct path *path = rcu_dereference(p->peer->path);
+	int ecn = inet_ecn_decapsulate(p->inet.tos & 3, p->outer_tos & 3);
+	unsigned headers = (p->inet.src.family == 6 ? INET_V6_HEADER : INET_V4_HEADER) + 20;
+
+	if (ecn < 0)
+		return DROP_ECN;
+	if (ecn != (p->inet.tos & 3)) {
+		p->inet.tos = (uint8_t)((p->inet.tos & ~3) | ecn);
+		inet_set_tos(p->data, p->inet.tos);
+	}
+	if (p->inet.proto == 6 && path &&
+	    atomic_load_explicit(&path->settled, memory_order_relaxed) &&
+	    inet_clamp_mss(p->data, p->len, &p->inet, (uint16_t)(path_inner_mtu(path) - headers)))
+		counter_add(&w->counters.events[EVENT_MSS_CLAMPED], 1);
+	return KEEP;
+}
+
+static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
+{
+	const struct table *t = w->view->table;
+	uint32_t slot = table_slot(t, p->frame.network);
+	size_t len;
+
+	(void)now;
+	packet_pull(p, FRAME_HEADER);
+	p->len -= FRAME_MAC;
+	if (!inet_parse(p->data, p->len, &p->inet, &len))
+		return DROP_MALFORMED;
+	p->len = (uint32_t)len;
+	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
+	if (!is_behind(t, slot, &p->inet.src, p->frame.source) && !quotes_ours(t, slot, p))
+		return DROP_FORGED_SOURCE;
+	return unwrap(w, p);
+}
+
+void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now)
+{
+	const struct table *t = w->view->table;
+	unsigned kept = 0;
+
+	batch_filter(w, b, now, check_inner);
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+
+		if (lndt_is_member(t, table_slot(t, p->frame.network), &p->inet.dst))
+			b->p[kept++] = p;
+		else
+			batch_add(transit, p);
+	}
+	b->n = kept;
+	transit_route(w, transit, now);
+}
+
+static unsigned transit_one(struct worker *w, struct packet *p, mono_t now)
+{
+	const struct table *t = w->view->table;
+	uint32_t slot = table_slot(t, p->frame.network);
+	struct peer *sender = world_peer(w->view, p->frame.source);
+	const struct route *r;
+
+	if (slot == UINT32_MAX)
+		return DROP_UNKNOWN_NETWORK;
+	r = gndt_lookup(t, slot, &p->inet.dst, NULL);
+	if (!r || r->routers[0] == w->view->self)
+		return DROP_NOT_MEMBER;
+	if (!sender || !atomic_load_explicit(&sender->transit, memory_order_relaxed))
+		return DROP_TRANSIT;
+	if (r->routers[0] == p->frame.source)
+		return DROP_LOOP;
+	p->network = w->view->networks[slot];
+	if (!mono_is_set(p->since) && !inet_ttl_decrement(p->data)) {
+		answer_ttl_exceeded(w, p, now);
+		return DROP_TTL;
+	}
+	return route_to(w, p, r);
+}
+
+void transit_route(struct worker *w, struct batch *b, mono_t now)
+{
+	batch_filter(w, b, now, transit_one);
+}

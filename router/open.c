@@ -1,0 +1,230 @@
+/*
+ * Open: a frame from the wire is checked before anything in it is believed.
+ *
+ *   1. form        sizes, version, type, state bits (wire.c)
+ *   2. who         for this router? from one that is configured?
+ *   3. key         the epoch's keys, the lane's replay window (only looked at)
+ *   4. MAC or tag  the whole batch at once
+ *   5. accept      the sequence is marked; what is for the router itself leaves
+ *
+ * Nothing that fails is answered. A frame of a known router under unknown keys
+ * makes the control thread start a handshake of its own, to that router's known
+ * way, at most once a second. A frame that is not protected (its network asks
+ * for none) touches no replay window, no endpoint, no liveness.
+ */
+#include <urcu-qsbr.h>
+
+#include "router/stage.h"
+
+#define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
+
+/* A note about a peer, at most one a second. */
+static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
+			 enum note_kind kind, mono_t now)
+{
+	struct note n = {
+		.kind = kind,
+		.router = p->frame.source,
+		.way = { .remote = p->from, .local = p->to, .link = p->link },
+	};
+
+	if (mono_is_set(*last) && mono_since(now, *last) < NOTE_INTERVAL)
+		return;
+	if (worker_note(w, &n, NULL, 0))
+		*last = now;
+}
+
+static unsigned check_form(struct worker *w, struct packet *p, mono_t now)
+{
+	(void)now;
+	switch (frame_parse(p->data, p->len, &p->frame)) {
+	case FRAME_OK:
+		break;
+	case FRAME_SHORT:
+		return DROP_SHORT;
+	case FRAME_LONG:
+		return DROP_LONG;
+	case FRAME_VERSION:
+		return DROP_VERSION;
+	case FRAME_STATE:
+		return DROP_STATE;
+	}
+	if (p->frame.destination != w->view->self)
+		return DROP_NOT_FOR_US;
+	p->peer = world_peer(w->view, p->frame.source);
+	return p->peer ? KEEP : DROP_UNKNOWN_ROUTER;
+}
+
+/* The network of a forward frame, and whether its protection is what the network
+ * asks for. */
+static unsigned check_network(struct worker *w, struct packet *p, enum protection *ret)
+{
+	uint32_t slot = table_slot(w->view->table, p->frame.network);
+	uint8_t state = p->frame.state & (STATE_SIGNED | STATE_ENCRYPTED);
+	enum protection protection;
+
+	if (slot == UINT32_MAX)
+		return DROP_UNKNOWN_NETWORK;
+	p->network = w->view->networks[slot];
+	protection =
+		(enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);
+	if (protection == PROTECT_NONE)
+		return state == 0 ? (*ret = PROTECT_NONE, KEEP) : DROP_DISABLED;
+	if (protection == PROTECT_HMAC && state == STATE_ENCRYPTED)
+		return DROP_DISABLED;
+	if (state != (protection == PROTECT_HMAC ? STATE_SIGNED : STATE_ENCRYPTED))
+		return DROP_UNPROTECTED;
+	if (p->frame.state & STATE_PARTIAL) /* not announced, so not for us */
+		return DROP_STATE;
+	*ret = protection;
+	return KEEP;
+}
+
+/* Finds the key that a frame is to be opened with; NULL with KEEP: none needed. */
+static unsigned find_key(struct worker *w, struct packet *p, struct rx_keys **ret_keys,
+			 struct crypto_key **ret_key, mono_t now)
+{
+	struct peer *peer = p->peer;
+	enum protection protection = PROTECT_HMAC;
+	struct rx_keys *rx;
+
+	*ret_keys = NULL;
+	*ret_key = NULL;
+	if (p->frame.type == FRAME_HANDSHAKE) {
+		*ret_key = peer->handshake_key;
+		return KEEP;
+	}
+	if (p->frame.type == FRAME_FORWARD) {
+		unsigned verdict = check_network(w, p, &protection);
+
+		if (verdict != KEEP || protection == PROTECT_NONE)
+			return verdict;
+	}
+	rx = rcu_dereference(peer->rx[p->frame.epoch % PEER_EPOCHS]);
+	if (!rx || rx->epoch != p->frame.epoch) {
+		note_limited(w, p, &peer->share[w->number].unknown, NOTE_UNKNOWN_KEY, now);
+		return DROP_UNKNOWN_KEY;
+	}
+	/* a lane is one worker's: steering sees to it, this makes sure */
+	if (p->frame.lane >= rx->lanes || p->frame.lane % w->count != w->number)
+		return DROP_BAD_LANE;
+	if (!replay_is_fresh(&rx->lane[p->frame.lane], p->frame.seq))
+		return DROP_REPLAY;
+	*ret_keys = rx;
+	*ret_key = rx->key[protection];
+	return *ret_key ? KEEP : DROP_UNKNOWN_KEY;
+}
+
+static void to_control(struct worker *w, struct packet *p, enum note_kind kind)
+{
+	struct note n = {
+		.kind = kind,
+		.router = p->frame.source,
+		.way = { .remote = p->from, .local = p->to, .link = p->link },
+		.frame_size = p->frame.size,
+	};
+
+	if (!worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
+		packet_drop(w, p, DROP_CONTROL_FULL);
+		return;
+	}
+	counter_add(&w->counters.consumed, 1);
+	pool_put(w->pool, p);
+}
+
+/* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */
+static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys *rx, mono_t now)
+{
+	struct peer *peer = p->peer;
+	struct path *path = rcu_dereference(peer->path);
+
+	if (p->frame.type == FRAME_HANDSHAKE) {
+		to_control(w, p, NOTE_HANDSHAKE);
+		return TAKEN;
+	}
+	if (rx) {
+		if (!replay_accept(&rx->lane[p->frame.lane], p->frame.seq))
+			return DROP_REPLAY;
+		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
+		if (path && (!endpoint_equal(&path->way.remote, &p->from) ||
+			     path->way.link != p->link))
+			note_limited(w, p, &peer->share[w->number].moved, NOTE_MOVED, now);
+	}
+	switch (p->frame.type) {
+	case FRAME_FORWARD:
+		return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
+	case FRAME_CONTROL:
+		to_control(w, p, NOTE_CONTROL);
+		return TAKEN;
+	case FRAME_NULL:
+	case FRAME_FEEDBACK:
+		counter_add(&w->counters.consumed, 1);
+		pool_put(w->pool, p);
+		return TAKEN;
+	default:
+		return DROP_NOT_RELAY;
+	}
+}
+
+static struct crypto_job job_of(struct packet *p, struct crypto_key *key)
+{
+	uint32_t inner = p->len - FRAME_OVERHEAD;
+
+	return (struct crypto_job){
+		.key = key,
+		.head = p->data,
+		.head_len = FRAME_HEADER,
+		.data = p->data + FRAME_HEADER,
+		.len = inner,
+		.mac = p->data + FRAME_HEADER + inner,
+		.nonce = p->data + 16,
+	};
+}
+
+static void reject(struct worker *w, struct packet *p, unsigned verdict, mono_t now)
+{
+	if (verdict == DROP_BAD_MAC && p->frame.type == FRAME_HANDSHAKE)
+		note_limited(w, p, &p->peer->share[w->number].refused, NOTE_BAD_HANDSHAKE, now);
+	if (p->peer)
+		counter_add(&p->peer->share[w->number].bad, 1);
+	packet_drop(w, p, (enum drop)verdict);
+}
+
+void open_frames(struct worker *w, struct batch *b, mono_t now)
+{
+	struct crypto_job jobs[BATCH_MAX];
+	struct rx_keys *keys[BATCH_MAX];
+	int job[BATCH_MAX]; /* of the packet, -1: none */
+	unsigned n_jobs = 0, kept = 0;
+
+	batch_filter(w, b, now, check_form);
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+		struct crypto_key *key;
+		unsigned verdict = find_key(w, p, &keys[kept], &key, now);
+
+		if (verdict != KEEP) {
+			reject(w, p, verdict, now);
+			continue;
+		}
+		job[kept] = key ? (int)n_jobs : -1;
+		if (key)
+			jobs[n_jobs++] = job_of(p, key);
+		b->p[kept++] = p;
+	}
+	b->n = kept;
+	crypto_open(w->number, jobs, n_jobs);
+	kept = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+		unsigned verdict = job[i] >= 0 && !jobs[job[i]].ok ?
+					   DROP_BAD_MAC :
+					   accept_frame(w, p, keys[i], now);
+
+		if (verdict == KEEP)
+			b->p[kept++] = p;
+		else if (verdict != TAKEN)
+			reject(w, p, verdict, now);
+	}
+	b->n = kept;
+}

@@ -1,0 +1,50 @@
+/*
+ * The way out: LAN -> overlay.
+ *
+ *   1. examine     is it a whole IP packet? what does it say?
+ *   2. classify    its source gives its virtual networks (LNDT)
+ *   3. route       the longest prefix over those gives the router (GNDT)
+ *   4. path_pick   one path to that router
+ *   5. fit         MSS clamp; what is larger than the path is cut or refused
+ *   6. seal        frame header, sequence, MAC or AEAD
+ *   7. transmit    to the link
+ *
+ * Packets that a site's router sends on for another (transit), and ICMP errors
+ * that it makes, come in at step 4. A place to wait for a fair share will be
+ * between 3 and 4.
+ */
+#include "common/inet.h"
+#include "router/stage.h"
+
+static unsigned examine(struct worker *w, struct packet *p, mono_t now)
+{
+	size_t len;
+
+	(void)w;
+	(void)now;
+	if (!inet_parse(p->data, p->len, &p->inet, &len))
+		return DROP_MALFORMED;
+	p->len = (uint32_t)len;
+	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
+	return KEEP;
+}
+
+void outbound(struct worker *w, struct batch *b, mono_t now)
+{
+	counter_add(&w->counters.intercepted, b->n);
+	batch_filter(w, b, now, examine);
+	classify(w, b, now);
+	route(w, b, now);
+	outbound_routed(w, b, now);
+}
+
+void outbound_routed(struct worker *w, struct batch *b, mono_t now)
+{
+	struct batch ready;
+
+	path_pick(w, b, now);
+	while (fit(w, b, &ready, now)) {
+		seal(w, &ready, now);
+		transmit(w, &ready, now);
+	}
+}

@@ -1,0 +1,84 @@
+/*
+ * What workers know of another router, and of a network. Long-lived objects:
+ * tables come and go, these keep their keys and counters.
+ *
+ * The control thread makes, changes and frees them; workers read the pointers
+ * marked RCU and write only their own share.
+ */
+#ifndef ROUTER_PEER_H
+#define ROUTER_PEER_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "common/counters.h"
+#include "common/session.h"
+#include "common/wire.h"
+#include "router/path.h"
+
+#define PEER_EPOCHS 32 /* receiving keys held at a time, by epoch modulo this */
+
+/* One virtual network of this router. */
+struct network_share {
+	alignas(64) struct traffic traffic[2];
+};
+
+struct network {
+	uint32_t id;
+	_Atomic uint8_t protection; /* enum protection */
+	struct network_share share[]; /* by worker */
+};
+
+/* What one worker counts about a peer, and when it last told the control
+ * thread something about it. */
+struct peer_share {
+	alignas(64) struct traffic traffic[2];
+	counter_t bad; /* frames in its name that failed a check */
+	mono_t wanted, unknown, moved, refused; /* last note of its kind */
+	uint16_t held; /* packets that wait for it */
+};
+
+/* Networks that are stopped with a peer because the two sides protect them
+ * differently. Immutable. */
+struct stopped {
+	uint32_t n;
+	uint32_t networks[]; /* ascending */
+};
+
+struct peer {
+	uint32_t id;
+	char *name;
+	struct crypto_key *handshake_key; /* MAC of handshake frames */
+	_Atomic bool transit;		  /* may send on through this router */
+	_Atomic int64_t heard;		  /* ns of the last authenticated frame, 0 never */
+
+	/* RCU */
+	struct tx_keys *tx;
+	struct rx_keys *rx[PEER_EPOCHS];
+	struct path *path;
+	struct stopped *stopped;
+
+	struct contact *contact; /* the control thread's side of it */
+	struct peer_share share[]; /* by worker; the control thread's is the last */
+};
+
+/* A router's whole view of the overlay: immutable, published by pointer. */
+struct world {
+	struct table *table;
+	struct network **networks; /* by slot of the table */
+	struct peer **peers;	   /* open addressing by ID, NULL: free */
+	uint32_t mask;
+	uint32_t self;
+	struct ip address4, address6; /* the site's own, source of ICMP errors */
+	struct ip *own;		      /* addresses of this machine */
+	size_t n_own;
+};
+
+/* NULL if this router is not configured. */
+struct peer *world_peer(const struct world *, uint32_t id);
+bool peer_is_stopped(const struct peer *, uint32_t network);
+
+#endif

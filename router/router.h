@@ -1,0 +1,94 @@
+/*
+ * A full router: its configuration, its view of the overlay, its workers, and
+ * what it knows of its peers. Everything here belongs to the control thread;
+ * workers see the published world only.
+ */
+#ifndef ROUTER_ROUTER_H
+#define ROUTER_ROUTER_H
+
+#include <stdio.h>
+
+#include "common/handshake.h"
+#include "common/list.h"
+#include "common/loop.h"
+#include "router/config.h"
+#include "router/contact.h"
+#include "router/host.h"
+#include "router/worker.h"
+
+struct router {
+	struct config *config;
+	struct loop *loop; /* the control thread's */
+	struct world *world; /* RCU */
+	struct worker *workers;
+	unsigned n_workers;
+	struct network **networks; /* ascending by ID: long-lived, counters included */
+	size_t n_networks;
+	struct list contacts;
+	unsigned n_contacts;
+	struct handshake_ctx *handshakes;
+	struct resolver *resolver;
+	struct host *host; /* NULL in a simulation */
+	enum intercept_method intercept; /* in force: may be changed while it runs */
+	uint32_t device_mtu;
+	mono_t started;
+	uint64_t table_version; /* counts reloads */
+	counter_t events[EVENTS]; /* the control thread's own */
+	counter_t drops[DROPS];
+	struct log_limit odd; /* messages that outsiders can provoke */
+};
+
+/* A router from its configuration, which it takes over: world, peers, workers
+ * without devices and links. NULL: out of memory (said on errors). */
+struct router *router_new(struct config *, unsigned workers, struct loop *, mono_t now,
+			  FILE *errors);
+/* Workers must be idle: their threads ended. */
+void router_free(struct router *);
+
+/* Applies a changed configuration, which it takes over, all or nothing, without
+ * losing a packet: false, with lines on errors, if it can't. */
+bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
+
+/* Takes in what the workers have noted. Called when they say there is something. */
+void router_notes(struct router *, mono_t now);
+/* Makes every worker look at what it holds back. */
+void router_kick(struct router *);
+/* A path's MTU or the set of paths has changed: the device follows. */
+void router_update_mtu(struct router *);
+/* The addresses of this machine for the world, read again. */
+void router_update_addresses(struct router *);
+
+/* By name or ID text; NULL if there is none. */
+struct contact *router_contact(struct router *, const char *name_or_id);
+struct contact *router_contact_by_id(struct router *, uint32_t id);
+struct network *router_network(struct router *, uint32_t id);
+
+/* Changes the method of interception: opens what it needs, redirects, drains, closes.
+ * 0 or -errno with *ret_what. */
+int router_set_intercept(struct router *, enum intercept_method, const char **ret_what);
+
+/* Sums over workers. */
+uint64_t router_drops(const struct router *, enum drop);
+uint64_t router_events(const struct router *, enum event);
+void router_traffic(const struct router *, enum direction, uint64_t *ret_packets,
+		    uint64_t *ret_bytes);
+void peer_traffic(const struct router *, const struct peer *, enum direction,
+		  uint64_t *ret_packets, uint64_t *ret_bytes);
+void network_traffic(const struct router *, const struct network *, enum direction,
+		     uint64_t *ret_packets, uint64_t *ret_bytes);
+
+/* What a packet from source to destination would meet (vinectl why), without
+ * sending one. */
+struct verdict {
+	enum drop drop;	      /* DROPS: it would go */
+	uint32_t network;     /* if found */
+	struct prefix source_prefix, prefix; /* of LNDT and GNDT; family 0: none */
+	uint32_t router;      /* that delivers it */
+	const struct contact *contact; /* NULL: none, or this router itself */
+	uint32_t others[8];   /* further networks of the source */
+	unsigned n_networks;
+};
+void router_why(struct router *, const struct ip *source, const struct ip *destination,
+		struct verdict *ret);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * The TUN device: one queue per worker, interceptor and injector at once. The
+ * device belongs to the process and goes with it.
+ */
+#ifndef ROUTER_TUN_H
+#define ROUTER_TUN_H
+
+#include "router/inject.h"
+#include "router/intercept.h"
+
+struct tun {
+	struct intercept intercept;
+	struct inject inject;
+	int fd;
+};
+
+/* Opens a queue of the device `name` (multi_queue: of several), which is made if
+ * it is not there. NULL with errno. The interceptor and the injector are views
+ * of it; closing the interceptor frees it, the injector's close does nothing. */
+struct tun *tun_open(const char *name, bool multi_queue);
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * A worker's turn: take a batch from each source that has something, carry it.
+ *
+ * Running, its thread's loop calls it per descriptor; in simulations worker_turn
+ * asks all sources in order. Either way a turn is short, so that every source
+ * gets its share and the control thread's grace periods end soon.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "common/list.h"
+#include "router/stage.h"
+
+#define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
+#define HELD_CHECK (500 * MSEC)
+
+void packet_drop(struct worker *w, struct packet *p, enum drop reason)
+{
+	counter_add(&w->counters.drops[reason], 1);
+	pool_put(w->pool, p);
+}
+
+bool worker_note(struct worker *w, const struct note *head, const void *data, size_t len)
+{
+	struct note *n = ring_reserve(w->notes);
+
+	if (!n)
+		return false;
+	memcpy(n, head, offsetof(struct note, data));
+	n->len = (uint16_t)(len < NOTE_DATA ? len : NOTE_DATA);
+	if (n->len)
+		memcpy(n->data, data, n->len);
+	ring_commit(w->notes, (uint32_t)(offsetof(struct note, data) + n->len));
+	if (w->note_sent)
+		w->note_sent(w->note_arg);
+	return true;
+}
+
+static void look(struct worker *w)
+{
+	w->view = rcu_dereference(*w->world);
+}
+
+static int take_out(struct worker *w, struct intercept *in, mono_t now)
+{
+	struct batch b;
+	int n = 0, all = 0;
+
+	look(w);
+	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+		b.n = 0;
+		n = in->ops->recv(in, &b, w->pool, &w->counters);
+		if (n <= 0)
+			break;
+		all += n;
+		outbound(w, &b, now);
+		answers_flush(w, now);
+		if (n < BATCH_MAX)
+			break;
+	}
+	return n < 0 ? n : all;
+}
+
+static int take_in(struct worker *w, unsigned l, mono_t now)
+{
+	struct link *link = w->links[l];
+	struct batch b;
+	int n = 0, all = 0;
+
+	look(w);
+	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+		b.n = 0;
+		n = link->ops->recv(link, &b, w->pool, &w->counters);
+		if (n <= 0)
+			break;
+		all += n;
+		for (unsigned k = 0; k < b.n; k++)
+			b.p[k]->link = (uint8_t)l;
+		inbound(w, &b, now);
+		answers_flush(w, now);
+		if (n < BATCH_MAX)
+			break;
+	}
+	return n < 0 ? n : all;
+}
+
+/* Held packets are looked at when the control thread says so, and now and then
+ * so that those that waited too long are counted. */
+static void arm_held(struct worker *w, mono_t now)
+{
+	if (w->loop && w->n_held && !timer_is_set(&w->held_timer))
+		timer_set(w->loop, &w->held_timer, mono_add(now, HELD_CHECK));
+}
+
+static void release(struct worker *w, mono_t now)
+{
+	look(w);
+	held_release(w, now);
+	answers_flush(w, now);
+	arm_held(w, now);
+}
+
+static void hint(void *arg, const struct endpoint *remote)
+{
+	struct note n = { .kind = NOTE_TOO_BIG, .way = { .remote = *remote } };
+
+	worker_note(arg, &n, NULL, 0);
+}
+
+/* ---- descriptors --------------------------------------------------------- */
+
+static void device_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct worker *w = container_of(s, struct worker, device_source);
+
+	(void)events;
+	if (take_out(w, w->device, now) < 0) {
+		struct note n = { .kind = NOTE_DEVICE_GONE };
+
+		loop_remove(w->loop, s);
+		worker_note(w, &n, NULL, 0);
+	}
+	arm_held(w, now);
+}
+
+static void queue_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct worker *w = container_of(s, struct worker, queue_source);
+
+	(void)events;
+	take_out(w, w->queue, now);
+	arm_held(w, now);
+}
+
+static void link_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct link_port *port = container_of(s, struct link_port, source);
+	struct worker *w = port->worker;
+	unsigned l = (unsigned)(port - w->ports);
+
+	if (events & EPOLLERR)
+		w->links[l]->ops->errors(w->links[l], hint, w);
+	take_in(w, l, now);
+	arm_held(w, now);
+}
+
+/* The switch of interception: a new queue is taken up; one that is to go is
+ * emptied first, after its rule is gone. */
+static void switch_queue(struct worker *w, mono_t now)
+{
+	struct intercept *next =
+		atomic_exchange_explicit(&w->queue_next, NULL, memory_order_acq_rel);
+
+	if (atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) && w->queue) {
+		while (take_out(w, w->queue, now) > 0)
+			;
+		if (w->loop && w->queue->fd >= 0)
+			loop_remove(w->loop, &w->queue_source);
+		w->queue->ops->close(w->queue);
+		w->queue = NULL;
+	}
+	if (!next)
+		return;
+	w->queue = next;
+	if (w->loop && next->fd >= 0) {
+		w->queue_source = (struct source){ .fd = next->fd, .fn = queue_ready };
+		loop_add(w->loop, &w->queue_source, EPOLLIN);
+	}
+}
+
+static bool kicked(struct worker *w, mono_t now)
+{
+	if (!atomic_exchange_explicit(&w->kicked, false, memory_order_acq_rel))
+		return false;
+	switch_queue(w, now);
+	release(w, now);
+	return true;
+}
+
+static void kick_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct worker *w = container_of(s, struct worker, kick_source);
+	uint64_t n;
+
+	(void)events;
+	if (read(s->fd, &n, sizeof(n)) == sizeof(n))
+		kicked(w, now);
+}
+
+static void held_due(struct timer *t, mono_t now)
+{
+	release(container_of(t, struct worker, held_timer), now);
+}
+
+void worker_kick(struct worker *w)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&w->kicked, true, memory_order_release);
+	if (w->kick_fd >= 0 && write(w->kick_fd, &one, sizeof(one)) < 0)
+		return; /* full: it will wake up anyway */
+}
+
+int worker_attach(struct worker *w, struct loop *loop)
+{
+	int r;
+
+	w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (w->kick_fd < 0)
+		return -errno;
+	w->loop = loop;
+	w->held_timer.fn = held_due;
+	w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
+	w->device_source = (struct source){ .fd = w->device->fd, .fn = device_ready };
+	r = loop_add(loop, &w->kick_source, EPOLLIN);
+	if (!r)
+		r = loop_add(loop, &w->device_source, EPOLLIN);
+	for (unsigned l = 0; !r && l < w->n_links; l++) {
+		w->ports[l].worker = w;
+		w->ports[l].source = (struct source){ .fd = w->links[l]->fd, .fn = link_ready };
+		r = loop_add(loop, &w->ports[l].source, EPOLLIN);
+	}
+	return r;
+}
+
+/* ---- without descriptors ------------------------------------------------- */
+
+bool worker_turn(struct worker *w, mono_t now)
+{
+	bool any = kicked(w, now);
+
+	if (w->device && take_out(w, w->device, now) > 0)
+		any = true;
+	if (w->queue && take_out(w, w->queue, now) > 0)
+		any = true;
+	for (unsigned l = 0; l < w->n_links; l++)
+		if (take_in(w, l, now) > 0)
+			any = true;
+	return any;
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+bool worker_init(struct worker *w, unsigned number, unsigned count, struct world **world)
+{
+	memset(w, 0, sizeof(*w));
+	w->number = number;
+	w->count = count;
+	w->world = world;
+	w->kick_fd = -1;
+	w->pool = pool_new(POOL_PACKETS);
+	w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
+	if (!w->pool || !w->notes) {
+		worker_done(w);
+		return false;
+	}
+	return true;
+}
+
+void worker_done(struct worker *w)
+{
+	struct inject *in = atomic_load(&w->inject);
+
+	for (unsigned i = 0; i < w->n_held; i++)
+		pool_put(w->pool, w->held[i].packet);
+	for (unsigned l = 0; l < w->n_links; l++)
+		w->links[l]->ops->close(w->links[l]);
+	if (in && in != w->answer)
+		in->ops->close(in);
+	if (w->answer)
+		w->answer->ops->close(w->answer);
+	if (w->queue)
+		w->queue->ops->close(w->queue);
+	if (w->device)
+		w->device->ops->close(w->device);
+	if (w->kick_fd >= 0)
+		close(w->kick_fd);
+	ring_free(w->notes);
+	pool_free(w->pool);
+}

@@ -1,0 +1,41 @@
+/*
+ * Lookups in a router's view of the overlay.
+ */
+#include <urcu-qsbr.h>
+
+#include "router/peer.h"
+
+struct peer *world_peer(const struct world *v, uint32_t id)
+{
+	/* Fibonacci hashing: router IDs are often small and consecutive */
+	for (uint32_t i = id * 2654435769u;; i++) {
+		struct peer *p = v->peers[i & v->mask];
+
+		if (!p || p->id == id)
+			return p;
+	}
+}
+
+static bool contains(const struct stopped *s, uint32_t network)
+{
+	uint32_t low = 0, high = s->n;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (s->networks[mid] == network)
+			return true;
+		if (s->networks[mid] < network)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+bool peer_is_stopped(const struct peer *p, uint32_t network)
+{
+	const struct stopped *s = rcu_dereference(p->stopped);
+
+	return s && contains(s, network);
+}
