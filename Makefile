@@ -121,15 +121,17 @@ $(FUZZ)/obj/flags: FORCE
 	$(call remember,$(CLANG) $(FUZZ_FLAGS) $(FUZZ_MODE))
 
 # Tests. A unit test is linked with the modules that its comment
-# "/* links: common/addr router/ring */" names, and with nothing else.
+# "/* links: common/addr router/ring */" names, and with nothing else. One about
+# a whole router names the libraries: librouter libcommon.
 
 links = $(shell awk '/links:/ { on = 1; sub(/.*links:/, "") } \
 	on { end = /\*\//; sub(/\*\/.*/, ""); sub(/^ *\*/, ""); print; if (end) exit }' $(1))
 define unit_rule
-$(call programs,$(1)): $(call objects,$(1) $(addsuffix .c,$(call links,$(1))))
+$(call programs,$(1)): $(call objects,$(1) $(addsuffix .c,$(filter-out lib%,$(2)))) \
+	$(patsubst %,$(BUILD)/%.a,$(filter lib%,$(2)))
 endef
 ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
-$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t),$(call links,$(t)))))
 endif
 
 $(BUILD)/unit/%:

@@ -45,7 +45,6 @@
 
 #define COOKIE 16		       /* bytes */
 #define COOKIE_SECRET_LIFE (120 * SEC) /* and as long again as the last one */
-#define WAY_MAX 64
 
 #define FLIGHT_DATAGRAMS 4
 #define HELLO_DATAGRAM 96 /* a hello and its record's header and tag */
@@ -215,7 +214,7 @@ static unsigned psk_for_server(SSL *ssl, const char *identity, unsigned char *ps
 static bool cookie_make(const struct handshake *h, const uint8_t secret[static CRYPTO_KEY],
 			uint8_t ret[static CRYPTO_KEY])
 {
-	uint8_t context[4 + WAY_MAX];
+	uint8_t context[4 + HANDSHAKE_WAY];
 	struct writer w = writer_init(context, sizeof(context));
 
 	if (!h->way)
@@ -548,11 +547,11 @@ struct handshake *handshake_listen(struct handshake_ctx *ctx, uint32_t peer,
 {
 	struct handshake *h;
 	BIO_ADDR *unused;
-	int rc = 0;
+	bool made = false;
 
 	*ret_len = 0;
 	cookie_rotate(ctx, now);
-	if (way_len > WAY_MAX || len <= RECORD_HEADER || datagram[0] != RECORD_HANDSHAKE ||
+	if (way_len > HANDSHAKE_WAY || len <= RECORD_HEADER || datagram[0] != RECORD_HANDSHAKE ||
 	    datagram[RECORD_HEADER] != CLIENT_HELLO)
 		return NULL;
 	h = handshake_new(ctx, HANDSHAKE_SERVER, peer, psk, now);
@@ -564,9 +563,10 @@ struct handshake *handshake_listen(struct handshake_ctx *ctx, uint32_t peer,
 	h->in = datagram;
 	h->in_len = len;
 	ERR_clear_error();
-	rc = DTLSv1_listen(h->ssl, unused);
-	if (rc > 0) {
+	if (DTLSv1_listen(h->ssl, unused) > 0) {
 		advance(h, now); /* checks the cookie once more */
+		/* A hello whose end makes no sense is dropped without an answer. */
+		made = h->count > 0;
 	} else if (h->count == 1 && h->flight_len[0] <= len) {
 		*ret_len = h->flight_len[0];
 		memcpy(reply, h->flight[0], *ret_len);
@@ -574,7 +574,7 @@ struct handshake *handshake_listen(struct handshake_ctx *ctx, uint32_t peer,
 	h->way = NULL;
 out:
 	BIO_ADDR_free(unused);
-	if (rc <= 0) {
+	if (!made) {
 		handshake_free(h);
 		h = NULL;
 	}

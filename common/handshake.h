@@ -20,6 +20,7 @@
 #include "common/wire.h"
 
 #define HANDSHAKE_DATAGRAM 1200 /* largest that goes out */
+#define HANDSHAKE_WAY 64	/* largest way that a cookie binds */
 
 /* What all handshakes of a router share: library contexts, the cookie secret
  * (changed every few minutes, the last one still accepted). */
@@ -29,15 +30,18 @@ void handshake_ctx_free(struct handshake_ctx *);
 
 struct handshake;
 
-/* A handshake as client. Its first datagram is ready to be taken. */
+/* A handshake as client. Its first datagram is ready to be taken. NULL: out of
+ * memory, or the peer is oneself. Holds some 60 kB, as the server's does. */
 struct handshake *handshake_client(struct handshake_ctx *, uint32_t peer,
 				   const uint8_t psk[static CRYPTO_KEY], mono_t now);
 
 /* A server's first look at a datagram of a peer that it has no handshake with.
  * `way` is what the cookie binds beside the peer's ID (an endpoint's bytes).
- * Returns a handshake if the datagram is a client hello with a good cookie;
- * else NULL, with *ret_len > 0 bytes to answer in reply (a hello verify
- * request, no larger than what came), or 0 for nothing. Keeps no state. */
+ * Returns a handshake if the datagram is a client hello with a good cookie (it
+ * may have failed already, over what the hello offers); else NULL, with
+ * *ret_len > 0 bytes to answer in reply (a hello verify request, no larger than
+ * what came), or 0 for nothing. Keeps no state. A way longer than HANDSHAKE_WAY
+ * gets nothing. */
 struct handshake *handshake_listen(struct handshake_ctx *, uint32_t peer,
 				   const uint8_t psk[static CRYPTO_KEY], const void *way,
 				   size_t way_len, const uint8_t *datagram, size_t len, mono_t now,
@@ -54,7 +58,10 @@ enum handshake_state handshake_state(const struct handshake *);
 /* One line for people: "no shared cipher", "wrong key", ... */
 const char *handshake_error(const struct handshake *);
 
-/* One datagram that came. Garbage is ignored, as DTLS does. */
+/* One datagram that came. Garbage is ignored, as DTLS does. Take until there is
+ * nothing more afterwards, also when it has failed (the other is told why) or
+ * was done (a client that missed the server's last words gets them again: so a
+ * server's handshake is kept until the client's hello or a frame has come). */
 enum handshake_state handshake_feed(struct handshake *, const uint8_t *datagram, size_t len,
 				    mono_t now);
 /* The next datagram to send: its length, 0 when there is none. */

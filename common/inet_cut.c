@@ -19,8 +19,14 @@
 
 #define PACKET_LENGTH_MAX 65535
 
-enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_PSH = 0x08, TCP_URG = 0x20,
-       TCP_CWR = 0x80 };
+enum {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
+	TCP_URG = 0x20,
+	TCP_CWR = 0x80
+};
 
 /* IPv4 options: RFC 791. */
 enum { OPT_END = 0, OPT_NOP = 1, OPT_LSRR = 131, OPT_SSRR = 137, OPT_COPIED = 0x80 };
@@ -164,7 +170,7 @@ static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, b
 
 	store32(tcp + TCP_SEQ, load32(tcp + TCP_SEQ) + cut->at);
 	if (!last)
-		tcp[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (cut->at)
 		tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
 	/* The urgent pointer counts from the segment's own sequence number. */

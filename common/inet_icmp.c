@@ -151,7 +151,8 @@ static size_t icmp_error(uint8_t *out, const uint8_t *data, size_t len,
 	if (v4) {
 		write_v4(out, total, source, &info->src);
 	} else {
-		struct inet_info reply = { .src = *source, .dst = info->src,
+		struct inet_info reply = { .src = *source,
+					   .dst = info->src,
 					   .proto = IPPROTO_ICMPV6 };
 
 		write_v6(out, total, source, &info->src);

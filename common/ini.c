@@ -130,8 +130,9 @@ bool ini_bad(const struct ini_section *s, const char *key)
 static bool take_value(struct ini *ini, struct ini_section *s, const struct ini_option *o,
 		       const char *key, const char *text)
 {
-	struct ini_value v = { .ini = ini, .section = s, .option = o, .key = key, .text = text,
-			       .line = ini->line };
+	struct ini_value v = {
+		.ini = ini, .section = s, .option = o, .key = key, .text = text, .line = ini->line
+	};
 	char *base = s->base;
 	void **items;
 	size_t *n;
@@ -141,6 +142,11 @@ static bool take_value(struct ini *ini, struct ini_section *s, const struct ini_
 		return o->type->parse(&v, base + o->offset);
 	items = (void **)(base + o->offset);
 	n = (size_t *)(base + o->count);
+	if (o->most && *n == o->most) {
+		ini_error(ini, ini->line, s->label, key, NULL,
+			  "%s is one too many; expected at most %zu", text, o->most);
+		return false;
+	}
 	field = ini_grow(items, *n, o->size);
 	if (!field) {
 		ini->no_memory = true;
@@ -228,12 +234,14 @@ static void begin_key(struct ini *ini, const char *key, char *value)
 	first = find_place(ini->section, ini->option);
 	if (ini->broken) {
 		add_place(ini, ini->section, ini->option, true);
+		if (!(ini->option->flags & INI_LIST))
+			ini->option = NULL;
 	} else if (ini->option->flags & INI_LIST) {
 		ini->empty = *value == '\0';
 		take_items(ini, ini->section, ini->option, key, value);
 	} else if (first) {
-		ini_error(ini, ini->line, ini->section->label, key, "it once", "is given in line %u already",
-			  first->line);
+		ini_error(ini, ini->line, ini->section->label, key, "it once",
+			  "is given in line %u already", first->line);
 	} else if (*value == '\0') {
 		ini->empty = true;
 	} else {
@@ -251,7 +259,10 @@ static void continue_key(struct ini *ini, char *value)
 		ini_error(ini, ini->line, ini->section->label, ini->key,
 			  "one value, and keys at the start of their line",
 			  "goes on in an indented line, but is no list");
+		if (ini->empty)
+			add_place(ini, ini->section, ini->option, true);
 		ini->empty = false;
+		ini->option = NULL; /* told once */
 		return;
 	}
 	ini->empty = false;
@@ -270,7 +281,8 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 		ini->has_key = *name != '\0';
 	if (!ini->section) {
 		if (ini->before_first && !ini->indented)
-			ini_error(ini, ini->line, NULL, NULL, "a section like [router] before the first key",
+			ini_error(ini, ini->line, NULL, NULL,
+				  "a section like [router] before the first key",
 				  "\"%s\" is in no section", name);
 		return 1;
 	}
@@ -280,7 +292,8 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 	} else if (*name == '\0') {
 		finish_key(ini);
 		ini->option = NULL;
-		ini_error(ini, ini->line, ini->section->label, NULL, "key = value", "a value without a key");
+		ini_error(ini, ini->line, ini->section->label, NULL, "key = value",
+			  "a value without a key");
 	} else {
 		begin_key(ini, name, text);
 	}
@@ -345,12 +358,13 @@ static void open_section(struct ini *ini, char *header)
 		return;
 	}
 	if (!kind->argument && *argument) {
-		ini_error(ini, ini->line, whole, NULL, NULL, "the section takes no name; expected [%s]", name);
+		ini_error(ini, ini->line, whole, NULL, NULL,
+			  "the section takes no name; expected [%s]", name);
 		return;
 	}
 	if (kind->argument && !*argument) {
-		ini_error(ini, ini->line, whole, NULL, NULL, "the section needs a name; expected [%s %s]",
-			  name, kind->argument);
+		ini_error(ini, ini->line, whole, NULL, NULL,
+			  "the section needs a name; expected [%s %s]", name, kind->argument);
 		return;
 	}
 	s = kind->argument ? NULL : ini->single[k];
@@ -451,9 +465,10 @@ static char *next_line(char *out, int room, void *arg)
 	}
 	len = without_comment(p, len);
 	if (len >= (size_t)room) {
-		ini_error(ini, ini->line, ini->section ? ini->section->label : NULL, NULL, NULL,
-			  "a line of %zu bytes; expected at most %d (a list may go on in indented lines)",
-			  len, room - 1);
+		ini_error(
+			ini, ini->line, ini->section ? ini->section->label : NULL, NULL, NULL,
+			"a line of %zu bytes; expected at most %d (a list may go on in indented lines)",
+			len, room - 1);
 		ini->broken = true;
 		len = (size_t)room - 1;
 	}

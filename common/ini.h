@@ -77,14 +77,14 @@ struct ini_option {
 	size_t offset, size, count;
 	unsigned flags;
 	uint64_t min, max;	      /* number: value; duration: ns; name, path: max length */
+	size_t most;		      /* items of a list; 0: any number */
 	const char *zero;	      /* a word for the value zero: "auto", "off" */
 	const struct ini_word *words; /* of a choice */
 	const char *fallback;	      /* the default, as text; NULL: none, the field stays 0 */
 	const char *expected;	      /* instead of what the type would say */
 };
 
-#define INI_FIELD(s, member) \
-	.offset = offsetof(s, member), .size = sizeof(((s *)NULL)->member)
+#define INI_FIELD(s, member) .offset = offsetof(s, member), .size = sizeof(((s *)NULL)->member)
 #define INI_ITEMS(s, member, number) \
 	.offset = offsetof(s, member), .size = sizeof(*((s *)NULL)->member), \
 	.count = offsetof(s, number)
@@ -123,9 +123,9 @@ void ini_read(struct ini *, const char *text, size_t len, const struct ini_kind 
 void *ini_arg(const struct ini *);
 
 /* Keeps an error. key and expected may be NULL. */
-__attribute__((format(printf, 6, 7))) void ini_error(struct ini *, unsigned line,
-						     const char *label, const char *key,
-						     const char *expected, const char *what, ...);
+__attribute__((format(printf, 6, 7))) void ini_error(struct ini *, unsigned line, const char *label,
+						     const char *key, const char *expected,
+						     const char *what, ...);
 /* The value's text can't be: expected is what the type says. */
 void ini_wrong(const struct ini_value *);
 /* The value can't be, for this reason. */

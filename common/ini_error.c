@@ -54,7 +54,7 @@ static void error_va(struct ini *ini, unsigned line, const char *label, const ch
 	vfprintf(f, what, args);
 	if (expected)
 		fprintf(f, "; expected %s", expected);
-	if (fclose(f)) {
+	if (fclose(f) || !text) {
 		ini->no_memory = true;
 		free(text);
 		return;
@@ -86,7 +86,7 @@ char *ini_expected(const struct ini_option *o)
 	if (o->zero)
 		fprintf(f, "%s or ", o->zero);
 	o->type->expect(o, f);
-	if (fclose(f)) {
+	if (fclose(f) || !text) {
 		free(text);
 		return NULL;
 	}
@@ -99,8 +99,8 @@ void ini_wrong(const struct ini_value *v)
 	/* A '#' begins a comment only where a line begins. */
 	const char *hash = strstr(v->text, " #");
 
-	ini_error(v->ini, v->line, v->section->label, v->key, expected, "can't be \"%s\"%s", v->text,
-		  hash ? " (a comment behind a value begins with ';')" : "");
+	ini_error(v->ini, v->line, v->section->label, v->key, expected, "can't be \"%s\"%s",
+		  v->text, hash ? " (a comment behind a value begins with ';')" : "");
 	free(expected);
 }
 
@@ -115,7 +115,8 @@ void ini_refuse(const struct ini_value *v, const char *expected, const char *wha
 
 static int by_line(const void *a, const void *b)
 {
-	const struct ini_message *x = *(const struct ini_message *const *)a, *y = *(const struct ini_message *const *)b;
+	const struct ini_message *x = *(const struct ini_message *const *)a,
+				 *y = *(const struct ini_message *const *)b;
 
 	if (x->line != y->line)
 		return x->line < y->line ? -1 : 1;
@@ -174,12 +175,34 @@ static unsigned distance(const char *a, const char *b)
 	return row[la % 3][lb] < 3 ? row[la % 3][lb] : 3;
 }
 
-/* "key", "[kind]" or all keys of the section: what may have been meant. */
+/* How far from a word of this length a guess may be. */
+static unsigned far_for(const char *text)
+{
+	return strlen(text) < 5 ? 2 : 3;
+}
+
+static void print_header(const struct ini_kind *kind, FILE *out)
+{
+	if (kind->argument)
+		fprintf(out, "[%s %s]", kind->name, kind->argument);
+	else
+		fprintf(out, "[%s]", kind->name);
+}
+
+/* What may have been meant: a key of another section, a key like it, any key of this
+ * section. */
 static void guess_key(struct ini *ini, const struct ini_kind *kind, const char *key, FILE *out)
 {
 	const char *near = NULL;
-	unsigned least = 3;
+	unsigned least = far_for(key);
 
+	for (size_t i = 0; i < ini->n_kinds; i++) {
+		if (ini_lookup(&ini->kinds[i], key)) {
+			fputs("it in a section ", out);
+			print_header(&ini->kinds[i], out);
+			return;
+		}
+	}
 	for (size_t i = 0; i < kind->n_options; i++) {
 		unsigned d = distance(key, kind->options[i].key);
 
@@ -191,14 +214,6 @@ static void guess_key(struct ini *ini, const struct ini_kind *kind, const char *
 	if (near) {
 		fputs(near, out);
 		return;
-	}
-	for (size_t i = 0; i < ini->n_kinds; i++) {
-		if (ini_lookup(&ini->kinds[i], key)) {
-			fprintf(out, "it in a section [%s%s%s]", ini->kinds[i].name,
-				ini->kinds[i].argument ? " " : "",
-				ini->kinds[i].argument ? ini->kinds[i].argument : "");
-			return;
-		}
 	}
 	fputs("one of", out);
 	for (size_t i = 0; i < kind->n_options; i++)
@@ -216,25 +231,17 @@ void ini_unknown_key(struct ini *ini, const char *key)
 		return;
 	}
 	guess_key(ini, ini->section->kind, key, f);
-	if (fclose(f))
+	if (fclose(f) || !guess)
 		ini->no_memory = true;
 	else
 		ini_error(ini, ini->line, ini->section->label, key, guess, "unknown key");
 	free(guess);
 }
 
-static void print_header(const struct ini_kind *kind, FILE *out)
-{
-	if (kind->argument)
-		fprintf(out, "[%s %s]", kind->name, kind->argument);
-	else
-		fprintf(out, "[%s]", kind->name);
-}
-
 void ini_unknown_section(struct ini *ini, const char *label, const char *name)
 {
 	const struct ini_kind *near = NULL;
-	unsigned least = 3;
+	unsigned least = far_for(name);
 	char *guess = NULL;
 	size_t len;
 	FILE *f = open_memstream(&guess, &len);
@@ -260,7 +267,7 @@ void ini_unknown_section(struct ini *ini, const char *label, const char *name)
 			print_header(&ini->kinds[i], f);
 		}
 	}
-	if (fclose(f))
+	if (fclose(f) || !guess)
 		ini->no_memory = true;
 	else
 		ini_error(ini, ini->line, label, NULL, guess, "unknown section");

@@ -14,7 +14,6 @@
 
 #include "common/addr.h"
 
-
 static uint64_t load(const void *field, size_t size)
 {
 	uint8_t b1;
@@ -103,7 +102,9 @@ const struct ini_type ini_number = { number_parse, number_format, number_expect 
 static const struct {
 	const char *unit;
 	uint64_t ns;
-} units[] = { { "h", 3600000000000 }, { "m", 60000000000 }, { "s", 1000000000 }, { "ms", 1000000 } };
+} units[] = {
+	{ "h", 3600000000000 }, { "m", 60000000000 }, { "s", 1000000000 }, { "ms", 1000000 }
+};
 
 #define UNITS (sizeof(units) / sizeof(units[0]))
 
@@ -140,7 +141,7 @@ wrong:
 static void duration_format(const struct ini_option *o, const void *field, FILE *out)
 {
 	(void)o;
-	print_duration((uint64_t)*(const int64_t *)field, out);
+	print_duration((uint64_t) * (const int64_t *)field, out);
 }
 
 static void duration_expect(const struct ini_option *o, FILE *out)
@@ -218,7 +219,7 @@ static bool choice_parse(const struct ini_value *v, void *field)
 			return false;
 		}
 		choice_expect(v->option, f);
-		if (fclose(f))
+		if (fclose(f) || !expected)
 			ini_no_memory(v->ini);
 		else
 			ini_refuse(v, expected, "%s is not in this build", v->text);
@@ -388,7 +389,7 @@ static bool clear_host_bits(const char *text, struct prefix *ret)
 		return false;
 	p.len = (uint8_t)len;
 	for (unsigned bit = p.len; bit < ip_bits(&p.ip); bit++)
-		p.ip.b[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		p.ip.b[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 	*ret = p;
 	return true;
 }
@@ -464,7 +465,7 @@ static char *format_option(const struct ini_option *o, const void *base)
 		else
 			o->type->format(o, field, f);
 	}
-	if (fclose(f)) {
+	if (fclose(f) || !text) {
 		free(text);
 		return NULL;
 	}

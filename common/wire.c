@@ -223,9 +223,11 @@ bool handshake_header_read(struct reader *r, struct handshake_header *ret)
 	struct handshake_header h;
 
 	h.role = read_u8(r);
-	read_bytes(r, 3);
+	h.lanes = read_u8(r);
+	read_bytes(r, 2);
 	h.attempt = read_u32(r);
-	if (r->bad || (h.role != HANDSHAKE_CLIENT && h.role != HANDSHAKE_SERVER))
+	if (r->bad || !h.lanes || h.lanes > LANES_MAX ||
+	    (h.role != HANDSHAKE_CLIENT && h.role != HANDSHAKE_SERVER))
 		return false;
 	*ret = h;
 	return true;
@@ -234,7 +236,8 @@ bool handshake_header_read(struct reader *r, struct handshake_header *ret)
 void handshake_header_write(struct writer *w, const struct handshake_header *h)
 {
 	write_u8(w, h->role);
-	write_bytes(w, (const uint8_t[3]){ 0 }, 3);
+	write_u8(w, h->lanes);
+	write_bytes(w, (const uint8_t[2]){ 0 }, 2);
 	write_u32(w, h->attempt);
 }
 

@@ -102,6 +102,7 @@ enum handshake_role { HANDSHAKE_CLIENT = 1, HANDSHAKE_SERVER = 2 };
 
 struct handshake_header {
 	uint8_t role;	  /* of the sender */
+	uint8_t lanes;	  /* that its frames will use: 0 to lanes-1 */
 	uint32_t attempt; /* chosen by the client at random */
 };
 

@@ -50,6 +50,7 @@ struct contact {
 	void *ping_arg;
 	struct timer ping_deadline;
 	uint64_t ping_fn_token;
+	mono_t ping_fn_sent;
 
 	/* path MTU */
 	struct pmtu pmtu;
@@ -59,8 +60,8 @@ struct contact {
 	/* announcements of networks' protection */
 	struct timer announce_timer;
 	unsigned announce_left; /* tries */
-	uint64_t announce_token;
-	unsigned mismatches;
+	uint64_t announce_token; /* of the first message of this round */
+	uint64_t announce_open;	 /* messages without an answer, a bit each */
 
 	struct log_limit complaint;
 };
@@ -88,6 +89,34 @@ void contact_send_handshake(struct contact *, const struct way *, const uint8_t 
 /* Tells the peer how this router protects the networks that both share; called
  * when keys are new and when the configuration has changed. */
 void contact_announce(struct contact *, mono_t now);
+
+/* ---- between the files of this room ---- */
+
+/* Sends a signed control frame: on this way (NULL: the path's), padded to
+ * frame_size (0: as it is). 0 or -errno: -ENOTCONN without keys or way. */
+int contact_send(struct contact *, const struct way *, const struct control_message *,
+		 size_t frame_size);
+
+/* liveness.c: ping, round trip, up or down. */
+void liveness_start(struct contact *, mono_t now);
+void liveness_stop(struct contact *);
+void liveness_ready(struct contact *, mono_t now);
+void liveness_bye(struct contact *, mono_t now);
+void liveness_recv(struct contact *, const struct control_message *, uint16_t frame_size,
+		   mono_t now);
+
+/* probe.c: the path's MTU. */
+void probe_start(struct contact *, mono_t now);
+void probe_stop(struct contact *);
+void probe_recv(struct contact *, const struct control_message *, mono_t now);
+void probe_hint(struct contact *, mono_t now);
+
+/* announce.c: how networks are protected. */
+void announce_stop(struct contact *);
+void announce_recv(struct contact *, const struct control_message *, mono_t now);
+void announce_acked(struct contact *, const struct control_message *, mono_t now);
+
+/* ---- for vinectl ---- */
 
 /* One ping whose answer is told to fn, within `timeout`; -EBUSY, -ENOTCONN. */
 int contact_ping(struct contact *, size_t frame_size, int64_t timeout, ping_fn *, void *arg,

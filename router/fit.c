@@ -50,6 +50,7 @@ static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, stru
 		piece->network = p->network;
 		piece->peer = p->peer;
 		piece->path = p->path;
+		piece->frame = p->frame; /* in transit or not */
 		batch_add(to, piece);
 		counter_add(&w->counters.made, 1);
 	} while (to->n < BATCH_MAX);
@@ -81,7 +82,8 @@ static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, stru
 			*ret_full = true;
 			return TAKEN;
 		}
-		if (p->inet.dont_fragment)
+		if (p->inet.dont_fragment &&
+		    atomic_load_explicit(&p->path->settled, memory_order_relaxed))
 			answer_too_big(w, p, mtu, now);
 		return cut(w, p, &c, to);
 	}

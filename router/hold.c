@@ -5,6 +5,7 @@
  * up anew.
  */
 #include <string.h>
+#include <urcu-qsbr.h>
 
 #include "router/stage.h"
 
@@ -15,7 +16,8 @@ static void want_keys(struct worker *w, struct peer *peer, mono_t now)
 	struct peer_share *share = &peer->share[w->number];
 	struct note n = { .kind = NOTE_WANT_KEYS, .router = peer->id };
 
-	if (mono_is_set(share->wanted) && mono_since(now, share->wanted) < WANT_INTERVAL)
+	if (rcu_dereference(peer->tx) ||
+	    (mono_is_set(share->wanted) && mono_since(now, share->wanted) < WANT_INTERVAL))
 		return;
 	if (worker_note(w, &n, NULL, 0))
 		share->wanted = now;
@@ -34,6 +36,11 @@ unsigned hold(struct worker *w, struct packet *p, uint32_t router, mono_t now)
 	want_keys(w, peer, now);
 	if (w->n_held == HELD_MAX || peer->share[w->number].held >= HELD_PER_PEER)
 		return DROP_HOLD_FULL;
+	p->nets = NULL;
+	p->route = NULL;
+	p->network = NULL;
+	p->peer = NULL;
+	p->path = NULL;
 	peer->share[w->number].held++;
 	w->held[w->n_held++] = (struct held){ .packet = p, .router = router };
 	counter_add(&w->counters.events[EVENT_HELD], 1);

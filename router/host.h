@@ -49,6 +49,8 @@ int host_rules_remove(struct host *);
 
 /* Whether this is an address of this machine. */
 bool host_has_address(struct host *, const struct ip *);
+/* All addresses of this machine, up to max, ascending: how many. */
+size_t host_addresses(struct host *, struct ip *ret, size_t max);
 /* The machine's own address inside one of the prefixes; false if none. */
 bool host_find_address(struct host *, const struct prefix *, size_t n, uint8_t family,
 		       struct ip *ret);

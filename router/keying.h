@@ -31,7 +31,6 @@ struct exchange {
 	uint32_t attempt;
 	struct way way;
 	mono_t begun;
-	bool heard; /* anything has come back */
 	/* once the handshake is done */
 	bool exported;
 	struct session_secrets tx, rx;

@@ -64,7 +64,6 @@ static unsigned unwrap(struct worker *w, struct packet *p)
 static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 {
 	const struct table *t = w->view->table;
-	uint32_t slot = table_slot(t, p->frame.network);
 	size_t len;
 
 	(void)now;
@@ -74,7 +73,7 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 		return DROP_MALFORMED;
 	p->len = (uint32_t)len;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
-	if (!is_behind(t, slot, &p->inet.src, p->frame.source) && !quotes_ours(t, slot, p))
+	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_ours(t, p->slot, p))
 		return DROP_FORGED_SOURCE;
 	return unwrap(w, p);
 }
@@ -88,7 +87,7 @@ void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 
-		if (lndt_is_member(t, table_slot(t, p->frame.network), &p->inet.dst))
+		if (lndt_is_member(t, p->slot, &p->inet.dst))
 			b->p[kept++] = p;
 		else
 			batch_add(transit, p);

@@ -10,6 +10,7 @@
 #include "router/intercept.h"
 
 /* Binds queue number `queue` (both families, whole packets). NULL with errno. */
-struct intercept *nfq_open(uint16_t queue);
+struct intercept *nfqueue_open(uint16_t queue);
+#define nfq_open nfqueue_open /* the library has another function of that name */
 
 #endif

@@ -65,6 +65,7 @@ static unsigned check_network(struct worker *w, struct packet *p, enum protectio
 
 	if (slot == UINT32_MAX)
 		return DROP_UNKNOWN_NETWORK;
+	p->slot = slot;
 	p->network = w->view->networks[slot];
 	protection =
 		(enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);

@@ -16,22 +16,53 @@
 #define PMTU_BASE_V4 (1280 - 28)
 #define PMTU_BASE_V6 (1280 - 48)
 
+#define PMTU_ROUND 16 /* probes that may go out at once */
+#define PMTU_LOG 32   /* sizes whose sending is remembered */
+
+enum pmtu_phase { PMTU_SEARCH, PMTU_VERIFY, PMTU_REST };
+
 struct pmtu {
-	uint16_t base, max; /* bounds of the search */
-	uint16_t known;	    /* what frames may have now */
-	uint16_t low, high; /* passes; does not, or has not been tried */
-	uint16_t probing;   /* size under way, 0 if none */
-	uint8_t lost;	    /* probes of that size without an answer */
-	bool verify;	    /* the probe under way confirms `known` */
-	mono_t deadline;    /* when to act next */
+	uint16_t base, limit; /* bounds of the search */
+	uint16_t max;	      /* upper bound for now: limit, or less if the first hop says so */
+	uint16_t known;	      /* what frames may have now */
+	bool settled;	      /* see pmtu_settled */
+
+	uint8_t phase; /* enum pmtu_phase */
+	bool used;     /* data went this way since the last verification */
+	bool hinted;   /* to be verified soon */
+	mono_t verify_at, raise_at, settle_at;
+	mono_t verified; /* when the last verification began */
+	int64_t rtt;	 /* of probes, 0 if not known yet */
+	struct {
+		uint16_t size; /* 0: empty */
+		uint8_t times; /* sent without an answer */
+		mono_t first;
+	} log[PMTU_LOG];
+	uint8_t logged; /* where the next entry goes */
+
+	uint16_t low, high; /* search: passes; seems not to pass (above max: nothing does) */
+	uint16_t above;	    /* what seemed so before high did */
+	uint8_t failed;	    /* rounds in a row in which high was lost */
+	bool lossy;	    /* probes that can't have been too large were lost too */
+
+	/* the round under way: probes sent together, and waited for together */
+	uint16_t round[PMTU_ROUND];
+	uint16_t answered; /* bits by index in round */
+	uint8_t n, at;	   /* of round; how many of them have been handed out */
+	uint8_t tries;	   /* how often its probes had been sent before */
+	uint8_t silent;	   /* rounds in a row without any answer */
+	bool heard;	   /* an answer came in this round */
+	int64_t pace;	   /* verification: time between probes */
+	mono_t begun;
+	mono_t deadline; /* when the round is over */
 };
 
-/* Starts at base, first probe due at once. base <= max. */
+/* Starts at base, first probes due at once. */
 void pmtu_init(struct pmtu *, uint16_t base, uint16_t max, mono_t now);
-/* The size to send a probe of now, 0 if nothing is due. Told at each call: whether
- * the path has carried data since the last one (verification costs nothing on an
- * idle path otherwise). May lower `known` when probes of that size stay
- * unanswered (black hole). */
+/* The size to send a probe of now, 0 if nothing is due: to be called until it is 0.
+ * Told at each call: whether the path has carried data since the last one
+ * (verification costs nothing on an idle path otherwise). May lower `known` when
+ * probes of that size stay unanswered but smaller ones do not (black hole). */
 uint16_t pmtu_poll(struct pmtu *, bool used, mono_t now);
 /* A probe of this size came back. */
 void pmtu_acked(struct pmtu *, uint16_t size, mono_t now);
@@ -39,6 +70,11 @@ void pmtu_acked(struct pmtu *, uint16_t size, mono_t now);
 void pmtu_hint(struct pmtu *, mono_t now);
 /* A probe could not be sent: larger than the first hop carries. */
 void pmtu_refused(struct pmtu *, uint16_t size, mono_t now);
+/* Whether `known` is exact as far as can be told, or has been searched for long
+ * enough (3 s). Not so at first, and again after a black hole. */
+bool pmtu_settled(const struct pmtu *);
+/* When pmtu_poll will have something to do; not after a later call of another
+ * function. */
 mono_t pmtu_deadline(const struct pmtu *);
 
 #endif

@@ -31,6 +31,7 @@ struct router {
 	struct host *host; /* NULL in a simulation */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
 	uint32_t device_mtu;
+	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
 	uint64_t table_version; /* counts reloads */
 	counter_t events[EVENTS]; /* the control thread's own */
@@ -55,8 +56,9 @@ void router_notes(struct router *, mono_t now);
 void router_kick(struct router *);
 /* A path's MTU or the set of paths has changed: the device follows. */
 void router_update_mtu(struct router *);
-/* The addresses of this machine for the world, read again. */
-void router_update_addresses(struct router *);
+/* The addresses of this machine, and the site's own of each family (family 0: none). */
+void router_set_addresses(struct router *, const struct ip *own, size_t n, const struct ip *address4,
+			  const struct ip *address6);
 
 /* By name or ID text; NULL if there is none. */
 struct contact *router_contact(struct router *, const char *name_or_id);

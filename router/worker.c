@@ -263,22 +263,31 @@ bool worker_init(struct worker *w, unsigned number, unsigned count, struct world
 	return true;
 }
 
-void worker_done(struct worker *w)
+static void close_intercept(struct intercept *in)
 {
-	struct inject *in = atomic_load(&w->inject);
+	if (in)
+		in->ops->close(in);
+}
 
-	for (unsigned i = 0; i < w->n_held; i++)
-		pool_put(w->pool, w->held[i].packet);
+void worker_close_devices(struct worker *w)
+{
 	for (unsigned l = 0; l < w->n_links; l++)
 		w->links[l]->ops->close(w->links[l]);
-	if (in && in != w->answer)
-		in->ops->close(in);
-	if (w->answer)
-		w->answer->ops->close(w->answer);
-	if (w->queue)
-		w->queue->ops->close(w->queue);
-	if (w->device)
-		w->device->ops->close(w->device);
+	w->n_links = 0;
+	close_intercept(atomic_exchange(&w->queue_next, NULL));
+	close_intercept(w->queue);
+	close_intercept(w->device);
+	w->queue = w->device = NULL;
+	w->answer = NULL;
+	atomic_store(&w->inject, NULL);
+	w->loop = NULL;
+}
+
+void worker_done(struct worker *w)
+{
+	worker_close_devices(w);
+	for (unsigned i = 0; i < w->n_held; i++)
+		pool_put(w->pool, w->held[i].packet);
 	if (w->kick_fd >= 0)
 		close(w->kick_fd);
 	ring_free(w->notes);

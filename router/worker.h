@@ -104,7 +104,9 @@ void worker_kick(struct worker *);
 /* Embedded: ring, pool and counters; devices and links are given afterwards.
  * False: out of memory. */
 bool worker_init(struct worker *, unsigned number, unsigned count, struct world **world);
-/* Closes what it was given and frees the rest. */
+/* Closes device, queues and links; injectors are their opener's. */
+void worker_close_devices(struct worker *);
+/* The same, and frees the rest. */
 void worker_done(struct worker *);
 
 /* One turn of work without any waiting: takes a batch from each source that has

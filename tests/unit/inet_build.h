@@ -60,12 +60,13 @@ static inline void fix_v4(uint8_t *p)
 	put16(p + 10, (uint16_t)~ref_sum(p, (size_t)(p[0] & 15) * 4, 0));
 }
 
-/* Writes the transport checksum at l4 + at; its pseudo header has proto (0 and
- * l4 as for ICMPv4: see the caller). */
+/* Writes the transport checksum at l4 + at; never 0, which is none for UDP. */
 static inline void fix_transport(uint8_t *p, size_t l4, size_t at, size_t len, uint8_t proto)
 {
 	put16(p + l4 + at, 0);
 	put16(p + l4 + at, (uint16_t)~ref_transport(p, l4, len, proto));
+	if (!be16(p + l4 + at))
+		put16(p + l4 + at, 0xffff);
 }
 
 /* IPv4 header with options (a multiple of 4 bytes, or NULL), n bytes of payload

@@ -1,0 +1,285 @@
+/*
+ * The types of values that only router.conf has: how they are read, written, and
+ * what is expected where they are wrong.
+ *
+ * Rows of [lndt] and [gndt ID] have data for keys. They go to lists of the draft, each
+ * with its line, since names of routers are known only when the whole file is read.
+ */
+#include "router/config_private.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* address: one of each family, in two fields */
+
+static bool is_unicast(const struct ip *ip)
+{
+	static const uint8_t zero[16];
+
+	if (ip->family == 4)
+		return ip->b[0] != 0 && ip->b[0] < 224;
+	return memcmp(ip->b, zero, 16) != 0 && ip->b[0] != 0xff;
+}
+
+static bool is_loopback(const struct ip *ip)
+{
+	static const uint8_t loop6[16] = { [15] = 1 };
+
+	return ip->family == 4 ? ip->b[0] == 127 : memcmp(ip->b, loop6, 16) == 0;
+}
+
+static bool address_parse(const struct ini_value *v, void *field)
+{
+	struct config *c = field;
+	struct ip ip, *place;
+
+	if (ip_parse(v->text, &ip) || !is_unicast(&ip) || is_loopback(&ip)) {
+		ini_wrong(v);
+		return false;
+	}
+	place = ip.family == 4 ? &c->address4 : &c->address6;
+	if (place->family) {
+		ini_refuse(v, "at most one of each family", "%s is a second IPv%u address", v->text,
+			   ip.family);
+		return false;
+	}
+	*place = ip;
+	return true;
+}
+
+static void address_format(const struct ini_option *o, const void *field, FILE *out)
+{
+	const struct config *c = field;
+	char text[IP_TEXT];
+
+	(void)o;
+	if (c->address4.family)
+		fputs(ip_format(&c->address4, text), out);
+	if (c->address4.family && c->address6.family)
+		fputs(", ", out);
+	if (c->address6.family)
+		fputs(ip_format(&c->address6, text), out);
+}
+
+static void address_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("an address of this gateway in its site", out);
+}
+
+const struct ini_type config_address_type = { address_parse, address_format, address_expect };
+
+/* sign, encrypt: read into the draft, listed by config_each() from the protection */
+
+static bool protection_parse(const struct ini_value *v, void *field)
+{
+	return ini_choice.parse(v, field);
+}
+
+static void protection_expect(const struct ini_option *o, FILE *out)
+{
+	ini_choice.expect(o, out);
+}
+
+const struct ini_type config_protection_type = { protection_parse, NULL, protection_expect };
+
+/* endpoint: of a peer, by address or by name */
+
+static bool is_host_name(const char *text)
+{
+	size_t len = strlen(text);
+	bool digits = true;
+
+	if (len == 0 || len > 253 || strstr(text, "..") || !isalnum((unsigned char)*text))
+		return false;
+	for (const char *p = text; *p; p++) {
+		if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+			return false;
+		if (!isdigit((unsigned char)*p) && *p != '.')
+			digits = false;
+	}
+	return !digits; /* or it is an address that is none */
+}
+
+static bool read_host(const char *text, char host[static 256], uint16_t *ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	struct endpoint e;
+	unsigned port = 0;
+
+	if (endpoint_parse(text, &e) == 0) {
+		ip_format(&e.ip, host);
+		*ret_port = e.port;
+		return e.port != 0 && is_unicast(&e.ip);
+	}
+	if (!colon || colon - text > 253 || strlen(colon + 1) > 5)
+		return false;
+	for (const char *p = colon + 1; *p; p++) {
+		if (!isdigit((unsigned char)*p))
+			return false;
+		port = port * 10 + (unsigned)(*p - '0');
+	}
+	memcpy(host, text, (size_t)(colon - text));
+	host[colon - text] = '\0';
+	*ret_port = (uint16_t)port;
+	return port > 0 && port <= UINT16_MAX && is_host_name(host);
+}
+
+static bool host_parse(const struct ini_value *v, void *field)
+{
+	struct config_peer *p = field;
+	char host[256];
+	uint16_t port;
+
+	if (!read_host(v->text, host, &port)) {
+		ini_wrong(v);
+		return false;
+	}
+	p->host = strdup(host);
+	if (!p->host) {
+		ini_no_memory(v->ini);
+		return false;
+	}
+	p->port = port;
+	return true;
+}
+
+static void host_format(const struct ini_option *o, const void *field, FILE *out)
+{
+	const struct config_peer *p = field;
+
+	(void)o;
+	if (p->host)
+		fprintf(out, strchr(p->host, ':') ? "[%s]:%u" : "%s:%u", p->host, p->port);
+}
+
+static void host_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("198.51.100.2:8463, [2001:db8::1]:8463 or gw.example.org:8463", out);
+}
+
+const struct ini_type config_host_type = { host_parse, host_format, host_expect };
+
+/* key-file: relative to where the configuration is */
+
+static bool key_file_parse(const struct ini_value *v, void *field)
+{
+	const struct draft *d = ini_arg(v->ini);
+	char *path;
+
+	if (asprintf(&path, "%s%s", v->text[0] == '/' ? "" : d->directory, v->text) < 0) {
+		ini_no_memory(v->ini);
+		return false;
+	}
+	*(char **)field = path;
+	return true;
+}
+
+static void key_file_format(const struct ini_option *o, const void *field, FILE *out)
+{
+	(void)o;
+	fputs(*(char *const *)field, out);
+}
+
+static void key_file_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("the path of a key file", out);
+}
+
+const struct ini_type config_key_file_type = { key_file_parse, key_file_format, key_file_expect };
+
+/* The rows of [lndt] and [gndt ID], whose keys are data */
+
+static void bad_key(const struct ini_value *v, const char *expected)
+{
+	struct draft *d = ini_arg(v->ini);
+
+	/* once, not for each item of its list */
+	if (d->bad_key_line != v->line)
+		ini_error(v->ini, v->line, v->section->label, v->key, expected,
+			  "can't be a key here");
+	d->bad_key_line = v->line;
+}
+
+static bool lndt_parse(const struct ini_value *v, void *field)
+{
+	struct draft *d = field;
+	struct prefix prefix;
+	bool good = ini_prefix.parse(v, &prefix);
+	struct lndt_row *row;
+	uint32_t id;
+
+	if (id_parse(v->key, &id) || id == 0) {
+		bad_key(v, "a network ID, a number from 1 to 4294967295 or a dotted quad");
+		return false;
+	}
+	if (!good)
+		return false;
+	row = ini_grow((void **)&d->c.lndt, d->c.n_lndt, sizeof(*row));
+	if (!row) {
+		ini_no_memory(v->ini);
+		return false;
+	}
+	d->c.n_lndt++;
+	row->network = id;
+	row->prefix = prefix;
+	row->file = d->c.file;
+	row->line = v->line;
+	return true;
+}
+
+static void row_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("prefixes like 172.16.0.0/24 or fd00:76::/32, or addresses", out);
+}
+
+const struct ini_type config_lndt_type = { lndt_parse, NULL, row_expect };
+
+/* Names repeat from item to item: kept once. */
+static bool keep_name(struct draft *d, const char *name)
+{
+	char **place;
+
+	if (d->n_names && strcmp(d->names[d->n_names - 1], name) == 0)
+		return true;
+	place = ini_grow((void **)&d->names, d->n_names, sizeof(*place));
+	if (!place)
+		return false;
+	*place = strdup(name);
+	if (!*place)
+		return false;
+	d->n_names++;
+	return true;
+}
+
+static bool gndt_parse(const struct ini_value *v, void *field)
+{
+	struct draft_gndt *g = field;
+	struct draft *d = g->draft;
+	struct prefix prefix;
+	bool good = ini_prefix.parse(v, &prefix);
+	struct draft_route *route;
+
+	if (!ini_is_name(v->key, CONFIG_NAME_MAX)) {
+		bad_key(v, "the name of a peer, or of this router");
+		return false;
+	}
+	if (!good)
+		return false;
+	route = ini_grow((void **)&d->routes, d->n_routes, sizeof(*route));
+	if (!route || !keep_name(d, v->key)) {
+		ini_no_memory(v->ini);
+		return false;
+	}
+	d->n_routes++;
+	*route = (struct draft_route){
+		.network = g->network, .name = d->n_names - 1, .prefix = prefix, .line = v->line
+	};
+	return true;
+}
+
+const struct ini_type config_gndt_type = { gndt_parse, NULL, row_expect };

@@ -1,0 +1,280 @@
+/*
+ * The router's own Netfilter table: what would leave by the device goes to the
+ * queues instead.
+ *
+ *   table inet vine-DEVICE
+ *     chain overlay_forward   hook forward, chain overlay_output   hook output
+ *       meta oifname DEVICE   queue num FIRST-LAST
+ *
+ * The hooks come after the kernel's routing, so that TTL and MTU are dealt with
+ * and answered; and after the site's own filter rules (priority 0), so that these
+ * see the packets as they do when the device takes them. There is no bypass: a
+ * queue that nobody reads drops.
+ *
+ * The table is owned by our netlink socket and vanishes with it, however the
+ * process ends. Kernels before 5.12 know no owners: there a leftover may be found
+ * and is replaced, in the same transaction. Where the kernel was built without
+ * nf_tables' queue expression, the xtables target of the same effect is asked
+ * for; both are tried, as there is no other way to find out.
+ */
+#include "router/host_private.h"
+
+#include <errno.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/table.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define PRIORITY 10	/* after NF_IP_PRI_FILTER */
+#define BATCH_ROOM 8192 /* two chains with a rule each take about 1 kB */
+
+/* One transaction being written. */
+struct transaction {
+	struct netlink *nl;
+	struct mnl_nlmsg_batch *batch;
+	const char *table;
+	bool failed; /* out of memory */
+	char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
+};
+
+struct queue_rule {
+	const char *device;
+	uint16_t first, n;
+	bool owner;	/* the table goes with our socket */
+	bool expression; /* nf_tables' own, not the xtables target */
+};
+
+static void begin(struct transaction *t, struct netlink *nl, const char *table)
+{
+	*t = (struct transaction){ .nl = nl, .table = table };
+	t->batch = mnl_nlmsg_batch_start(t->buf, BATCH_ROOM);
+	if (!t->batch) {
+		t->failed = true;
+		return;
+	}
+	nftnl_batch_begin(mnl_nlmsg_batch_current(t->batch), netlink_next(nl));
+	mnl_nlmsg_batch_next(t->batch);
+}
+
+static int commit(struct transaction *t)
+{
+	int e = -ENOMEM;
+
+	if (!t->failed) {
+		nftnl_batch_end(mnl_nlmsg_batch_current(t->batch), netlink_next(t->nl));
+		mnl_nlmsg_batch_next(t->batch);
+		e = netlink_batch(t->nl, mnl_nlmsg_batch_head(t->batch),
+				  mnl_nlmsg_batch_size(t->batch));
+	}
+	if (t->batch)
+		mnl_nlmsg_batch_stop(t->batch);
+	return e;
+}
+
+static struct nlmsghdr *message(struct transaction *t, uint16_t type, uint16_t flags)
+{
+	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(t->batch), type, NFPROTO_INET,
+				     (uint16_t)(flags | NLM_F_ACK), netlink_next(t->nl));
+}
+
+static void put_table(struct transaction *t, uint16_t type, uint32_t table_flags)
+{
+	struct nftnl_table *table = t->failed ? NULL : nftnl_table_alloc();
+
+	if (!table) {
+		t->failed = true;
+		return;
+	}
+	nftnl_table_set_str(table, NFTNL_TABLE_NAME, t->table);
+	nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_INET);
+	if (type == NFT_MSG_NEWTABLE)
+		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, table_flags);
+	nftnl_table_nlmsg_build_payload(
+		message(t, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), table);
+	mnl_nlmsg_batch_next(t->batch);
+	nftnl_table_free(table);
+}
+
+static void put_chain(struct transaction *t, const char *name, uint32_t hook)
+{
+	struct nftnl_chain *c = t->failed ? NULL : nftnl_chain_alloc();
+
+	if (!c) {
+		t->failed = true;
+		return;
+	}
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, t->table);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, hook);
+	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, PRIORITY);
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	nftnl_chain_nlmsg_build_payload(message(t, NFT_MSG_NEWCHAIN, NLM_F_CREATE), c);
+	mnl_nlmsg_batch_next(t->batch);
+	nftnl_chain_free(c);
+}
+
+static struct nftnl_expr *add_expr(struct nftnl_rule *r, const char *kind)
+{
+	struct nftnl_expr *e = nftnl_expr_alloc(kind);
+
+	if (e)
+		nftnl_rule_add_expr(r, e);
+	return e;
+}
+
+static bool match_device(struct nftnl_rule *r, const char *device)
+{
+	struct nftnl_expr *meta = add_expr(r, "meta"), *cmp = add_expr(r, "cmp");
+	char name[IF_NAMESIZE] = { 0 };
+
+	if (!meta || !cmp)
+		return false;
+	strncpy(name, device, sizeof(name) - 1);
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, NFT_META_OIFNAME);
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	nftnl_expr_set(cmp, NFTNL_EXPR_CMP_DATA, name, sizeof(name));
+	return true;
+}
+
+static bool queue_by_expression(struct nftnl_rule *r, const struct queue_rule *q)
+{
+	struct nftnl_expr *e = add_expr(r, "queue");
+
+	if (!e)
+		return false;
+	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, q->first);
+	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, q->n);
+	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS, 0); /* hash of addresses, no bypass */
+	return true;
+}
+
+static bool queue_by_target(struct nftnl_rule *r, const struct queue_rule *q)
+{
+	struct nftnl_expr *e = add_expr(r, "target");
+	/* Its size must be a multiple of 8. The expression frees it. */
+	struct xt_NFQ_info_v3 *info = e ? calloc(1, 8) : NULL;
+
+	if (!info)
+		return false;
+	info->queuenum = q->first;
+	info->queues_total = q->n;
+	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
+	nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, 8);
+	return true;
+}
+
+static void put_rule(struct transaction *t, const char *chain, const struct queue_rule *q)
+{
+	struct nftnl_rule *r = t->failed ? NULL : nftnl_rule_alloc();
+
+	if (!r) {
+		t->failed = true;
+		return;
+	}
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, t->table);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
+	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	if (match_device(r, q->device) &&
+	    (q->expression ? queue_by_expression(r, q) : queue_by_target(r, q))) {
+		nftnl_rule_nlmsg_build_payload(
+			message(t, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
+		mnl_nlmsg_batch_next(t->batch);
+	} else {
+		t->failed = true;
+	}
+	nftnl_rule_free(r);
+}
+
+static int add_table(struct host *host, const char *name, const struct queue_rule *q)
+{
+	static const struct {
+		const char *name;
+		uint32_t hook;
+	} chains[] = { { "overlay_forward", NF_INET_FORWARD }, { "overlay_output", NF_INET_LOCAL_OUT } };
+	struct transaction *t = malloc(sizeof(*t));
+	int e;
+
+	if (!t)
+		return -ENOMEM;
+	begin(t, &host->filter, name);
+	/* Made so that it can be deleted whether it was there or not. */
+	put_table(t, NFT_MSG_NEWTABLE, 0);
+	put_table(t, NFT_MSG_DELTABLE, 0);
+	put_table(t, NFT_MSG_NEWTABLE, q->owner ? NFT_TABLE_F_OWNER : 0);
+	for (unsigned i = 0; i < 2; i++) {
+		put_chain(t, chains[i].name, chains[i].hook);
+		put_rule(t, chains[i].name, q);
+	}
+	e = commit(t);
+	free(t);
+	return e;
+}
+
+int host_rules_add(struct host *host, const char *device, uint16_t first, uint16_t n,
+		   const char **ret_what)
+{
+	struct queue_rule q = { .device = device, .first = first, .n = n };
+	char name[sizeof(host->table)];
+	int e = -EINVAL;
+
+	if (!n || first > UINT16_MAX - (n - 1) || strlen(device) >= IF_NAMESIZE) {
+		*ret_what = "queue numbers or device name out of range";
+		return e;
+	}
+	e = host_rules_remove(host);
+	if (e) {
+		*ret_what = "the earlier Netfilter table can't be removed";
+		return e;
+	}
+	snprintf(name, sizeof(name), HOST_TABLE_PREFIX "%s", device);
+	for (unsigned way = 0; way < 4; way++) {
+		q.owner = way < 2;
+		q.expression = way % 2 == 0;
+		e = add_table(host, name, &q);
+		if (!e) {
+			strcpy(host->table, name);
+			return 0;
+		}
+		if (e == -EPERM || e == -EACCES || e == -ENOMEM)
+			break;
+	}
+	*ret_what = e == -EPERM	 ? "the Netfilter table is not ours to change" :
+		    e == -ENOENT ? "the kernel has neither nf_tables' queue expression nor the "
+				   "xtables NFQUEUE target" :
+				   "the Netfilter table can't be made";
+	return e;
+}
+
+int host_rules_remove(struct host *host)
+{
+	struct transaction *t;
+	int e;
+
+	if (!host->table[0])
+		return 0;
+	t = malloc(sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	begin(t, &host->filter, host->table);
+	put_table(t, NFT_MSG_DELTABLE, 0);
+	e = commit(t);
+	free(t);
+	if (e == -ENOENT) /* somebody flushed the ruleset */
+		e = 0;
+	if (!e)
+		host->table[0] = '\0';
+	return e;
+}

@@ -1,0 +1,534 @@
+/*
+ * Frames in UDP datagrams: one socket per worker and listening address.
+ *
+ * The sockets of one address are a SO_REUSEPORT group. A classic BPF program on
+ * the group picks the socket by the frame's lane byte, so that a lane is read by
+ * one worker only, whatever port a NAT on the way has made of ours. Socket
+ * indexes follow the order of bind; a foreign member that joins late gets
+ * nothing.
+ *
+ * Don't-fragment is always set, and the kernel's idea of the path MTU, which any
+ * forged ICMP can lower, is neither used nor asked: sizes are found by probing
+ * (pmtu.c). What the kernel hears of datagrams that were too big comes up as a
+ * hint, with the addressee that it names and no more.
+ *
+ * An ICMP error about one peer is reported by the kernel on the next call on the
+ * socket, whatever peer that is for. Such an error is taken off and the call made
+ * again; only what is refused every time counts as refused. Nothing here blocks:
+ * what the kernel has no room for is dropped and counted.
+ *
+ * A link's recv, send and errors belong to its worker; send_one and first_hop_max
+ * use nothing of the link that they write and may run beside those.
+ */
+#include "router/link.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/errqueue.h>
+#include <linux/filter.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+
+#include "common/list.h"
+#include "router/first_hop.h"
+
+#define BUFFER_SIZE (4 << 20) /* of the socket, either way, bytes */
+#define FRAME_ROOM (FRAME_HEADER + PACKET_ROOM + FRAME_MAC)
+#define RETRIES 4    /* of a call that reported somebody else's error */
+#define RECV_LEAST 8 /* packets made ready for a quiet socket */
+#define ERRORS_PER_CALL 256
+#define HINTS_MAX 8
+#define DEFAULT_MTU 1500
+
+/* Source address and TOS, or what the kernel says of an arrived datagram. */
+union control {
+	struct cmsghdr align;
+	uint8_t room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+};
+
+/* What it takes to hand a batch over. In msg_name and msg_control messages may
+ * point at each other's: those of one path share the first one's. */
+struct messages {
+	struct mmsghdr m[BATCH_MAX];
+	struct iovec iov[BATCH_MAX];
+	struct sockaddr_storage name[BATCH_MAX];
+	union control control[BATCH_MAX];
+};
+
+struct udp {
+	struct link link;
+	unsigned expect; /* how many datagrams the next recv makes packets ready for */
+	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
+	unsigned n_hints;
+	struct messages in, out;
+};
+
+static struct udp *udp_of(struct link *l)
+{
+	return container_of(l, struct udp, link);
+}
+
+/* ---- in ------------------------------------------------------------------ */
+
+static void in_prepare(struct messages *in, unsigned i, struct packet *p)
+{
+	in->iov[i] = (struct iovec){ .iov_base = p->data, .iov_len = FRAME_ROOM };
+	in->m[i].msg_hdr = (struct msghdr){
+		.msg_name = &in->name[i],
+		.msg_namelen = sizeof(in->name[i]),
+		.msg_iov = &in->iov[i],
+		.msg_iovlen = 1,
+		.msg_control = &in->control[i],
+		.msg_controllen = sizeof(in->control[i]),
+	};
+}
+
+static void in_read_control(struct msghdr *h, struct packet *p)
+{
+	struct in6_pktinfo info6;
+	struct in_pktinfo info4;
+	int tclass;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&info4, CMSG_DATA(c), sizeof(info4));
+			p->to = ip_from_v4((const uint8_t *)&info4.ipi_addr);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			p->outer_tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&info6, CMSG_DATA(c), sizeof(info6));
+			p->to = ip_from_v6((const uint8_t *)&info6.ipi6_addr);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
+			p->outer_tos = (uint8_t)tclass;
+		}
+	}
+}
+
+/* A datagram longer than the room is cut; its header says so (frame_parse). */
+static bool in_finish(struct mmsghdr *m, struct packet *p)
+{
+	p->len = m->msg_len;
+	in_read_control(&m->msg_hdr, p);
+	return endpoint_from_sockaddr(m->msg_hdr.msg_name, &p->from) == 0;
+}
+
+/* How many messages were filled, 0 if there is nothing (or nothing but errors). */
+static unsigned in_take(int fd, struct mmsghdr *m, unsigned n)
+{
+	for (int i = 0; i < RETRIES; i++) {
+		int r = recvmmsg(fd, m, n, MSG_DONTWAIT, NULL);
+
+		if (r >= 0)
+			return (unsigned)r;
+		if (errno == EAGAIN)
+			break;
+	}
+	return 0;
+}
+
+/* Without a packet to put them into, datagrams are taken and thrown away: left in
+ * the socket, they would keep the loop busy and be too old when their turn comes. */
+static void in_discard(struct udp *u, struct counters *c)
+{
+	for (unsigned i = 0; i < BATCH_MAX; i++)
+		u->in.m[i].msg_hdr = (struct msghdr){ 0 };
+	counter_add(&c->drops[DROP_NO_BUFFER], in_take(u->link.fd, u->in.m, BATCH_MAX));
+}
+
+/*
+ * One call for up to `want` datagrams. False once the socket is empty.
+ *
+ * UDP_GRO comes in here: with it a message may hold several frames of one size,
+ * told by a control message, and is cut into packets after the call.
+ */
+static bool in_some(struct udp *u, struct batch *b, struct pool *pool, unsigned want)
+{
+	struct packet *p[BATCH_MAX];
+	unsigned n = 0, got;
+
+	while (n < want && (p[n] = pool_get(pool))) {
+		in_prepare(&u->in, n, p[n]);
+		n++;
+	}
+	got = n ? in_take(u->link.fd, u->in.m, n) : 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (i < got && in_finish(&u->in.m[i], p[i]))
+			batch_add(b, p[i]);
+		else
+			pool_put(pool, p[i]);
+	}
+	return n && got == n;
+}
+
+static int udp_recv(struct link *l, struct batch *b, struct pool *pool, struct counters *c)
+{
+	struct udp *u = udp_of(l);
+	unsigned before = b->n;
+
+	if (!pool_left(pool) && b->n < BATCH_MAX) {
+		in_discard(u, c);
+		return 0;
+	}
+	while (b->n < BATCH_MAX) {
+		unsigned room = BATCH_MAX - b->n;
+		unsigned want = u->expect < room ? u->expect : room;
+
+		if (!in_some(u, b, pool, want))
+			break;
+		u->expect = u->expect * 2 < BATCH_MAX ? u->expect * 2 : BATCH_MAX;
+	}
+	if (b->n - before < u->expect / 2 && u->expect > RECV_LEAST)
+		u->expect /= 2;
+	return (int)(b->n - before);
+}
+
+/* ---- out ----------------------------------------------------------------- */
+
+static struct cmsghdr *put_control(struct msghdr *h, size_t *used, int level, int type,
+				   const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)((uint8_t *)h->msg_control + *used);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	*used += CMSG_SPACE(len);
+	h->msg_controllen = *used;
+	return c;
+}
+
+/* Addressee, source address and TOS of a message to go this way. The socket's own
+ * TOS is zero, so zero needs no words. */
+static void out_address(struct msghdr *h, struct sockaddr_storage *name, union control *control,
+			const struct way *way, uint8_t tos)
+{
+	size_t used = 0;
+	int value = tos;
+
+	h->msg_name = name;
+	h->msg_namelen = endpoint_to_sockaddr(&way->remote, name);
+	h->msg_control = control;
+	h->msg_controllen = 0;
+	if (way->local.family == 4) {
+		struct in_pktinfo info = { 0 };
+
+		memcpy(&info.ipi_spec_dst, way->local.b, 4);
+		put_control(h, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	} else if (way->local.family == 6) {
+		struct in6_pktinfo info = { 0 };
+
+		memcpy(&info.ipi6_addr, way->local.b, 16);
+		put_control(h, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (tos && way->remote.ip.family == 4)
+		put_control(h, &used, IPPROTO_IP, IP_TOS, &value, sizeof(value));
+	else if (tos)
+		put_control(h, &used, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
+	if (!h->msg_controllen)
+		h->msg_control = NULL;
+}
+
+/* Whether this link's socket can send that way at all. */
+static bool fits(const struct link *l, const struct way *way)
+{
+	return way->remote.ip.family == l->family &&
+	       (way->local.family == 0 || way->local.family == l->family);
+}
+
+/*
+ * Makes messages of the batch, in its order.
+ *
+ * UDP_SEGMENT comes in here: neighbours of one path, TOS and size become one
+ * message of several iovecs with a control message for the size.
+ */
+static void out_prepare(struct messages *out, const struct batch *b)
+{
+	const struct packet *last = NULL;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct packet *p = b->p[i];
+		struct msghdr *h = &out->m[i].msg_hdr;
+
+		if (last && last->path == p->path && last->outer_tos == p->outer_tos) {
+			*h = out->m[i - 1].msg_hdr;
+		} else {
+			*h = (struct msghdr){ .msg_iovlen = 1 };
+			out_address(h, &out->name[i], &out->control[i], &p->path->way,
+				    p->outer_tos);
+		}
+		out->iov[i] = (struct iovec){ .iov_base = p->data, .iov_len = p->len };
+		h->msg_iov = &out->iov[i];
+		last = p;
+	}
+}
+
+static void note_hint(struct udp *u, const struct endpoint *remote)
+{
+	for (unsigned i = 0; i < u->n_hints; i++)
+		if (endpoint_equal(&u->hints[i], remote))
+			return;
+	if (u->n_hints < HINTS_MAX)
+		u->hints[u->n_hints++] = *remote;
+}
+
+/* Sends all messages that the kernel takes; how many. */
+static unsigned out_send(struct udp *u, const struct batch *b)
+{
+	unsigned sent = 0, tries = 0;
+
+	for (unsigned i = 0; i < b->n;) {
+		int r = sendmmsg(u->link.fd, u->out.m + i, b->n - i, MSG_DONTWAIT);
+
+		if (r > 0) {
+			sent += (unsigned)r;
+			i += (unsigned)r;
+			tries = 0;
+			continue;
+		}
+		if (r < 0 && errno == EAGAIN)
+			break; /* the socket's buffer is full: the rest finds no room either */
+		if (r < 0 && errno != ENOBUFS && ++tries < RETRIES)
+			continue;
+		if (r < 0 && errno == EMSGSIZE)
+			note_hint(u, &b->p[i]->path->way.remote);
+		i++; /* this one is what is refused */
+		tries = 0;
+	}
+	return sent;
+}
+
+static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct counters *c)
+{
+	struct udp *u = udp_of(l);
+	unsigned all = b->n, kept = 0, sent = 0;
+
+	for (unsigned i = 0; i < all; i++) {
+		if (fits(l, &b->p[i]->path->way))
+			b->p[kept++] = b->p[i];
+		else
+			pool_put(pool, b->p[i]);
+	}
+	b->n = kept;
+	if (kept) {
+		out_prepare(&u->out, b);
+		sent = out_send(u, b);
+	}
+	counter_add(&c->sent, sent);
+	if (sent < all)
+		counter_add(&c->drops[DROP_SEND], all - sent);
+	for (unsigned i = 0; i < kept; i++)
+		pool_put(pool, b->p[i]);
+	b->n = 0;
+}
+
+static int udp_send_one(struct link *l, const struct way *way, const void *frame, size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)frame, .iov_len = len };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct sockaddr_storage name;
+	union control control;
+
+	if (!fits(l, way))
+		return -EAFNOSUPPORT;
+	out_address(&h, &name, &control, way, 0);
+	for (int i = 0; i < RETRIES; i++) {
+		if (sendmsg(l->fd, &h, MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			break;
+	}
+	return -errno;
+}
+
+static uint16_t udp_first_hop_max(struct link *l, const struct way *way)
+{
+	unsigned overhead = way_overhead(way), mtu = first_hop_mtu(way);
+
+	(void)l;
+	if (mtu < overhead + FRAME_MIN)
+		mtu = DEFAULT_MTU;
+	return mtu - overhead < FRAME_ROOM ? (uint16_t)(mtu - overhead) : FRAME_ROOM;
+}
+
+/* ---- errors -------------------------------------------------------------- */
+
+/* Whether this entry of the error queue is an ICMP "too big". What the kernel
+ * says of our own interface has no port and comes by way of the hints. */
+static bool is_too_big(struct msghdr *h)
+{
+	struct sock_extended_err e;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+		bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
+
+		if (!v4 && !v6)
+			continue;
+		memcpy(&e, CMSG_DATA(c), sizeof(e));
+		if (e.ee_origin == SO_EE_ORIGIN_ICMP)
+			return e.ee_type == ICMP_DEST_UNREACH && e.ee_code == ICMP_FRAG_NEEDED;
+		if (e.ee_origin == SO_EE_ORIGIN_ICMP6)
+			return e.ee_type == ICMPV6_PKT_TOOBIG;
+	}
+	return false;
+}
+
+static void udp_errors(struct link *l, void (*fn)(void *arg, const struct endpoint *remote),
+		       void *arg)
+{
+	struct udp *u = udp_of(l);
+	socklen_t len = sizeof(int);
+	struct endpoint remote;
+	int pending;
+
+	for (int i = 0; i < ERRORS_PER_CALL; i++) {
+		union {
+			struct cmsghdr align;
+			uint8_t room[512];
+		} control;
+		struct sockaddr_storage name;
+		struct msghdr h = { .msg_name = &name,
+				    .msg_namelen = sizeof(name),
+				    .msg_control = &control,
+				    .msg_controllen = sizeof(control) };
+
+		if (recvmsg(l->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			break;
+		if (is_too_big(&h) && h.msg_namelen > 0 &&
+		    endpoint_from_sockaddr((struct sockaddr *)&name, &remote) == 0)
+			fn(arg, &remote);
+	}
+	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &pending, &len); /* takes it off */
+	for (unsigned i = 0; i < u->n_hints; i++)
+		fn(arg, &u->hints[i]);
+	u->n_hints = 0;
+}
+
+/* ---- open and close ------------------------------------------------------ */
+
+static void udp_close(struct link *l)
+{
+	close(l->fd);
+	free(udp_of(l));
+}
+
+static const struct link_ops udp_ops = {
+	.name = "udp",
+	.recv = udp_recv,
+	.send = udp_send,
+	.send_one = udp_send_one,
+	.first_hop_max = udp_first_hop_max,
+	.errors = udp_errors,
+	.close = udp_close,
+};
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* As large as asked with CAP_NET_ADMIN, else as large as the administrator allows. */
+static void set_buffers(int fd)
+{
+	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_SIZE))
+		set(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
+	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_SIZE))
+		set(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_SIZE);
+}
+
+static int set_options(int fd, uint8_t family)
+{
+	static const struct {
+		uint8_t family;
+		int level, option, value;
+	} options[] = {
+		{ 0, SOL_SOCKET, SO_REUSEPORT, 1 },
+		{ 4, IPPROTO_IP, IP_PKTINFO, 1 },
+		{ 4, IPPROTO_IP, IP_RECVTOS, 1 },
+		{ 4, IPPROTO_IP, IP_RECVERR, 1 },
+		{ 4, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE },
+		{ 6, IPPROTO_IPV6, IPV6_V6ONLY, 1 },
+		{ 6, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
+		{ 6, IPPROTO_IPV6, IPV6_RECVTCLASS, 1 },
+		{ 6, IPPROTO_IPV6, IPV6_RECVERR, 1 },
+		{ 6, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && !r; i++)
+		if (options[i].family == 0 || options[i].family == family)
+			r = set(fd, options[i].level, options[i].option, options[i].value);
+	return r;
+}
+
+/* Lane byte modulo workers. A load past the end of a short datagram ends the
+ * program with 0. */
+static int steer(int fd, unsigned workers)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FRAME_LANE_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* UDP_GRO is switched on here when recv can take it. */
+static int open_one(const struct endpoint *local, struct link **ret)
+{
+	struct sockaddr_storage name;
+	socklen_t len = endpoint_to_sockaddr(local, &name);
+	struct udp *u = calloc(1, sizeof(*u));
+	int r, fd;
+
+	if (!u)
+		return -ENOMEM;
+	fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	r = fd < 0 ? -errno : set_options(fd, local->ip.family);
+	if (!r && bind(fd, (struct sockaddr *)&name, len) < 0)
+		r = -errno;
+	if (r) {
+		if (fd >= 0)
+			close(fd);
+		free(u);
+		return r;
+	}
+	set_buffers(fd);
+	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
+	u->expect = RECV_LEAST;
+	*ret = &u->link;
+	return 0;
+}
+
+int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret)
+{
+	unsigned n = 0;
+	int r = 0;
+
+	if (local->ip.family != 4 && local->ip.family != 6)
+		return -EAFNOSUPPORT;
+	if (!workers)
+		return -EINVAL;
+	while (n < workers && !r) {
+		r = open_one(local, &ret[n]);
+		n += !r;
+	}
+	if (!r)
+		r = steer(ret[0]->fd, workers);
+	while (r && n > 0) {
+		udp_close(ret[--n]);
+		ret[n] = NULL;
+	}
+	return r;
+}

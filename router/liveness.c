@@ -1,0 +1,154 @@
+/*
+ * Liveness of a peer: it is up while authenticated frames come from it. A quiet
+ * one is asked every few seconds; the answers give the round trip.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "router/router.h"
+
+#define PING_INTERVAL (5 * SEC)
+#define PING_URGENT SEC /* when the last one has not been answered */
+#define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
+#define RETRY (5 * SEC)
+#define RTT_SHIFT 3 /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
+
+static void set_down(struct contact *c, const char *why, mono_t now)
+{
+	c->up = false;
+	c->down_since = now;
+	log_warn("peer %s: down: %s", c->peer->name, why);
+}
+
+static void set_up(struct contact *c, mono_t now)
+{
+	char text[ENDPOINT_TEXT];
+
+	c->up = true;
+	c->up_since = now;
+	c->complaint = (struct log_limit){ 0 };
+	log_info("peer %s: up by %s", c->peer->name,
+		 c->peer->path ? endpoint_format(&c->peer->path->way.remote, text) : "?");
+}
+
+static void send_ping(struct contact *c, mono_t now)
+{
+	struct control_message m = { .kind = CONTROL_PING };
+
+	if (!crypto_random(&c->ping_token, sizeof(c->ping_token)))
+		return;
+	m.token = c->ping_token;
+	c->pinged = now;
+	contact_send(c, NULL, &m, 0);
+}
+
+static void due(struct timer *t, mono_t now)
+{
+	struct contact *c = container_of(t, struct contact, ping_timer);
+	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
+	bool waiting = c->ping_token != 0;
+
+	if (c->up && mono_since(now, heard) >= CONTACT_UP)
+		set_down(c, "nothing heard from it for 15 s", now);
+	if (!c->up && keying_is_ready(&c->keying) && mono_is_set(heard) &&
+	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
+		set_up(c, now);
+	if (keying_is_ready(&c->keying)) {
+		send_ping(c, now);
+		if (waiting && mono_since(now, heard) >= SILENT &&
+		    mono_since(now, c->keying.tried) >= RETRY)
+			keying_want(&c->keying, now);
+	}
+	timer_set(c->router->loop, t, mono_add(now, waiting ? PING_URGENT : PING_INTERVAL));
+}
+
+void liveness_ready(struct contact *c, mono_t now)
+{
+	atomic_store(&c->peer->heard, now.ns);
+	if (!c->up)
+		set_up(c, now);
+	send_ping(c, now);
+}
+
+void liveness_bye(struct contact *c, mono_t now)
+{
+	if (c->up)
+		set_down(c, "it says goodbye", now);
+	keying_forget(&c->keying);
+}
+
+static void sample(struct contact *c, int64_t rtt)
+{
+	c->rtt = c->rtt ? c->rtt + ((rtt - c->rtt) >> RTT_SHIFT) : rtt;
+}
+
+static void finish_ping(struct contact *c, bool answered, int64_t rtt, uint16_t size)
+{
+	ping_fn *fn = c->ping_fn;
+
+	timer_cancel(c->router->loop, &c->ping_deadline);
+	c->ping_fn = NULL;
+	if (fn)
+		fn(c->ping_arg, answered, rtt, size);
+}
+
+static void ping_late(struct timer *t, mono_t now)
+{
+	(void)now;
+	finish_ping(container_of(t, struct contact, ping_deadline), false, 0, 0);
+}
+
+void liveness_recv(struct contact *c, const struct control_message *m, uint16_t frame_size,
+		   mono_t now)
+{
+	if (m->kind == CONTROL_PING) {
+		struct control_message answer = { .kind = CONTROL_PONG, .token = m->token };
+
+		contact_send(c, NULL, &answer, frame_size);
+		return;
+	}
+	if (c->ping_fn && m->token == c->ping_fn_token) {
+		int64_t rtt = mono_since(now, c->ping_fn_sent);
+
+		sample(c, rtt);
+		finish_ping(c, true, rtt, frame_size);
+	} else if (c->ping_token && m->token == c->ping_token) {
+		sample(c, mono_since(now, c->pinged));
+		c->ping_token = 0;
+	}
+}
+
+int contact_ping(struct contact *c, size_t frame_size, int64_t timeout, ping_fn *fn, void *arg,
+		 mono_t now)
+{
+	struct control_message m = { .kind = CONTROL_PING };
+	int r;
+
+	if (c->ping_fn)
+		return -EBUSY;
+	if (!crypto_random(&c->ping_fn_token, sizeof(c->ping_fn_token)))
+		return -EIO;
+	m.token = c->ping_fn_token;
+	c->ping_fn_sent = now;
+	r = contact_send(c, NULL, &m, frame_size);
+	if (r < 0)
+		return r;
+	c->ping_fn = fn;
+	c->ping_arg = arg;
+	timer_set(c->router->loop, &c->ping_deadline, mono_add(now, timeout));
+	return 0;
+}
+
+void liveness_start(struct contact *c, mono_t now)
+{
+	c->ping_timer.fn = due;
+	c->ping_deadline.fn = ping_late;
+	timer_set(c->router->loop, &c->ping_timer, mono_add(now, PING_URGENT));
+}
+
+void liveness_stop(struct contact *c)
+{
+	timer_cancel(c->router->loop, &c->ping_timer);
+	finish_ping(c, false, 0, 0);
+}

@@ -1,0 +1,253 @@
+/*
+ * vine-router: the program. Arguments, signals, the order in which things start
+ * and end.
+ *
+ *   configuration -> router -> machine (devices, sockets, routes, rules)
+ *   -> control socket, metrics -> privileges given up -> threads -> ready
+ *
+ * and back: goodbye to peers, threads ended, everything taken down that was set
+ * up, the routes that keep packets from leaking last.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "common/log.h"
+#include "router/control.h"
+#include "router/machine.h"
+#include "router/metrics.h"
+#include "router/notify.h"
+#include "router/router.h"
+#include "router/sandbox.h"
+
+#define DEFAULT_CONFIG "/etc/vine/router.conf"
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct program {
+	const char *file;
+	struct loop *loop;
+	struct router *router;
+	struct machine *machine;
+	struct control *control;
+	struct metrics *metrics;
+	struct source signals;
+	bool stop;
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: vine-router [--config FILE] [--check]\n"
+		    "\n"
+		    "Gives the hosts of a site their place in virtual networks. Runs in the\n"
+		    "foreground and logs to standard error.\n"
+		    "\n"
+		    "  --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
+		    "  --check        only check the configuration\n"
+		    "  --version      print the version\n"
+		    "  --help         print this\n"
+		    "\n"
+		    "SIGHUP applies a changed configuration; SIGTERM and SIGINT end the router.\n"
+		    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
+}
+
+static bool reload(void *arg, FILE *errors)
+{
+	struct program *p = arg;
+	struct config *config;
+	bool ok;
+
+	notify("RELOADING=1");
+	config = config_load(p->file, errors);
+	ok = config && router_reload(p->router, config, clock_now(), errors) &&
+	     machine_apply(p->machine, errors);
+	log_set_debug(p->router->config->debug);
+	notify("READY=1");
+	if (ok)
+		log_info("configuration applied");
+	else
+		log_error("configuration not applied: the old one stays in force");
+	return ok;
+}
+
+static void signalled(struct source *s, uint32_t events, mono_t now)
+{
+	struct program *p = container_of(s, struct program, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	(void)now;
+	if (read(s->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP)
+		reload(p, stderr);
+	else
+		p->stop = true;
+}
+
+static int catch_signals(struct program *p)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	p->signals.fn = signalled;
+	if (p->signals.fd < 0)
+		return -errno;
+	return loop_add(p->loop, &p->signals, EPOLLIN);
+}
+
+static unsigned count_workers(const struct config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->workers)
+		return config->workers;
+	return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
+}
+
+/* Everything up to the threads. False: said on stderr. */
+static bool start(struct program *p, struct config *config)
+{
+	struct control_hooks hooks = { .reload = reload, .arg = p };
+	const char *what = sandbox_missing();
+	int e;
+
+	if (what) {
+		log_error("%s is missing: run as root, or with CAP_NET_ADMIN and CAP_NET_RAW", what);
+		config_free(config);
+		return false;
+	}
+	p->router = router_new(config, count_workers(config), p->loop, clock_now(), stderr);
+	if (!p->router)
+		return false;
+	p->machine = machine_open(p->router, stderr);
+	if (!p->machine)
+		return false;
+	p->control = control_open(p->router, hooks, p->router->config->control, stderr);
+	if (!p->control)
+		return false;
+	if (p->router->config->metrics.ip.family) {
+		p->metrics = metrics_open(p->router, &p->router->config->metrics, stderr);
+		if (!p->metrics)
+			return false;
+	}
+	e = sandbox_enter(&what);
+	if (e < 0) {
+		log_error("%s: %s", what, strerror(-e));
+		return false;
+	}
+	e = machine_start(p->machine);
+	if (e < 0)
+		log_error("threads can't be started: %s", strerror(-e));
+	return e == 0;
+}
+
+static void end(struct program *p)
+{
+	notify("STOPPING=1");
+	if (p->router && p->machine) {
+		list_for_each(node, &p->router->contacts)
+			contact_bye(container_of(node, struct contact, node));
+		machine_stop(p->machine);
+	}
+	metrics_close(p->metrics);
+	control_close(p->control);
+	if (p->machine)
+		machine_close(p->machine);
+	if (p->router)
+		router_free(p->router);
+	if (p->signals.fd >= 0)
+		close(p->signals.fd);
+	loop_free(p->loop);
+}
+
+static int serve(const char *file, struct config *config)
+{
+	struct program p = { .file = file, .signals = { .fd = -1 } };
+	bool ok;
+
+	rcu_register_thread();
+	log_set_debug(config->debug);
+	p.loop = loop_new();
+	if (!p.loop || catch_signals(&p) < 0)
+		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
+	ok = start(&p, config);
+	if (ok) {
+		log_info("router %s (%u) is up: %u worker%s, interception %s", p.router->config->name,
+			 p.router->config->id, p.router->n_workers,
+			 p.router->n_workers == 1 ? "" : "s",
+			 intercept_method_name(p.router->intercept));
+		notify("READY=1");
+	}
+	while (ok && !p.stop) {
+		loop_turn(p.loop, -1);
+		if (p.router->device_gone) {
+			log_error("device %s is gone: ending, so that a restart makes it anew",
+				  p.router->config->device);
+			ok = false;
+		}
+	}
+	end(&p);
+	rcu_unregister_thread();
+	return ok ? EXIT_DONE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'f' },
+		{ "check", no_argument, NULL, 'c' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *file = DEFAULT_CONFIG;
+	struct config *config;
+	bool check = false;
+	int o;
+
+	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (o) {
+		case 'f':
+			file = optarg;
+			break;
+		case 'c':
+			check = true;
+			break;
+		case 'V':
+			puts("vine-router " VINE_VERSION);
+			return EXIT_DONE;
+		case 'h':
+			usage(stdout);
+			return EXIT_DONE;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "vine-router: unexpected argument \"%s\"\n", argv[optind]);
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	config = config_load(file, stderr);
+	if (!config)
+		return EXIT_USAGE;
+	if (check) {
+		config_free(config);
+		return EXIT_DONE;
+	}
+	return serve(file, config);
+}

@@ -1,0 +1,480 @@
+/*
+ * The router as a whole: from a configuration to a world that workers see, and
+ * from one configuration to the next.
+ *
+ * A reload builds everything that can fail first, then switches: networks and
+ * peers that stay keep their objects (counters, keys), the new world is
+ * published, and what has gone is freed after a grace period. So no packet that
+ * both configurations carry is lost.
+ */
+#include "router/router.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu-qsbr.h>
+
+#include "common/log.h"
+
+#define DEFAULT_MTU 1500
+#define DEFAULT_OVERHEAD (28 + FRAME_OVERHEAD)
+
+/* ---- networks ------------------------------------------------------------------- */
+
+static struct network *network_new(const struct router *r, const struct config_network *config)
+{
+	size_t size = sizeof(struct network) + (r->n_workers + 1) * sizeof(struct network_share);
+	struct network *n = aligned_alloc(64, (size + 63) / 64 * 64);
+
+	if (!n)
+		return NULL;
+	memset(n, 0, size);
+	n->id = config->id;
+	n->protection = (uint8_t)config->protection;
+	return n;
+}
+
+struct network *router_network(struct router *r, uint32_t id)
+{
+	size_t low = 0, high = r->n_networks;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (r->networks[mid]->id == id)
+			return r->networks[mid];
+		if (r->networks[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+/* ---- contacts --------------------------------------------------------------------- */
+
+struct contact *router_contact_by_id(struct router *r, uint32_t id)
+{
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (c->peer->id == id)
+			return c;
+	}
+	return NULL;
+}
+
+struct contact *router_contact(struct router *r, const char *name_or_id)
+{
+	uint32_t id;
+
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (!strcmp(c->peer->name, name_or_id))
+			return c;
+	}
+	return id_parse(name_or_id, &id) ? NULL : router_contact_by_id(r, id);
+}
+
+/* Whether a contact can serve a changed section: its peer object stays. */
+static bool serves(const struct contact *c, const struct config_peer *config)
+{
+	return c->peer->id == config->id && !strcmp(c->peer->name, config->name) &&
+	       crypto_equal(c->config.key, config->key, CRYPTO_KEY);
+}
+
+/* ---- a world -------------------------------------------------------------------------- */
+
+static void world_free(struct world *v)
+{
+	if (!v)
+		return;
+	table_free(v->table);
+	free(v->networks);
+	free(v->peers);
+	free(v->own);
+	free(v);
+}
+
+static void world_insert(struct world *v, struct peer *p)
+{
+	uint32_t i = p->id * 2654435769u;
+
+	while (v->peers[i & v->mask])
+		i++;
+	v->peers[i & v->mask] = p;
+}
+
+static void report_conflict(void *arg, const char *text, const char *file, unsigned line)
+{
+	fprintf(arg, "%s:%u: %s\n", file ? file : "?", line, text);
+}
+
+static struct world *world_new(const struct router *r, const struct config *config,
+			       FILE *errors)
+{
+	struct world *v = calloc(1, sizeof(*v));
+	uint32_t slots = 2;
+
+	if (!v)
+		return NULL;
+	while (slots < 2 * config->n_peers + 2)
+		slots *= 2;
+	v->mask = slots - 1;
+	v->self = config->id;
+	v->address4 = config->address4;
+	v->address6 = config->address6;
+	v->peers = calloc(slots, sizeof(*v->peers));
+	v->networks = calloc(config->n_nets + 1, sizeof(*v->networks));
+	v->table = table_new(config->id, config->lndt, config->n_lndt, config->gndt,
+			     config->n_gndt, r->table_version + 1, report_conflict, errors);
+	if (v->peers && v->networks && v->table)
+		return v;
+	world_free(v);
+	return NULL;
+}
+
+/* ---- a change of configuration ---------------------------------------------------------- */
+
+/* What the next configuration needs beyond what is there; made before anything
+ * is changed. */
+struct change {
+	struct world *world;
+	struct network **networks; /* the whole next list, old ones included */
+	struct contact **contacts; /* ... */
+};
+
+static void change_undo(struct router *r, struct change *ch, const struct config *config)
+{
+	for (size_t i = 0; ch->networks && i < config->n_nets; i++)
+		if (ch->networks[i] && router_network(r, ch->networks[i]->id) != ch->networks[i])
+			free(ch->networks[i]);
+	for (size_t i = 0; ch->contacts && i < config->n_peers; i++)
+		if (ch->contacts[i] && list_is_empty(&ch->contacts[i]->node))
+			contact_free(ch->contacts[i]);
+	free(ch->networks);
+	free(ch->contacts);
+	world_free(ch->world);
+}
+
+static bool change_prepare(struct router *r, const struct config *config, struct change *ch,
+			   mono_t now, FILE *errors)
+{
+	memset(ch, 0, sizeof(*ch));
+	ch->world = world_new(r, config, errors);
+	ch->networks = calloc(config->n_nets + 1, sizeof(*ch->networks));
+	ch->contacts = calloc(config->n_peers + 1, sizeof(*ch->contacts));
+	if (!ch->world || !ch->networks || !ch->contacts)
+		return false;
+	for (size_t i = 0; i < config->n_nets; i++) {
+		struct network *n = router_network(r, config->nets[i].id);
+
+		ch->networks[i] = n ? n : network_new(r, &config->nets[i]);
+		if (!ch->networks[i])
+			return false;
+	}
+	for (size_t i = 0; i < config->n_peers; i++) {
+		struct contact *c = router_contact_by_id(r, config->peers[i].id);
+
+		ch->contacts[i] = c && serves(c, &config->peers[i]) ?
+					  c :
+					  contact_new(r, &config->peers[i], now);
+		if (!ch->contacts[i])
+			return false;
+	}
+	return true;
+}
+
+/* Slots of the table are ascending by network ID, as the list is; the table may
+ * know fewer. */
+static void world_fill(struct world *v, const struct change *ch, const struct config *config)
+{
+	size_t at = 0;
+
+	for (uint32_t slot = 0; slot < table_networks(v->table); slot++) {
+		while (at < config->n_nets &&
+		       ch->networks[at]->id != table_network(v->table, slot)->id)
+			at++;
+		v->networks[slot] = ch->networks[at];
+	}
+	for (size_t i = 0; i < config->n_peers; i++)
+		world_insert(v, ch->contacts[i]->peer);
+}
+
+static bool is_in(const void *what, void *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == what)
+			return true;
+	return false;
+}
+
+/* From here on nothing fails. */
+static void change_commit(struct router *r, struct config *config, struct change *ch, mono_t now)
+{
+	struct world *old = r->world;
+	struct network **networks = r->networks;
+	size_t n_networks = r->n_networks;
+	struct list gone;
+
+	list_init(&gone);
+	for (size_t i = 0; i < config->n_nets; i++)
+		atomic_store(&ch->networks[i]->protection, (uint8_t)config->nets[i].protection);
+	world_fill(ch->world, ch, config);
+	if (old) {
+		ch->world->own = old->own;
+		ch->world->n_own = old->n_own;
+		old->own = NULL;
+		if (!config->address4.family)
+			ch->world->address4 = old->address4;
+		if (!config->address6.family)
+			ch->world->address6 = old->address6;
+	}
+	rcu_assign_pointer(r->world, ch->world);
+	synchronize_rcu();
+
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (is_in(c, (void *const *)ch->contacts, config->n_peers))
+			continue;
+		list_remove(node);
+		list_insert(&gone, node);
+		r->n_contacts--;
+	}
+	list_for_each(node, &gone) contact_free(container_of(node, struct contact, node));
+	r->networks = ch->networks;
+	r->n_networks = config->n_nets;
+	r->table_version++;
+	for (size_t i = 0; i < n_networks; i++)
+		if (!is_in(networks[i], (void *const *)r->networks, r->n_networks))
+			free(networks[i]);
+	free(networks);
+	world_free(old);
+	for (size_t i = 0; i < config->n_peers; i++) {
+		struct contact *c = ch->contacts[i];
+
+		if (list_is_empty(&c->node)) {
+			list_insert(&r->contacts, &c->node);
+			r->n_contacts++;
+		} else {
+			contact_configure(c, &config->peers[i], now);
+		}
+	}
+	free(ch->contacts);
+	config_free(r->config);
+	r->config = config;
+	router_kick(r);
+}
+
+static bool apply(struct router *r, struct config *config, mono_t now, FILE *errors)
+{
+	struct change ch;
+
+	if (!change_prepare(r, config, &ch, now, errors)) {
+		change_undo(r, &ch, config);
+		return false;
+	}
+	change_commit(r, config, &ch, now);
+	return true;
+}
+
+bool router_reload(struct router *r, struct config *config, mono_t now, FILE *errors)
+{
+	if (!config_can_reload(r->config, config, errors) || !apply(r, config, now, errors)) {
+		counter_add(&r->events[EVENT_RELOADS_FAILED], 1);
+		config_free(config);
+		return false;
+	}
+	counter_add(&r->events[EVENT_RELOADS], 1);
+	return true;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+struct router *router_new(struct config *config, unsigned workers, struct loop *loop, mono_t now,
+			  FILE *errors)
+{
+	struct router *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		config_free(config);
+		return NULL;
+	}
+	r->loop = loop;
+	r->started = now;
+	r->intercept = config->intercept;
+	list_init(&r->contacts);
+	r->workers = aligned_alloc(64, (workers * sizeof(*r->workers) + 63) / 64 * 64);
+	r->handshakes = handshake_ctx_new(config->id);
+	r->resolver = resolver_new(loop);
+	while (r->workers && r->n_workers < workers &&
+	       worker_init(&r->workers[r->n_workers], r->n_workers, workers, &r->world))
+		r->n_workers++;
+	if (r->n_workers == workers && r->handshakes && r->resolver &&
+	    apply(r, config, now, errors))
+		return r;
+	fprintf(errors, "%s: not enough memory to start with, or see above\n", config->file);
+	config_free(config);
+	router_free(r);
+	return NULL;
+}
+
+void router_free(struct router *r)
+{
+	list_for_each(node, &r->contacts) contact_free(container_of(node, struct contact, node));
+	while (r->n_workers)
+		worker_done(&r->workers[--r->n_workers]);
+	for (size_t i = 0; i < r->n_networks; i++)
+		free(r->networks[i]);
+	resolver_free(r->resolver);
+	handshake_ctx_free(r->handshakes);
+	world_free(r->world);
+	config_free(r->config);
+	free(r->networks);
+	free(r->workers);
+	free(r);
+}
+
+/* ---- while it runs ------------------------------------------------------------------------------ */
+
+static void hint(struct router *r, const struct endpoint *remote, mono_t now)
+{
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (c->peer->path && endpoint_equal(&c->peer->path->way.remote, remote))
+			probe_hint(c, now);
+	}
+}
+
+void router_notes(struct router *r, mono_t now)
+{
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct note *n;
+		uint32_t len;
+
+		while ((n = ring_peek(r->workers[i].notes, &len))) {
+			struct contact *c = router_contact_by_id(r, n->router);
+
+			if (n->kind == NOTE_TOO_BIG)
+				hint(r, &n->way.remote, now);
+			else if (n->kind == NOTE_DEVICE_GONE)
+				r->device_gone = true;
+			else if (c)
+				contact_note(c, n, now);
+			ring_release(r->workers[i].notes);
+		}
+	}
+}
+
+void router_kick(struct router *r)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		worker_kick(&r->workers[i]);
+}
+
+void router_update_mtu(struct router *r)
+{
+	uint32_t mtu = 0;
+
+	list_for_each(node, &r->contacts) {
+		struct path *p = container_of(node, struct contact, node)->peer->path;
+		uint32_t m;
+
+		if (!p)
+			continue;
+		m = atomic_load(&p->settled) ? path_inner_mtu(p) :
+					       (uint32_t)(p->frame_hope - FRAME_OVERHEAD);
+		if (m > mtu)
+			mtu = m;
+	}
+	if (!mtu)
+		mtu = (r->config->mtu ? r->config->mtu : DEFAULT_MTU) - DEFAULT_OVERHEAD;
+	if (mtu < 1280)
+		mtu = 1280; /* less, and the kernel takes IPv6 off the device */
+	if (mtu == r->device_mtu)
+		return;
+	r->device_mtu = mtu;
+	if (r->host && host_set_mtu(r->host, mtu) < 0)
+		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
+}
+
+void router_set_addresses(struct router *r, const struct ip *own, size_t n, const struct ip *address4,
+			  const struct ip *address6)
+{
+	struct world *v, *old = r->world;
+
+	if (n == old->n_own && (!n || !memcmp(own, old->own, n * sizeof(own[0]))) &&
+	    ip_equal(address4, &old->address4) && ip_equal(address6, &old->address6))
+		return;
+	v = malloc(sizeof(*v));
+	if (!v)
+		return;
+	*v = *old;
+	v->own = malloc((n + 1) * sizeof(own[0]));
+	if (!v->own) {
+		free(v);
+		return;
+	}
+	if (n)
+		memcpy(v->own, own, n * sizeof(own[0]));
+	v->n_own = n;
+	v->address4 = *address4;
+	v->address6 = *address6;
+	rcu_assign_pointer(r->world, v);
+	synchronize_rcu();
+	free(old->own);
+	free(old);
+}
+
+/* ---- sums --------------------------------------------------------------------------------------- */
+
+uint64_t router_drops(const struct router *r, enum drop d)
+{
+	uint64_t n = counter_read(&r->drops[d]);
+
+	for (unsigned i = 0; i < r->n_workers; i++)
+		n += counter_read(&r->workers[i].counters.drops[d]);
+	return n;
+}
+
+uint64_t router_events(const struct router *r, enum event e)
+{
+	uint64_t n = counter_read(&r->events[e]);
+
+	for (unsigned i = 0; i < r->n_workers; i++)
+		n += counter_read(&r->workers[i].counters.events[e]);
+	return n;
+}
+
+static void add(const struct traffic *t, uint64_t *packets, uint64_t *bytes)
+{
+	*packets += counter_read(&t->packets);
+	*bytes += counter_read(&t->bytes);
+}
+
+void router_traffic(const struct router *r, enum direction d, uint64_t *ret_packets,
+		    uint64_t *ret_bytes)
+{
+	*ret_packets = *ret_bytes = 0;
+	for (unsigned i = 0; i < r->n_workers; i++)
+		add(&r->workers[i].counters.traffic[d], ret_packets, ret_bytes);
+}
+
+void peer_traffic(const struct router *r, const struct peer *p, enum direction d,
+		  uint64_t *ret_packets, uint64_t *ret_bytes)
+{
+	*ret_packets = *ret_bytes = 0;
+	for (unsigned i = 0; i < r->n_workers; i++)
+		add(&p->share[i].traffic[d], ret_packets, ret_bytes);
+}
+
+void network_traffic(const struct router *r, const struct network *n, enum direction d,
+		     uint64_t *ret_packets, uint64_t *ret_bytes)
+{
+	*ret_packets = *ret_bytes = 0;
+	for (unsigned i = 0; i < r->n_workers; i++)
+		add(&n->share[i].traffic[d], ret_packets, ret_bytes);
+}

@@ -1,0 +1,226 @@
+/* links: common/ini common/ini_error common/ini_types common/addr common/lpm common/table
+ * common/crypto common/wire router/config router/config_options router/config_types
+ * router/config_check router/config_show */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "router/config.h"
+#include "tests/unit/config_text.h"
+
+static void test_wrong_files(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "",
+		  "f:1: [router] name: is missing; expected a name of at most 32 letters, digits, '.', '_' "
+		  "and '-'\n"
+		  "f:1: [router] id: is missing; expected a number from 1 to 4294967294 or a dotted quad\n" },
+		{ "[router]\nname = a\nid = 4294967295\n",
+		  "f:3: [router] id: can't be \"4294967295\"; expected a number from 1 to 4294967294 or a dotted "
+		  "quad\n" },
+		{ HEAD "workers = 33\n",
+		  "f:4: [router] workers: can't be \"33\"; expected auto or a number from 1 to 32\n" },
+		{ HEAD "address = 10.0.0.1, 10.0.0.2\n",
+		  "f:4: [router] address: 10.0.0.2 is a second IPv4 address; expected at most one of each "
+		  "family\n" },
+		{ HEAD "address = 224.0.0.1\n",
+		  "f:4: [router] address: can't be \"224.0.0.1\"; expected an address of this gateway in its "
+		  "site\n" },
+		{ HEAD "udp = 0.0.0.0:1\n",
+		  "f:4: [router] udp: unknown key; expected it in a section [listen]\n" },
+		{ HEAD "[intercept]\nmethod = packet\n",
+		  "f:5: [intercept] method: packet is not in this build; expected tun or nfqueue\n" },
+		{ HEAD "[intercept]\nmethod = tap\n",
+		  "f:5: [intercept] method: tap is not in this build; expected tun or nfqueue\n" },
+		{ HEAD "[intercept]\nmethod = ebpf\n",
+		  "f:5: [intercept] method: can't be \"ebpf\"; expected tun or nfqueue\n" },
+		{ HEAD "[intercept]\ndevice = much-too-long-name\n",
+		  "f:5: [intercept] device: can't be \"much-too-long-name\"; expected a name of at most 15 "
+		  "letters, digits, '.', '_' and '-'\n" },
+		{ HEAD "[intercept]\nnetworks = 172.16.0.0/8\n",
+		  "f:5: [intercept] networks: 172.16.0.0/8 has bits set behind its length; expected "
+		  "172.0.0.0/8, or 172.16.0.0 alone for one host\n" },
+		{ HEAD "[listen]\nudp = 0.0.0.0:1, [::]:1,\n  0.0.0.0:1\n",
+		  "f:6: [listen] udp: 0.0.0.0:1 is named twice; expected each once\n" },
+		{ HEAD "[security]\nrekey-after = 2h\nrekey-frames = 999\n",
+		  "f:5: [security] rekey-after: can't be \"2h\"; expected a time from 1s to 1h\n"
+		  "f:6: [security] rekey-frames: can't be \"999\"; expected a number from 1000 to 4294967296\n" },
+		{ HEAD "[security]\nencrypt = aes\n",
+		  "f:5: [security] encrypt: can't be \"aes\"; expected none, aes-256-gcm or "
+		  "chacha20-poly1305\n" },
+		/* limited */
+		{ HEAD "[limited]\n",
+		  "f:4: [limited] queue-routers: is missing; expected names of peers, the "
+		  "first choice first\n" },
+		{ HEAD PEER_B "[limited]\nqueue-routers = b,\n  nobody, b\n",
+		  "f:10: [limited] queue-routers: there is no peer nobody; expected the name of a [peer NAME]\n"
+		  "f:10: [limited] queue-routers: b is named twice; expected each once\n" },
+		{ HEAD PEER_B "[peer d]\nid = 9\nkey-file = d\n[limited]\nqueue-routers = b\n",
+		  "f:8: [peer d] endpoint: is missing, and a peer can't come to a limited router; expected "
+		  "endpoint or queue-routers\n" },
+		{ HEAD PEER_B
+		  "[peer d]\nid = 9\nkey-file = d\nendpoint = ?\n[limited]\nqueue-routers = d\n",
+		  "f:11: [peer d] endpoint: can't be \"?\"; expected 198.51.100.2:8463, [2001:db8::1]:8463 or "
+		  "gw.example.org:8463\n" },
+		{ HEAD PEER_B
+		  "queue-routers = b, d\n[peer d]\nid = 9\nkey-file = d\nqueue-routers = b\n",
+		  "f:8: [peer b] queue-routers: b can't be its own queue router; expected another peer\n"
+		  "f:8: [peer b] queue-routers: d is itself reached through a queue router; expected a peer "
+		  "with an endpoint\n" },
+		/* networks */
+		{ HEAD "[lndt]\n0 = 10.0.0.1, 10.0.0.2\nx = 10.0.0.300\n",
+		  "f:5: [lndt] 0: can't be a key here; expected a network ID, a number from 1 to 4294967295 or "
+		  "a dotted quad\n"
+		  "f:6: [lndt] x: can't be \"10.0.0.300\"; expected prefixes like 172.16.0.0/24 or "
+		  "fd00:76::/32, or addresses\n"
+		  "f:6: [lndt] x: can't be a key here; expected a network ID, a number from 1 to 4294967295 or "
+		  "a dotted quad\n" },
+		{ HEAD "[network 8]\nencrypt = aes-256-gcm\n",
+		  "f:4: [network 8]: the network has no members and no routes; expected a network of [lndt] or "
+		  "of a [gndt ID]\n" },
+		{ HEAD "[network 8]\n[lndt]\n8 = 10.0.0.1\n[network 0.0.0.8]\n",
+		  "f:7: [network 0.0.0.8]: the section is in line 4 already; expected one section for each "
+		  "network\n" },
+		{ HEAD "[gndt all]\n",
+		  "f:4: [gndt all]: \"all\" is no network; expected a network ID, a number "
+		  "from 1 to 4294967295 or a dotted quad\n" },
+		{ HEAD PEER_B "[gndt 8]\nb = 172.16.0.0/24\n",
+		  "f:1: [intercept] networks: is missing, and there is a [gndt]; expected the prefixes that go "
+		  "to the overlay\n" },
+		{ HEAD NETWORKS "[gndt 8]\nb = 172.16.0.0/24, 172.16.1.0/24\nb = 172.16.2.0/24\n",
+		  "f:7: [gndt 8] b: there is no such router; expected the name of a [peer NAME], or of this "
+		  "router\n" },
+		{ HEAD NETWORKS PEER_B
+		  "[gndt 8]\nb = 172.16.1.0/24,\n  10.0.0.0/24, 0.0.0.0/0\na = 10.1.0.0/24\n",
+		  "f:12: [gndt 8] b: 10.0.0.0/24 would never be intercepted; expected a prefix inside networks "
+		  "of [intercept]\n" },
+		{ HEAD NETWORKS PEER_B PEER_C "[gndt 8]\nb = 172.16.1.0/24\nc = 172.16.1.0/24\n",
+		  "f:16: [gndt 8] c: 172.16.1.0/24 is in network 8 for router 2 and for router 3: which of them "
+		  "delivers it? (the other one: f:15); expected each prefix in one place\n" },
+		{ HEAD NETWORKS PEER_B PEER_C
+		  "[lndt]\n8 = 172.16.0.0/24\n9 = 172.16.0.20\n[gndt 8]\nb = 172.16.1.0/24\n[gndt 9]\nc = 172.16.1.0/24\n",
+		  "f:20: [gndt 9] c: 172.16.1.0/24 is in networks 8 and 9, which both have member 172.16.0.20: "
+		  "which of them should carry it? (the other one: f:18); expected each prefix in one place\n" },
+		{ HEAD NETWORKS PEER_B "[lndt]\n8 = 172.16.0.0/24\n[gndt 8]\nb = 172.16.0.0/24\n",
+		  "f:13: [gndt 8] b: 172.16.0.0/24 is a member of this site in network 8, but router 2 is to "
+		  "deliver it: which is right? (the other one: f:11); expected each prefix in one place\n" },
+		/* peers */
+		{ HEAD "[peer b]\n",
+		  "f:4: [peer b] id: is missing; expected a number from 1 to 4294967294 or a "
+		  "dotted quad\n"
+		  "f:4: [peer b] key-file: is missing; expected the path of a key file\n" },
+		{ HEAD "[peer -]\nid = 1\n",
+		  "f:4: [peer -]: \"-\" is no name; expected at most 32 letters, digits, '.', '_' and '-'\n" },
+		{ HEAD PEER_B "[peer b]\nid = 9\nkey-file = x\n",
+		  "f:8: [peer b]: the section is in line 4 already; expected one section for each peer\n" },
+		{ HEAD "[peer a]\nid = 9\nkey-file = x\n",
+		  "f:4: [peer a]: a is this router's own name; expected another name\n" },
+		{ HEAD PEER_B "[peer c]\nkey-file = x\nid = 0.0.0.2\n",
+		  "f:10: [peer c] id: 2 is [peer b]'s too, in line 5; expected an ID of its own\n" },
+		{ HEAD "[peer c]\nkey-file = x\nid = 1\n",
+		  "f:6: [peer c] id: 1 is this router's own, in line 3; expected an ID of its own\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		expect_errors(rows[i][0], rows[i][1]);
+}
+
+static void test_endpoints(void **state)
+{
+	static const char *const good[][2] = {
+		{ "192.0.2.1:1", "192.0.2.1" },
+		{ "[2001:db8:0:0::1]:65535", "2001:db8::1" },
+		{ "127.0.0.1:8463", "127.0.0.1" },
+		{ "gw:80", "gw" },
+		{ "10gw.example.org:80", "10gw.example.org" },
+		{ "my_host.example.:80", "my_host.example." },
+	};
+	static const char *const bad[] = {
+		"192.0.2.1",   "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.256:80",
+		"192.0.2:80",  "::1:80",     "[::]:80",	    "[2001:db8::1]",   "0.0.0.0:80",
+		"224.0.0.1:1", "gw",	     ":80",	    "gw:http",	       "gw:-1",
+		"gw..x:80",    "a b:80",     "-gw:80",	    "gw:000080",       "[gw]:80",
+		"[ff02::1]:1"
+	};
+	char text[512], *errors;
+	struct config *c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "[peer b]\nid = 2\nkey-file = b\nendpoint = %s\n",
+			 good[i][0]);
+		c = parse_good(text);
+		assert_string_equal(c->peers[0].host, good[i][1]);
+		config_free(c);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "[peer b]\nid = 2\nkey-file = b\nendpoint = %s\n",
+			 bad[i]);
+		c = parse(text, &errors);
+		assert_null(c);
+		assert_ptr_equal(strstr(errors, "f:7: [peer b] endpoint: can't be"), errors);
+		free(errors);
+	}
+}
+
+/* Errors of reading and of checking, in the order of lines. */
+static void test_many_errors(void **state)
+{
+	(void)state;
+	expect_errors(
+		"[router]\nname = a\nid = 1\nwokers = 2\n"
+		"[intercept]\nnetworks = 172.16.0.0/12\n"
+		"[gndt 8]\nb = 10.0.0.0/8\nx = 172.16.0.0/16\n"
+		"[peer b]\nid = 1\nprotocol = smtp\nkey-file = b\n"
+		"[pear c]\nid = 2\n",
+		"f:4: [router] wokers: unknown key; expected workers\n"
+		"f:8: [gndt 8] b: 10.0.0.0/8 would never be intercepted; expected a prefix inside "
+		"networks of [intercept]\n"
+		"f:9: [gndt 8] x: there is no such router; expected the name of a [peer NAME], or of "
+		"this router\n"
+		"f:11: [peer b] id: 1 is this router's own, in line 3; expected an ID of its own\n"
+		"f:12: [peer b] protocol: can't be \"smtp\"; expected udp, tcp, tls or auto\n"
+		"f:14: [pear c]: unknown section; expected [peer NAME]\n");
+}
+
+/* Thousands of peers and rows must not take more than a moment, nor a wrong line. */
+static void test_large(void **state)
+{
+	enum { N = 5000 };
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	struct config *c;
+
+	(void)state;
+	fputs("[router]\nname = a\nid = 1\n[intercept]\nnetworks = 10.0.0.0/8\n[gndt 8]\n", f);
+	for (int i = 0; i < N; i++)
+		fprintf(f, "p%d = 10.%d.%d.0/24\n", i, i / 256, i % 256);
+	for (int i = 0; i < N; i++)
+		fprintf(f, "[peer p%d]\nid = %d\nkey-file = k\n", i, N + 1 - i);
+	fclose(f);
+	c = parse_good(text);
+	assert_int_equal(c->n_peers, N);
+	assert_int_equal(c->n_gndt, N);
+	assert_int_equal(c->gndt[0].router, 2);
+	assert_int_equal(c->gndt[0].line, 6 + N);
+	config_free(c);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wrong_files),
+		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_many_errors),
+		cmocka_unit_test(test_large),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
