@@ -241,7 +241,7 @@ int client_print_json(json_t *result)
 
 	if (!result)
 		return EXIT_FAILED;
-	bad = json_dumpf(result, stdout, JSON_INDENT(2));
+	bad = json_dumpf(result, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
 	putchar('\n');
 	json_decref(result);
 	return bad ? ctl_failed("can't write the answer to standard output") : EXIT_DONE;

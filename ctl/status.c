@@ -41,9 +41,10 @@ static void print_head(json_t *s)
 	       human_span(json_number_value(human_get(s, "uptime_seconds")), d));
 	printf("config    %s, table version %s\n", human_text(s, "config", a),
 	       human_text(s, "table_version", b));
-	printf("packets   intercepted by %s, injected by %s; %s workers; fail %s\n",
+	printf("packets   intercepted by %s, injected by %s; %s worker%s; fail %s\n",
 	       human_text(s, "intercept", a), human_text(s, "inject", b),
-	       human_text(s, "workers", c), human_text(s, "fail", d));
+	       human_text(s, "workers", c), human_count(s, "workers") == 1 ? "" : "s",
+	       human_text(s, "fail", d));
 	printf("device    %s, MTU %s, for ", human_text(s, "device", a),
 	       human_text(s, "device_mtu", b));
 	print_list(human_get(s, "overlay"));

@@ -89,7 +89,7 @@ static void want(struct connection *k)
 static void queue(struct connection *k, json_t *answer)
 {
 	static const char no_memory[] = "{\"ok\":false,\"error\":\"out of memory\"}";
-	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	char *text = answer ? json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
 	const char *line = text ? text : no_memory;
 	size_t len = strlen(line), left = k->out_len - k->sent;
 	char *out = NULL;

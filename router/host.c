@@ -68,7 +68,7 @@ static struct nlmsghdr *link_message(void *buf, uint32_t ifindex, bool up)
  * overlay knows no source for. */
 static void no_link_local(struct host *host, uint32_t ifindex)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = link_message(buf, ifindex, false);
 	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
 	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
@@ -81,7 +81,7 @@ static void no_link_local(struct host *host, uint32_t ifindex)
 
 static int set_mtu(struct host *host, uint32_t ifindex, uint32_t mtu, bool up)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = link_message(buf, ifindex, up);
 
 	mnl_attr_put_u32(h, IFLA_MTU, mtu);
@@ -137,7 +137,8 @@ static int on_address(const struct nlmsghdr *h, void *arg)
 		return MNL_CB_OK;
 	family = m->ifa_family == AF_INET6 ? 6 : 4;
 	/* IFA_LOCAL is ours, where IFA_ADDRESS may be the other end's. */
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		if (mnl_attr_get_type(a) == IFA_LOCAL ||
 		    (mnl_attr_get_type(a) == IFA_ADDRESS && !ip.family))
 			ip = host_attr_ip(a, family);
@@ -149,7 +150,7 @@ static int on_address(const struct nlmsghdr *h, void *arg)
 
 static bool search_addresses(struct host *host, struct address_search *search)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 

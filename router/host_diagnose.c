@@ -87,8 +87,10 @@ static void check_sysctls(struct diagnosis *d)
 		say(d, "IPv4 forwarding is off: hosts can't reach the overlay through this machine "
 		       "(set net.ipv4.ip_forward = 1)");
 	else if (d->in_use[0] && own == 0)
-		say(d, "IPv4 forwarding is off on %s: what the overlay brings does not reach the "
-		       "hosts (set net.ipv4.conf.%s.forwarding = 1)", device, device);
+		say(d,
+		    "IPv4 forwarding is off on %s: what the overlay brings does not reach the "
+		    "hosts (set net.ipv4.conf.%s.forwarding = 1)",
+		    device, device);
 	if (d->in_use[1] && sysctl("ipv6", "all", "forwarding") == 0)
 		say(d, "IPv6 forwarding is off: hosts can't reach the overlay through this machine "
 		       "(set net.ipv6.conf.all.forwarding = 1)");
@@ -98,9 +100,11 @@ static void check_sysctls(struct diagnosis *d)
 	all = sysctl("ipv4", "all", "rp_filter");
 	own = sysctl("ipv4", device, "rp_filter");
 	if (d->in_use[0] && (all > own ? all : own) == 1)
-		say(d, "rp_filter is strict on %s (net.ipv4.conf.%s.rp_filter = 1): a packet from the "
-		       "overlay whose sender this machine routes elsewhere is dropped without a "
-		       "word; 2 (loose) is safe", device, all == 1 ? "all" : device);
+		say(d,
+		    "rp_filter is strict on %s (net.ipv4.conf.%s.rp_filter = 1): a packet from the "
+		    "overlay whose sender this machine routes elsewhere is dropped without a "
+		    "word; 2 (loose) is safe",
+		    device, all == 1 ? "all" : device);
 }
 
 /* ---- routes -------------------------------------------------------------------- */
@@ -132,21 +136,28 @@ static void check_routes(struct diagnosis *d, struct host *host)
 
 /* ---- rules --------------------------------------------------------------------- */
 
-enum field { FIELD_NONE, FIELD_OIFNAME, FIELD_IIFNAME, FIELD_OIF, FIELD_IIF, FIELD_NFPROTO,
-	     FIELD_ADDRESS };
+enum field {
+	FIELD_NONE,
+	FIELD_OIFNAME,
+	FIELD_IIFNAME,
+	FIELD_OIF,
+	FIELD_IIF,
+	FIELD_NFPROTO,
+	FIELD_ADDRESS
+};
 
 /* What reading a rule's expressions from left to right has shown so far. */
 struct reading {
 	const struct diagnosis *d;
-	enum field field;    /* what the last load put into a register */
-	uint8_t family;	     /* of the packets: 4, 6, or 0: both */
-	unsigned bits;	     /* of the address that count */
-	bool possible;	     /* our packets may match */
-	bool certain;	     /* ... and do */
-	bool names_device;   /* it speaks of our device */
-	bool rewrites;	     /* the source address */
-	bool returns;	     /* accepts, or leaves the chain */
-	bool goes_on;	     /* accepts, or jumps to a chain that might */
+	enum field field;  /* what the last load put into a register */
+	uint8_t family;	   /* of the packets: 4, 6, or 0: both */
+	unsigned bits;	   /* of the address that count */
+	bool possible;	   /* our packets may match */
+	bool certain;	   /* ... and do */
+	bool names_device; /* it speaks of our device */
+	bool rewrites;	   /* the source address */
+	bool returns;	   /* accepts, or leaves the chain */
+	bool goes_on;	   /* accepts, or jumps to a chain that might */
 };
 
 static void load_meta(struct reading *r, const struct nftnl_expr *e)
@@ -242,9 +253,7 @@ static void compare(struct reading *r, const struct nftnl_expr *e)
 	}
 	switch (r->field) {
 	case FIELD_OIFNAME:
-	case FIELD_IIFNAME:
-		some = all = is_device_name(d, data, len);
-		break;
+	case FIELD_IIFNAME: some = all = is_device_name(d, data, len); break;
 	case FIELD_OIF:
 	case FIELD_IIF:
 		memcpy(&index, data, len < sizeof(index) ? len : sizeof(index));
@@ -255,11 +264,8 @@ static void compare(struct reading *r, const struct nftnl_expr *e)
 		some = d->in_use[r->family == 6];
 		all = true; /* of what the rest of the rule speaks of */
 		break;
-	case FIELD_ADDRESS:
-		test_address(r, data, len, &some, &all);
-		break;
-	case FIELD_NONE:
-		break;
+	case FIELD_ADDRESS: test_address(r, data, len, &some, &all); break;
+	case FIELD_NONE: break;
 	}
 	if (r->field != FIELD_NONE && r->field <= FIELD_IIF && op == NFT_CMP_EQ && all)
 		r->names_device = true;
@@ -352,8 +358,9 @@ static void check_rule(struct diagnosis *d, struct chain *c, const struct nftnl_
 		return;
 	}
 	if (r.rewrites && r.possible)
-		say(d, "table %s %s, chain %s, rule handle %llu rewrites the source of packets that "
-		       "leave by %s (masquerade or SNAT): exempt the overlay's prefixes",
+		say(d,
+		    "table %s %s, chain %s, rule handle %llu rewrites the source of packets that "
+		    "leave by %s (masquerade or SNAT): exempt the overlay's prefixes",
 		    family_name(c->family), c->table, c->name,
 		    (unsigned long long)nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE),
 		    d->setup->device);
@@ -424,7 +431,7 @@ static void chains_again(void *arg)
 
 static void check_rules(struct diagnosis *d, struct host *host)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, 0, 0);
 
 	/* A kernel without nf_tables has nothing to look at. */
@@ -438,8 +445,9 @@ static void check_rules(struct diagnosis *d, struct host *host)
 		const struct chain *c = &d->chains[i];
 
 		if (c->kind == CHAIN_FORWARD_DROP && !c->settled)
-			say(d, "table %s %s, chain %s has policy drop and no rule for %s: what goes "
-			       "to the overlay or comes from it may be dropped there",
+			say(d,
+			    "table %s %s, chain %s has policy drop and no rule for %s: what goes "
+			    "to the overlay or comes from it may be dropped there",
 			    family_name(c->family), c->table, c->name, d->setup->device);
 	}
 }

@@ -25,11 +25,11 @@
 /* A route of the main table as far as it matters here. */
 struct host_route {
 	struct prefix prefix;
-	struct ip source;  /* preferred source; family 0: none */
-	uint32_t oif;	   /* 0: none, or several next hops */
+	struct ip source; /* preferred source; family 0: none */
+	uint32_t oif;	  /* 0: none, or several next hops */
 	uint32_t metric;
-	uint8_t type;	   /* RTN_... */
-	uint8_t protocol;  /* RTPROT_... */
+	uint8_t type;	  /* RTN_... */
+	uint8_t protocol; /* RTPROT_... */
 	uint8_t tos;
 };
 
@@ -40,9 +40,9 @@ struct host_routes {
 
 struct host {
 	struct netlink route;
-	struct netlink filter;	     /* owns the table: it goes with this socket */
+	struct netlink filter;	      /* owns the table: it goes with this socket */
 	struct host_routes installed; /* by this process */
-	char device[IF_NAMESIZE];    /* "" until host_apply */
+	char device[IF_NAMESIZE];     /* "" until host_apply */
 	char table[sizeof(HOST_TABLE_PREFIX) + IF_NAMESIZE]; /* "": no rules there */
 };
 

@@ -80,14 +80,11 @@ static void read_attributes(const struct nlmsghdr *h, struct host_route *r, uint
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
-		case RTA_DST:
-			r->prefix.ip = host_attr_ip(a, r->prefix.ip.family);
-			break;
-		case RTA_PREFSRC:
-			r->source = host_attr_ip(a, r->prefix.ip.family);
-			break;
+		case RTA_DST: r->prefix.ip = host_attr_ip(a, r->prefix.ip.family); break;
+		case RTA_PREFSRC: r->source = host_attr_ip(a, r->prefix.ip.family); break;
 		case RTA_OIF:
 			if (mnl_attr_validate(a, MNL_TYPE_U32) == 0)
 				r->oif = mnl_attr_get_u32(a);
@@ -154,9 +151,12 @@ int host_routes_read(struct host *host, const struct host_setup *s, uint8_t prot
 		     struct host_routes *list)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct reading reading = { .setup = s, .list = list, .n_before = list->n,
-					   .family = family, .protocol = protocol };
-		char buf[256];
+		struct reading reading = { .setup = s,
+					   .list = list,
+					   .n_before = list->n,
+					   .family = family,
+					   .protocol = protocol };
+		_Alignas(struct nlmsghdr) char buf[256];
 		struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 		struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 		int e;
@@ -178,7 +178,7 @@ int host_routes_read(struct host *host, const struct host_setup *s, uint8_t prot
 static int send_route(struct host *host, const struct host_route *r, uint16_t type, uint16_t flags)
 {
 	const size_t size = r->prefix.ip.family == 6 ? 16 : 4;
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 
@@ -192,8 +192,8 @@ static int send_route(struct host *host, const struct host_route *r, uint16_t ty
 	if (type == RTM_DELROUTE)
 		m->rtm_scope = RT_SCOPE_NOWHERE;
 	else
-		m->rtm_scope = r->type == RTN_UNICAST && size == 4 ? RT_SCOPE_LINK :
-								     RT_SCOPE_UNIVERSE;
+		m->rtm_scope =
+			r->type == RTN_UNICAST && size == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	mnl_attr_put(h, RTA_DST, size, r->prefix.ip.b);
 	if (r->type == RTN_UNICAST)
 		mnl_attr_put_u32(h, RTA_OIF, r->oif);
@@ -257,14 +257,17 @@ static int ensure(struct host *host, const struct host_routes *have, struct host
 
 static struct host_route unreachable(const struct prefix *p)
 {
-	return (struct host_route){ .prefix = *p, .type = RTN_UNREACHABLE,
+	return (struct host_route){ .prefix = *p,
+				    .type = RTN_UNREACHABLE,
 				    .metric = HOST_UNREACHABLE_METRIC,
 				    .protocol = HOST_PROTOCOL };
 }
 
 static struct host_route to_device(const struct prefix *p, uint32_t ifindex)
 {
-	return (struct host_route){ .prefix = *p, .type = RTN_UNICAST, .oif = ifindex,
+	return (struct host_route){ .prefix = *p,
+				    .type = RTN_UNICAST,
+				    .oif = ifindex,
 				    .metric = p->ip.family == 6 ? HOST_IPV6_METRIC : 0,
 				    .protocol = HOST_PROTOCOL };
 }

@@ -42,14 +42,14 @@ struct transaction {
 	struct netlink *nl;
 	struct mnl_nlmsg_batch *batch;
 	const char *table;
-	bool failed; /* out of memory */
-	char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
+	bool failed;					    /* out of memory */
+	_Alignas(struct nlmsghdr) char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
 };
 
 struct queue_rule {
 	const char *device;
 	uint16_t first, n;
-	bool owner;	/* the table goes with our socket */
+	bool owner;	 /* the table goes with our socket */
 	bool expression; /* nf_tables' own, not the xtables target */
 };
 
@@ -203,7 +203,8 @@ static int add_table(struct host *host, const char *name, const struct queue_rul
 	static const struct {
 		const char *name;
 		uint32_t hook;
-	} chains[] = { { "overlay_forward", NF_INET_FORWARD }, { "overlay_output", NF_INET_LOCAL_OUT } };
+	} chains[] = { { "overlay_forward", NF_INET_FORWARD },
+		       { "overlay_output", NF_INET_LOCAL_OUT } };
 	struct transaction *t = malloc(sizeof(*t));
 	int e;
 
@@ -251,10 +252,10 @@ int host_rules_add(struct host *host, const char *device, uint16_t first, uint16
 		if (e == -EPERM || e == -EACCES || e == -ENOMEM)
 			break;
 	}
-	*ret_what = e == -EPERM	 ? "the Netfilter table is not ours to change" :
-		    e == -ENOENT ? "the kernel has neither nf_tables' queue expression nor the "
-				   "xtables NFQUEUE target" :
-				   "the Netfilter table can't be made";
+	*ret_what = e == -EPERM	   ? "the Netfilter table is not ours to change"
+		    : e == -ENOENT ? "the kernel has neither nf_tables' queue expression nor the "
+				     "xtables NFQUEUE target"
+				   : "the Netfilter table can't be made";
 	return e;
 }
 

@@ -233,6 +233,7 @@ static void begin_client(struct keying *k, mono_t now)
 	struct exchange *x = &k->now;
 	uint32_t attempt;
 
+	k->tried = now;
 	if (!contact_way(c, &x->way) || !crypto_random(&attempt, sizeof(attempt)))
 		return;
 	x->handshake = handshake_client(r->handshakes, c->peer->id, c->config.key, now);
@@ -240,7 +241,7 @@ static void begin_client(struct keying *k, mono_t now)
 		return;
 	x->role = HANDSHAKE_CLIENT;
 	x->attempt = attempt;
-	x->begun = k->tried = now;
+	x->begun = now;
 	k->wanted = false;
 	k->back_off = k->back_off ? k->back_off * 2 : ATTEMPT_INTERVAL;
 	if (k->back_off > BACK_OFF_MAX)

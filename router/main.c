@@ -2,8 +2,8 @@
  * vine-router: the program. Arguments, signals, the order in which things start
  * and end.
  *
- *   configuration -> router -> machine (devices, sockets, routes, rules)
- *   -> control socket, metrics -> privileges given up -> threads -> ready
+ *   configuration -> router -> control socket -> machine (devices, sockets,
+ *   routes, rules) -> metrics -> privileges given up -> threads -> ready
  *
  * and back: goodbye to peers, threads ended, everything taken down that was set
  * up, the routes that keep packets from leaking last.
@@ -132,11 +132,12 @@ static bool start(struct program *p, struct config *config)
 	p->router = router_new(config, count_workers(config), p->loop, clock_now(), stderr);
 	if (!p->router)
 		return false;
-	p->machine = machine_open(p->router, stderr);
-	if (!p->machine)
-		return false;
+	/* first, since a router that runs already is named best by its socket */
 	p->control = control_open(p->router, hooks, p->router->config->control, stderr);
 	if (!p->control)
+		return false;
+	p->machine = machine_open(p->router, stderr);
+	if (!p->machine)
 		return false;
 	if (p->router->config->metrics.ip.family) {
 		p->metrics = metrics_open(p->router, &p->router->config->metrics, stderr);

@@ -25,8 +25,9 @@ static bool is_behind(const struct table *t, uint32_t slot, const struct ip *ip,
 	return false;
 }
 
-/* Whether an ICMP error quotes a packet that this site sent that way. */
-static bool quotes_ours(const struct table *t, uint32_t slot, const struct packet *p)
+/* Whether an ICMP error quotes a packet that may have gone that way: the reverse
+ * of it would pass. (Where it goes to is checked as for any other packet.) */
+static bool quotes_reverse(const struct table *t, uint32_t slot, const struct packet *p)
 {
 	struct inet_info quoted;
 	size_t len;
@@ -35,8 +36,7 @@ static bool quotes_ours(const struct table *t, uint32_t slot, const struct packe
 	if (!inet_is_icmp_error(p->data, p->len, &p->inet))
 		return false;
 	q = inet_icmp_quoted(p->data, p->len, &p->inet, &len);
-	return q && inet_parse_quoted(q, len, &quoted) &&
-	       ip_equal(&quoted.src, &p->inet.dst) && lndt_is_member(t, slot, &quoted.src) &&
+	return q && inet_parse_quoted(q, len, &quoted) && ip_equal(&quoted.src, &p->inet.dst) &&
 	       is_behind(t, slot, &quoted.dst, p->frame.source);
 }
 
@@ -73,7 +73,7 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 		return DROP_MALFORMED;
 	p->len = (uint32_t)len;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
-	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_ours(t, p->slot, p))
+	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_reverse(t, p->slot, p))
 		return DROP_FORGED_SOURCE;
 	return unwrap(w, p);
 }

@@ -35,17 +35,17 @@
 #include "router/nfq.h"
 
 #define SLOTS 32
-#define SLOT_ROOM (PACKET_ROOM + 1024)	     /* a packet and what is said of it */
-#define QUEUE_LENGTH 4096		     /* packets */
+#define SLOT_ROOM (PACKET_ROOM + 1024)	 /* a packet and what is said of it */
+#define QUEUE_LENGTH 4096		 /* packets */
 #define SOCKET_BUFFER (16 * 1024 * 1024) /* bytes: a full queue of usual packets */
 
 struct nfq {
 	struct intercept intercept;
 	struct netlink nl;
 	uint16_t queue;
-	unsigned n, slot;	    /* slots filled, the one being read */
-	struct nlmsghdr *message;   /* next one in it; NULL: its first */
-	int left;		    /* bytes from there on */
+	unsigned n, slot;	  /* slots filled, the one being read */
+	struct nlmsghdr *message; /* next one in it; NULL: its first */
+	int left;		  /* bytes from there on */
 	struct mmsghdr slots[SLOTS];
 	struct iovec iov[SLOTS];
 	_Alignas(struct nlmsghdr) uint8_t room[SLOTS][SLOT_ROOM];
@@ -106,7 +106,8 @@ static bool parse(const struct nlmsghdr *h, struct queued *ret)
 	/* Others are complaints about a verdict: the packets were gone already. */
 	if (h->nlmsg_type != packet || mnl_nlmsg_get_payload_len(h) < sizeof(struct nfgenmsg))
 		return false;
-	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case NFQA_PACKET_HDR:
 			if (mnl_attr_get_payload_len(a) >= sizeof(*head))
@@ -116,9 +117,7 @@ static bool parse(const struct nlmsghdr *h, struct queued *ret)
 			found.data = mnl_attr_get_payload(a);
 			found.len = mnl_attr_get_payload_len(a);
 			break;
-		case NFQA_CAP_LEN:
-			found.cut = true;
-			break;
+		case NFQA_CAP_LEN: found.cut = true; break;
 		}
 	}
 	if (!head)
@@ -149,7 +148,7 @@ static void copy(const struct queued *m, struct batch *b, struct pool *pool, str
 /* Lets the kernel drop its packets up to this one. */
 static void drop_until(struct nfq *q, uint32_t id)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_VERDICT_BATCH, q->queue);
 
 	nfq_nlmsg_verdict_put(h, (int)id, NF_DROP);
@@ -205,7 +204,7 @@ static const struct intercept_ops ops = {
 
 static int configure(struct nfq *q)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->queue);
 	int e;
 

@@ -144,9 +144,10 @@ static void make(struct world_of_fuzz *f)
 	check(p->tx && p->rx[1] && f->peer_tx && p->path);
 	p->path->way.remote.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, 2 });
 	p->path->way.remote.port = 8463;
-	p->path->frame_hope = p->path->frame_max = 1472;
+	p->path->frame_hope = 1472;
+	p->path->frame_max = 1472;
 	p->path->settled = true;
-	pmtu_init(&c->pmtu, PMTU_BASE_V4, 1472, f->now);
+	probe_start(c, f->now);
 }
 
 /* ---- inputs ---------------------------------------------------------------------- */
@@ -211,6 +212,8 @@ static void drive(struct world_of_fuzz *f, struct packet *p, bool from_site)
 	router_notes(f->router, f->now);
 	account(w);
 }
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -16,7 +16,7 @@
 
 #define SHELL_TEXT 16384
 
-/* What a command prints (both outputs). Static: the next call overwrites it. */
+/* What a command prints. Static: the next call overwrites it. */
 static inline const char *shell(const char *fmt, ...)
 {
 	static char text[SHELL_TEXT];
@@ -52,7 +52,7 @@ static inline bool has_command(const char *name)
 static inline char *everything(void)
 {
 	return strdup(shell("ip -o link; ip -4 route show table all; ip -6 route show table all; "
-			    "nft list ruleset"));
+			    "nft list ruleset 2>/dev/null"));
 }
 
 /* A fresh namespace for each test, loopback up. The test is skipped where that
@@ -71,10 +71,10 @@ static inline int enter_netns(void **state)
 	return 0;
 }
 
-#define NEED_NETNS(state)         \
-	do {                      \
-		if (*(state))     \
-			skip();   \
+#define NEED_NETNS(state) \
+	do { \
+		if (*(state)) \
+			skip(); \
 	} while (0)
 
 static inline struct ip ip_of(const char *text)

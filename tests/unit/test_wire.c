@@ -252,8 +252,8 @@ static void writer_stays_bad(void **state)
 
 static void handshake_header_layout(void **state)
 {
-	static const uint8_t want[HANDSHAKE_HEADER] = { 2, 0, 0, 0, 0xca, 0xfe, 0xba, 0xbe };
-	struct handshake_header h = { .role = HANDSHAKE_SERVER, .attempt = 0xcafebabe }, got;
+	static const uint8_t want[HANDSHAKE_HEADER] = { 2, 5, 0, 0, 0xca, 0xfe, 0xba, 0xbe };
+	struct handshake_header h = { .role = HANDSHAKE_SERVER, .lanes = 5, .attempt = 0xcafebabe }, got;
 	uint8_t out[HANDSHAKE_HEADER];
 	struct writer w = writer_init(out, sizeof(out));
 	struct reader r;
@@ -266,6 +266,7 @@ static void handshake_header_layout(void **state)
 	r = reader_init(out, sizeof(out));
 	assert_true(handshake_header_read(&r, &got));
 	assert_int_equal(got.role, h.role);
+	assert_int_equal(got.lanes, h.lanes);
 	assert_int_equal(got.attempt, h.attempt);
 	for (size_t len = 0; len < HANDSHAKE_HEADER; len++) {
 		r = reader_init(out, len);
@@ -275,6 +276,12 @@ static void handshake_header_layout(void **state)
 		out[0] = (uint8_t)role;
 		r = reader_init(out, sizeof(out));
 		assert_int_equal(handshake_header_read(&r, &got), role == 1 || role == 2);
+	}
+	out[0] = HANDSHAKE_CLIENT;
+	for (unsigned lanes = 0; lanes < 256; lanes++) {
+		out[1] = (uint8_t)lanes;
+		r = reader_init(out, sizeof(out));
+		assert_int_equal(handshake_header_read(&r, &got), lanes >= 1 && lanes <= LANES_MAX);
 	}
 }
 
