@@ -358,7 +358,10 @@ static struct handshake *handshake_new(struct handshake_ctx *ctx, enum handshake
 	}
 	BIO_set_data(bio, h);
 	SSL_set_bio(h->ssl, bio, bio);
-	SSL_set_app_data(h->ssl, h);
+	if (!SSL_set_app_data(h->ssl, h)) { /* takes memory */
+		handshake_free(h);
+		return NULL;
+	}
 	SSL_set_mtu(h->ssl, HANDSHAKE_DATAGRAM);
 	DTLS_set_timer_cb(h->ssl, timer_never);
 	return h;

@@ -87,15 +87,6 @@ void contact_announce(struct contact *c, mono_t now)
 	due(&c->announce_timer, now);
 }
 
-void announce_acked(struct contact *c, const struct control_message *m, mono_t now)
-{
-	(void)now;
-	if ((m->token & ~(uint64_t)63) == c->announce_token)
-		c->announce_open &= ~(1ULL << (m->token & 63));
-	if (!c->announce_open)
-		timer_cancel(c->router->loop, &c->announce_timer);
-}
-
 void announce_stop(struct contact *c)
 {
 	timer_cancel(c->router->loop, &c->announce_timer);
@@ -153,26 +144,68 @@ static bool judge(struct contact *c, const struct network *net, uint8_t theirs)
 	return true;
 }
 
-void announce_recv(struct contact *c, const struct control_message *m, mono_t now)
+/* Judges a list of networks; where ours is asked for, it gets the same networks as
+ * they are protected here. False if it is malformed. */
+static bool judge_all(struct contact *c, const struct control_message *m, struct writer *ours,
+		      bool *ret_changed)
 {
 	struct reader r = reader_init(m->body, m->len);
-	struct control_message ack = { .kind = CONTROL_NETWORKS_ACK, .token = m->token };
-	unsigned n = read_u16(&r);
-	bool changed_any = false;
+	unsigned n = read_u16(&r), known = 0;
 
-	if (n > PER_MESSAGE || reader_left(&r) < n * 5)
-		return;
+	*ret_changed = false;
+	if (r.bad || n > PER_MESSAGE || reader_left(&r) < n * 5)
+		return false;
 	while (n--) {
 		uint32_t id = read_u32(&r);
 		uint8_t protection = read_u8(&r);
 		const struct network *net = router_network(c->router, id);
 
-		if (net)
-			changed_any |= judge(c, net, protection);
+		if (!net)
+			continue;
+		*ret_changed |= judge(c, net, protection);
+		known++;
+		if (ours) {
+			write_u32(ours, id);
+			write_u8(ours, atomic_load(&net->protection));
+		}
 	}
+	if (ours) {
+		struct writer count = writer_init(ours->start - 2, 2);
+
+		write_u16(&count, (uint16_t)known);
+	}
+	return true;
+}
+
+/* The answer says how it is here, so that both judge by the same. If that, or what
+ * came, stops a network or lets it go on, the other may have judged by something
+ * older: it is told again. What changes nothing ends it. */
+void announce_recv(struct contact *c, const struct control_message *m, mono_t now)
+{
+	uint8_t body[2 + PER_MESSAGE * 5];
+	struct writer w = writer_init(body + 2, sizeof(body) - 2);
+	struct control_message ack = { .kind = CONTROL_NETWORKS_ACK,
+				       .token = m->token,
+				       .body = body };
+	bool any;
+
+	if (!judge_all(c, m, &w, &any))
+		return;
+	ack.len = 2 + writer_len(&w);
 	contact_send(c, NULL, &ack, 0);
-	/* The other judges by what it has been told, which it may have been before
-	 * it changed its mind. What changes nothing is not answered so: this ends. */
-	if (changed_any)
+	if (any)
+		contact_announce(c, now);
+}
+
+void announce_acked(struct contact *c, const struct control_message *m, mono_t now)
+{
+	bool any;
+
+	if ((m->token & ~(uint64_t)63) != c->announce_token)
+		return;
+	c->announce_open &= ~(1ULL << (m->token & 63));
+	if (!c->announce_open)
+		timer_cancel(c->router->loop, &c->announce_timer);
+	if (judge_all(c, m, NULL, &any) && any)
 		contact_announce(c, now);
 }

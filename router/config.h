@@ -70,6 +70,7 @@ struct config {
 	size_t n_networks;
 	uint16_t queue;
 	enum fail_mode fail;
+	bool source_check; /* what came in another way than its source's is dropped */
 	enum inject_method inject;
 	/* [listen] */
 	struct endpoint *udp;

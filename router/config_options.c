@@ -259,6 +259,11 @@ static const struct ini_option intercept_options[] = {
 	  INI_FIELD(struct config, fail),
 	  .words = fail_words,
 	  .fallback = "closed" },
+	{ .key = "source-check",
+	  .type = &ini_bool,
+	  INI_FIELD(struct config, source_check),
+	  .fallback = "yes",
+	  .flags = INI_FIXED },
 };
 
 static const struct ini_option inject_options[] = {
@@ -266,8 +271,7 @@ static const struct ini_option inject_options[] = {
 	  .type = &ini_choice,
 	  INI_FIELD(struct config, inject),
 	  .words = inject_words,
-	  .fallback = "tun",
-	  .flags = INI_FIXED },
+	  .fallback = "tun" },
 };
 
 static const struct ini_option listen_options[] = {

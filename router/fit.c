@@ -7,9 +7,9 @@
  * As long as the path's MTU is not known nobody is told anything: what may be
  * too large waits.
  *
- * IPv6 promises 1,280 bytes to every host, so a path that carries less than that
- * inside never tells an IPv6 host so: such packets go out larger than the path's
- * frames, and what lies below fragments them.
+ * IPv6 promises 1,280 bytes to every host, so where a path carries less
+ * than that inside, packets up to that size go out larger than the path's frames,
+ * and the link lets them be fragmented: the one case where that is unavoidable.
  */
 #include "common/inet.h"
 #include "router/stage.h"

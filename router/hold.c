@@ -29,10 +29,10 @@ unsigned hold(struct worker *w, struct packet *p, uint32_t router, mono_t now)
 
 	if (!mono_is_set(p->since))
 		p->since = now;
-	if (mono_since(now, p->since) >= HELD_TIME)
-		return DROP_NO_KEY;
 	if (!peer)
 		return DROP_NO_PEER;
+	if (mono_since(now, p->since) >= HELD_TIME)
+		return rcu_dereference(peer->tx) ? DROP_TOO_BIG : DROP_NO_KEY;
 	want_keys(w, peer, now);
 	if (w->n_held == HELD_MAX || peer->share[w->number].held >= HELD_PER_PEER)
 		return DROP_HOLD_FULL;

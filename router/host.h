@@ -38,13 +38,15 @@ struct host_setup {
 int host_apply(struct host *, const struct host_setup *, const char **ret_what);
 int host_set_mtu(struct host *, uint32_t mtu);
 
-/* The router's own Netfilter table ("vine-DEVICE"), gone with the process: packets
- * that would leave by the device go to queues first..first+n-1 instead, balanced
- * by address pair; TCP and the rest may have ranges of their own later. Uses
- * nf_tables' queue expression where the kernel has it, else the xtables target. */
-int host_rules_add(struct host *, const char *device, uint16_t first, uint16_t n,
-		   const char **ret_what);
-/* From then on the device gets the packets again. */
+/* The router's own Netfilter table ("vine-DEVICE"), gone with the process.
+ * check_source: what comes in by an interface that does not lead back to its
+ * source is dropped before the device. n > 0: packets that would leave by the
+ * device go to queues first..first+n-1 instead, balanced by address pair (TCP and
+ * the rest may have ranges of their own later), by nf_tables' queue expression
+ * where the kernel has it, else by the xtables target; n = 0: the device gets
+ * them. Replaces the table of an earlier call. */
+int host_rules_set(struct host *, const char *device, bool check_source, uint16_t first,
+		   uint16_t n, const char **ret_what);
 int host_rules_remove(struct host *);
 
 /* Whether this is an address of this machine. */

@@ -1,9 +1,14 @@
 /*
- * The router's own Netfilter table: what would leave by the device goes to the
- * queues instead.
+ * The router's own Netfilter table: what would leave by the device is dropped
+ * there if it came in by a way that does not lead back to its source (a packet
+ * from the Internet in a host's name), and goes to the queues instead where they
+ * are in use.
  *
  *   table inet vine-DEVICE
- *     chain overlay_forward   hook forward, chain overlay_output   hook output
+ *     chain overlay_forward   hook forward
+ *       meta oifname DEVICE   fib saddr . iif oif missing   counter drop
+ *       meta oifname DEVICE   queue num FIRST-LAST
+ *     chain overlay_output    hook output
  *       meta oifname DEVICE   queue num FIRST-LAST
  *
  * The hooks come after the kernel's routing, so that TTL and MTU are dealt with
@@ -46,9 +51,10 @@ struct transaction {
 	_Alignas(struct nlmsghdr) char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
 };
 
-struct queue_rule {
+struct rules {
 	const char *device;
-	uint16_t first, n;
+	uint16_t first, n; /* queues; n = 0: none */
+	bool check_source;
 	bool owner;	 /* the table goes with our socket */
 	bool expression; /* nf_tables' own, not the xtables target */
 };
@@ -148,7 +154,7 @@ static bool match_device(struct nftnl_rule *r, const char *device)
 	return true;
 }
 
-static bool queue_by_expression(struct nftnl_rule *r, const struct queue_rule *q)
+static bool queue_by_expression(struct nftnl_rule *r, const struct rules *q)
 {
 	struct nftnl_expr *e = add_expr(r, "queue");
 
@@ -160,7 +166,7 @@ static bool queue_by_expression(struct nftnl_rule *r, const struct queue_rule *q
 	return true;
 }
 
-static bool queue_by_target(struct nftnl_rule *r, const struct queue_rule *q)
+static bool queue_by_target(struct nftnl_rule *r, const struct rules *q)
 {
 	struct nftnl_expr *e = add_expr(r, "target");
 	/* Its size must be a multiple of 8. The expression frees it. */
@@ -176,7 +182,33 @@ static bool queue_by_target(struct nftnl_rule *r, const struct queue_rule *q)
 	return true;
 }
 
-static void put_rule(struct transaction *t, const char *chain, const struct queue_rule *q)
+/* The route back to the source must lead out where the packet came in. */
+static bool drop_spoofed(struct nftnl_rule *r, const struct rules *q)
+{
+	struct nftnl_expr *fib = add_expr(r, "fib"), *cmp = add_expr(r, "cmp");
+	struct nftnl_expr *counter = add_expr(r, "counter"), *drop = add_expr(r, "immediate");
+
+	(void)q;
+	if (!fib || !cmp || !counter || !drop)
+		return false;
+	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF);
+	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_DATA, 0); /* no such interface */
+	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_VERDICT, NF_DROP);
+	return true;
+}
+
+static bool queue(struct nftnl_rule *r, const struct rules *q)
+{
+	return q->expression ? queue_by_expression(r, q) : queue_by_target(r, q);
+}
+
+static void put_rule(struct transaction *t, const char *chain, const struct rules *q,
+		     bool (*action)(struct nftnl_rule *, const struct rules *))
 {
 	struct nftnl_rule *r = t->failed ? NULL : nftnl_rule_alloc();
 
@@ -187,8 +219,7 @@ static void put_rule(struct transaction *t, const char *chain, const struct queu
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, t->table);
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	if (match_device(r, q->device) &&
-	    (q->expression ? queue_by_expression(r, q) : queue_by_target(r, q))) {
+	if (match_device(r, q->device) && action(r, q)) {
 		nftnl_rule_nlmsg_build_payload(
 			message(t, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
 		mnl_nlmsg_batch_next(t->batch);
@@ -198,7 +229,7 @@ static void put_rule(struct transaction *t, const char *chain, const struct queu
 	nftnl_rule_free(r);
 }
 
-static int add_table(struct host *host, const char *name, const struct queue_rule *q)
+static int add_table(struct host *host, const char *name, const struct rules *q)
 {
 	static const struct {
 		const char *name;
@@ -217,21 +248,39 @@ static int add_table(struct host *host, const char *name, const struct queue_rul
 	put_table(t, NFT_MSG_NEWTABLE, q->owner ? NFT_TABLE_F_OWNER : 0);
 	for (unsigned i = 0; i < 2; i++) {
 		put_chain(t, chains[i].name, chains[i].hook);
-		put_rule(t, chains[i].name, q);
+		if (q->check_source && chains[i].hook == NF_INET_FORWARD)
+			put_rule(t, chains[i].name, q, drop_spoofed);
+		if (q->n)
+			put_rule(t, chains[i].name, q, queue);
 	}
 	e = commit(t);
 	free(t);
 	return e;
 }
 
-int host_rules_add(struct host *host, const char *device, uint16_t first, uint16_t n,
-		   const char **ret_what)
+/* Tries what kernels may lack, the best first: owners, the queue expression. */
+static int add_best(struct host *host, const char *name, struct rules *q)
 {
-	struct queue_rule q = { .device = device, .first = first, .n = n };
+	int e = 0;
+
+	for (unsigned way = 0; way < 4; way++) {
+		q->owner = way < 2;
+		q->expression = way % 2 == 0;
+		e = add_table(host, name, q);
+		if (!e || e == -EPERM || e == -EACCES || e == -ENOMEM)
+			break;
+	}
+	return e;
+}
+
+int host_rules_set(struct host *host, const char *device, bool check_source, uint16_t first,
+		   uint16_t n, const char **ret_what)
+{
+	struct rules q = { .device = device, .check_source = check_source, .first = first, .n = n };
 	char name[sizeof(host->table)];
 	int e = -EINVAL;
 
-	if (!n || first > UINT16_MAX - (n - 1) || strlen(device) >= IF_NAMESIZE) {
+	if ((n && first > UINT16_MAX - (n - 1)) || strlen(device) >= IF_NAMESIZE) {
 		*ret_what = "queue numbers or device name out of range";
 		return e;
 	}
@@ -240,17 +289,13 @@ int host_rules_add(struct host *host, const char *device, uint16_t first, uint16
 		*ret_what = "the earlier Netfilter table can't be removed";
 		return e;
 	}
+	if (!n && !check_source)
+		return 0;
 	snprintf(name, sizeof(name), HOST_TABLE_PREFIX "%s", device);
-	for (unsigned way = 0; way < 4; way++) {
-		q.owner = way < 2;
-		q.expression = way % 2 == 0;
-		e = add_table(host, name, &q);
-		if (!e) {
-			strcpy(host->table, name);
-			return 0;
-		}
-		if (e == -EPERM || e == -EACCES || e == -ENOMEM)
-			break;
+	e = add_best(host, name, &q);
+	if (!e) {
+		strcpy(host->table, name);
+		return 0;
 	}
 	*ret_what = e == -EPERM	   ? "the Netfilter table is not ours to change"
 		    : e == -ENOENT ? "the kernel has neither nf_tables' queue expression nor the "

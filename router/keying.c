@@ -13,6 +13,7 @@
 #include <string.h>
 #include <urcu-qsbr.h>
 
+#include "common/log.h"
 #include "router/router.h"
 
 #define ATTEMPT_INTERVAL SEC	    /* between attempts as client that packets want */
@@ -23,6 +24,9 @@
 #define LINGER (5 * SEC)	    /* of a finished one */
 #define ANSWERS_MAX 8		    /* hellos repeated by a finished one */
 #define USE_CHECK SEC
+#define LISTEN_BURST 20		  /* client hellos of one peer, */
+#define LISTEN_REFILL (100 * MSEC) /* then ten a second: each costs a DTLS object */
+#define OVERDUE (60 * SEC)	  /* how long worn keys are used when no new ones come */
 
 static struct router *router_of(const struct keying *k)
 {
@@ -152,6 +156,7 @@ static bool install_sending(struct keying *k, const struct exchange *x, uint8_t 
 	synchronize_rcu();
 	tx_keys_free(old);
 	k->made = now;
+	k->overdue = (mono_t){ 0 };
 	k->used = packets_carried(k);
 	return true;
 }
@@ -272,6 +277,23 @@ static bool is_old_attempt(const struct keying *k, uint32_t attempt)
 	return false;
 }
 
+/* Client hellos with a good MAC can be replayed, so they are limited. */
+static bool may_listen(struct keying *k, mono_t now)
+{
+	int64_t refill = mono_since(now, k->listened) / LISTEN_REFILL;
+
+	if (refill > 0) {
+		k->listen_left = refill + k->listen_left > LISTEN_BURST ?
+					 LISTEN_BURST :
+					 (unsigned)refill + k->listen_left;
+		k->listened = now;
+	}
+	if (!k->listen_left)
+		return false;
+	k->listen_left--;
+	return true;
+}
+
 /* The peer wants to be client. When both began at once, the lower ID stays
  * client, for as long as its handshake may well succeed. */
 static bool recv_new_client(struct keying *k, const struct way *way,
@@ -290,7 +312,7 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 	struct writer w = writer_init(bound, sizeof(bound));
 	size_t reply_len = 0;
 
-	if (is_old_attempt(k, h->attempt))
+	if (is_old_attempt(k, h->attempt) || !may_listen(k, now))
 		return false;
 	if (x->handshake && x->role == HANDSHAKE_CLIENT && r->config->id < c->peer->id &&
 	    mono_since(now, x->begun) < STAY_CLIENT)
@@ -436,11 +458,26 @@ static void pending_due(struct keying *k, mono_t now)
 	}
 }
 
+/* Keys that are in use past their time are given up when no new ones come. */
+static void give_up_worn(struct keying *k, mono_t now)
+{
+	if (!mono_is_set(k->made) || k->wanted || !needs_keys(k, now))
+		return;
+	if (!mono_is_set(k->overdue))
+		k->overdue = now;
+	if (mono_since(now, k->overdue) < OVERDUE)
+		return;
+	log_warn("peer %s: its keys are given up: no new ones for %lld s after their time",
+		 k->contact->peer->name, (long long)(OVERDUE / SEC));
+	keying_forget(k, now);
+}
+
 static void due(struct timer *t, mono_t now)
 {
 	struct keying *k = container_of(t, struct keying, timer);
 
 	retire_due(k, now);
+	give_up_worn(k, now);
 	if (k->last.handshake && mono_since(now, k->last.begun) >= LINGER)
 		exchange_done(&k->last);
 	if (k->now.handshake)
@@ -494,15 +531,18 @@ void keying_done(struct keying *k)
 	exchange_done(&k->last);
 }
 
-void keying_forget(struct keying *k)
+void keying_forget(struct keying *k, mono_t now)
 {
 	struct tx_keys *old = k->contact->peer->tx;
 
 	rcu_assign_pointer(k->contact->peer->tx, NULL);
 	synchronize_rcu();
 	tx_keys_free(old);
-	k->made = (mono_t){ 0 };
+	k->made = k->overdue = (mono_t){ 0 };
 	k->back_off = 0;
+	for (unsigned i = 0; i < PEER_EPOCHS; i++)
+		if (k->contact->peer->rx[i] && !mono_is_set(k->retire[i]))
+			k->retire[i] = mono_add(now, KEYING_OLD);
 }
 
 bool keying_is_ready(const struct keying *k)

@@ -20,7 +20,7 @@
 #include "router/peer.h"
 
 #define KEYING_OLD (10 * SEC)
-#define KEYING_ATTEMPTS 64 /* of the client that are remembered: each counts once */
+#define KEYING_ATTEMPTS 256 /* of the client that are remembered: each counts once */
 
 struct contact;
 
@@ -56,6 +56,9 @@ struct keying {
 	mono_t retire[PEER_EPOCHS]; /* when the receiving key of this slot goes */
 	uint32_t attempts[KEYING_ATTEMPTS];
 	unsigned n_attempts;
+	mono_t listened;      /* client hellos looked at: a bucket of LISTEN_BURST */
+	unsigned listen_left;
+	mono_t overdue;	      /* since when the keys in use should be replaced, {0}: not */
 	bool wanted;
 	unsigned failures; /* in a row */
 	char error[96];	   /* why the last one failed, "" if none did */
@@ -71,8 +74,9 @@ void keying_want(struct keying *, mono_t now);
 /* A handshake frame's payload (its MAC was right) that came this way. False if
  * it fits nothing. */
 bool keying_recv(struct keying *, const struct way *, const uint8_t *data, size_t len, mono_t now);
-/* The peer says goodbye: its keys are forgotten. */
-void keying_forget(struct keying *);
+/* The keys are given up (the peer says goodbye, say): none to send with, those to
+ * receive with go a little later. */
+void keying_forget(struct keying *, mono_t now);
 /* Whether frames can be sent. */
 bool keying_is_ready(const struct keying *);
 

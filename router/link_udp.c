@@ -12,13 +12,17 @@
  * (pmtu.c). What the kernel hears of datagrams that were too big comes up as a
  * hint, with the addressee that it names and no more.
  *
+ * Frames that are larger than their path's (fit.c: IPv6 promises 1,280 bytes to
+ * hosts) may be fragmented: don't-fragment is off while they are sent. No probe may
+ * leave meanwhile, or it would find a path wider than it is.
+ *
  * An ICMP error about one peer is reported by the kernel on the next call on the
  * socket, whatever peer that is for. Such an error is taken off and the call made
  * again; only what is refused every time counts as refused. Nothing here blocks:
  * what the kernel has no room for is dropped and counted.
  *
  * A link's recv, send and errors belong to its worker; send_one and first_hop_max
- * use nothing of the link that they write and may run beside those.
+ * may run beside those. Neither side ever waits for the other.
  */
 #include "router/link.h"
 
@@ -62,6 +66,7 @@ struct messages {
 
 struct udp {
 	struct link link;
+	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
 	unsigned expect; /* how many datagrams the next recv makes packets ready for */
 	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
 	unsigned n_hints;
@@ -278,13 +283,13 @@ static void note_hint(struct udp *u, const struct endpoint *remote)
 		u->hints[u->n_hints++] = *remote;
 }
 
-/* Sends all messages that the kernel takes; how many. */
-static unsigned out_send(struct udp *u, const struct batch *b)
+/* Sends the messages from..to-1, all that the kernel takes; how many. */
+static unsigned out_send(struct udp *u, const struct batch *b, unsigned from, unsigned to)
 {
 	unsigned sent = 0, tries = 0;
 
-	for (unsigned i = 0; i < b->n;) {
-		int r = sendmmsg(u->link.fd, u->out.m + i, b->n - i, MSG_DONTWAIT);
+	for (unsigned i = from; i < to;) {
+		int r = sendmmsg(u->link.fd, u->out.m + i, to - i, MSG_DONTWAIT);
 
 		if (r > 0) {
 			sent += (unsigned)r;
@@ -304,6 +309,54 @@ static unsigned out_send(struct udp *u, const struct batch *b)
 	return sent;
 }
 
+/* Puts what is larger than its path's frames behind the rest, order kept on both
+ * sides; how many do fit. */
+static unsigned out_sort(struct batch *b)
+{
+	struct packet *large[BATCH_MAX];
+	unsigned n = 0, fitting = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+
+		if (p->len > atomic_load_explicit(&p->path->frame_max, memory_order_relaxed))
+			large[n++] = p;
+		else
+			b->p[fitting++] = p;
+	}
+	memcpy(b->p + fitting, large, n * sizeof(large[0]));
+	return fitting;
+}
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int set_dont_fragment(const struct link *l, bool on)
+{
+	return l->family == 4 ?
+		       set(l->fd, IPPROTO_IP, IP_MTU_DISCOVER,
+			   on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT) :
+		       set(l->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+			   on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
+}
+
+/* Sends the messages from `from` on so that they may be fragmented. None if the
+ * control thread is just sending. */
+static unsigned out_loose(struct udp *u, const struct batch *b, unsigned from)
+{
+	unsigned sent = 0;
+
+	if (from == b->n || atomic_flag_test_and_set(&u->sending))
+		return 0;
+	if (!set_dont_fragment(&u->link, false))
+		sent = out_send(u, b, from, b->n);
+	set_dont_fragment(&u->link, true);
+	atomic_flag_clear(&u->sending);
+	return sent;
+}
+
 static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct counters *c)
 {
 	struct udp *u = udp_of(l);
@@ -317,8 +370,11 @@ static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct 
 	}
 	b->n = kept;
 	if (kept) {
+		unsigned fitting = out_sort(b);
+
 		out_prepare(&u->out, b);
-		sent = out_send(u, b);
+		sent = out_send(u, b, 0, fitting);
+		sent += out_loose(u, b, fitting);
 	}
 	counter_add(&c->sent, sent);
 	if (sent < all)
@@ -335,16 +391,20 @@ static int udp_send_one(struct link *l, const struct way *way, const void *frame
 	struct sockaddr_storage name;
 	union control control;
 
+	int r = -EAGAIN;
+
 	if (!fits(l, way))
 		return -EAFNOSUPPORT;
+	if (atomic_flag_test_and_set(&udp_of(l)->sending))
+		return -EAGAIN;
 	out_address(&h, &name, &control, way, 0);
-	for (int i = 0; i < RETRIES; i++) {
-		if (sendmsg(l->fd, &h, MSG_DONTWAIT) >= 0)
-			return 0;
-		if (errno == EAGAIN || errno == ENOBUFS)
+	for (int i = 0; i < RETRIES && r; i++) {
+		r = sendmsg(l->fd, &h, MSG_DONTWAIT) < 0 ? -errno : 0;
+		if (r == -EAGAIN || r == -ENOBUFS)
 			break;
 	}
-	return -errno;
+	atomic_flag_clear(&udp_of(l)->sending);
+	return r;
 }
 
 static uint16_t udp_first_hop_max(struct link *l, const struct way *way)
@@ -429,11 +489,6 @@ static const struct link_ops udp_ops = {
 	.close = udp_close,
 };
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 /* As large as asked with CAP_NET_ADMIN, else as large as the administrator allows. */
 static void set_buffers(int fd)
 {
@@ -484,27 +539,39 @@ static int steer(int fd, unsigned workers)
 		       : 0;
 }
 
-/* UDP_GRO is switched on here when recv can take it. */
-static int open_one(const struct endpoint *local, struct link **ret)
+/* A socket bound to the address; -errno. UDP_GRO is switched on here when recv can
+ * take it. */
+static int open_socket(const struct endpoint *local)
 {
 	struct sockaddr_storage name;
 	socklen_t len = endpoint_to_sockaddr(local, &name);
+	int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	int r = fd < 0 ? -errno : set_options(fd, local->ip.family);
+
+	if (!r && bind(fd, (struct sockaddr *)&name, len) < 0)
+		r = -errno;
+	if (!r) {
+		set_buffers(fd);
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int open_one(const struct endpoint *local, struct link **ret)
+{
 	struct udp *u = calloc(1, sizeof(*u));
-	int r, fd;
+	int fd;
 
 	if (!u)
 		return -ENOMEM;
-	fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
-	r = fd < 0 ? -errno : set_options(fd, local->ip.family);
-	if (!r && bind(fd, (struct sockaddr *)&name, len) < 0)
-		r = -errno;
-	if (r) {
-		if (fd >= 0)
-			close(fd);
+	fd = open_socket(local);
+	if (fd < 0) {
 		free(u);
-		return r;
+		return fd;
 	}
-	set_buffers(fd);
+	atomic_flag_clear(&u->sending);
 	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
 	u->expect = RECV_LEAST;
 	*ret = &u->link;

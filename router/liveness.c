@@ -75,7 +75,7 @@ void liveness_bye(struct contact *c, mono_t now)
 {
 	if (c->up)
 		set_down(c, "it says goodbye", now);
-	keying_forget(&c->keying);
+	keying_forget(&c->keying, now);
 }
 
 static void sample(struct contact *c, int64_t rtt)

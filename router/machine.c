@@ -100,9 +100,9 @@ static bool open_links(struct machine *m, FILE *errors)
 
 /* The site's own address where the configuration names none: the machine's
  * address inside one of the LNDT's prefixes. */
-static struct ip own_address(struct machine *m, const struct ip *configured, uint8_t family)
+static struct ip own_address(struct machine *m, const struct config *config, uint8_t family)
 {
-	const struct config *config = m->router->config;
+	const struct ip *configured = family == 4 ? &config->address4 : &config->address6;
 	struct ip found = { .family = 0 };
 
 	if (configured->family)
@@ -114,39 +114,39 @@ static struct ip own_address(struct machine *m, const struct ip *configured, uin
 }
 
 /* Addresses may come and go while the router runs. */
-static void update_addresses(struct machine *m)
+static bool update_addresses(struct machine *m, const struct config *config)
 {
-	const struct config *config = m->router->config;
 	struct ip own[OWN_MAX], address4, address6;
 	size_t n = host_addresses(m->host, own, OWN_MAX);
 
-	address4 = own_address(m, &config->address4, 4);
-	address6 = own_address(m, &config->address6, 6);
-	router_set_addresses(m->router, own, n, &address4, &address6);
+	address4 = own_address(m, config, 4);
+	address6 = own_address(m, config, 6);
+	return router_set_addresses(m->router, own, n, &address4, &address6);
 }
 
 static void addresses_due(struct timer *t, mono_t now)
 {
 	struct machine *m = container_of(t, struct machine, addresses);
 
-	update_addresses(m);
+	/* the kernel takes routes away with the address that they prefer */
+	if (update_addresses(m, m->router->config))
+		machine_apply(m, m->router->config, stderr);
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
-bool machine_apply(struct machine *m, FILE *errors)
+bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
-	const struct config *config = r->config;
+	const char *what = "";
 	struct host_setup setup = {
 		.device = config->device,
 		.networks = config->networks,
 		.n_networks = config->n_networks,
 		.fail = config->fail,
 	};
-	const char *what = "";
 	int e;
 
-	update_addresses(m);
+	update_addresses(m, config);
 	setup.address4 = r->world->address4;
 	setup.address6 = r->world->address6;
 	router_update_mtu(r);
@@ -157,6 +157,11 @@ bool machine_apply(struct machine *m, FILE *errors)
 		return false;
 	}
 	r->host = m->host; /* from now on the device follows */
+	e = router_set_intercept(r, config->intercept, &what);
+	if (e < 0) {
+		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what, strerror(-e));
+		return false;
+	}
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct tun *t = container_of(r->workers[i].device, struct tun, intercept);
 
@@ -185,6 +190,11 @@ static void diagnose(struct machine *m)
 			 "by UDP at their endpoints");
 	if (config->n_tcp)
 		log_warn("[listen] tcp: this version listens on UDP alone");
+	for (size_t i = 0; i < config->n_peers; i++)
+		if (config->peers[i].protocol != PROTOCOL_UDP || config->peers[i].n_queue_routers)
+			log_warn("[peer %s] protocol, queue-routers: this version reaches peers by "
+				 "UDP and directly alone",
+				 config->peers[i].name);
 }
 
 struct machine *machine_open(struct router *r, FILE *errors)
@@ -202,16 +212,15 @@ struct machine *machine_open(struct router *r, FILE *errors)
 		fprintf(errors, "netlink sockets can't be opened: %s\n", strerror(errno));
 		goto fail;
 	}
-	if (!open_devices(m, errors) || !open_links(m, errors) || !machine_apply(m, errors))
+	r->intercept = INTERCEPT_TUN; /* until told otherwise */
+	e = host_rules_set(m->host, r->config->device, r->config->source_check, 0, 0, &what);
+	if (e < 0)
+		log_warn("%s: %s: packets from outside that forge a host's address are not told "
+			 "apart; see to it that rp_filter or your own rules do",
+			 what, strerror(-e));
+	if (!open_devices(m, errors) || !open_links(m, errors) ||
+	    !machine_apply(m, r->config, errors))
 		goto fail;
-	r->intercept = INTERCEPT_TUN;
-	e = r->config->intercept == INTERCEPT_TUN ?
-		    0 :
-		    router_set_intercept(r, r->config->intercept, &what);
-	if (e < 0) {
-		fprintf(errors, "[intercept] method: %s: %s\n", what, strerror(-e));
-		goto fail;
-	}
 	diagnose(m);
 	return m;
 fail:
@@ -227,14 +236,14 @@ static int start_queues(struct router *r, const char **ret_what)
 	int e = 0;
 
 	for (unsigned i = 0; i < r->n_workers && !e; i++) {
-		queues[i] = nfq_open((uint16_t)(r->config->queue + i));
+		queues[i] = nfqueue_open((uint16_t)(r->config->queue + i));
 		if (!queues[i]) {
 			e = -errno;
 			*ret_what = "NFQUEUE can't be bound (is its number in use?)";
 		}
 	}
 	if (!e)
-		e = host_rules_add(r->host, r->config->device, r->config->queue,
+		e = host_rules_set(r->host, r->config->device, r->config->source_check, r->config->queue,
 				   (uint16_t)r->n_workers, ret_what);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		if (e && queues[i])
@@ -245,9 +254,9 @@ static int start_queues(struct router *r, const char **ret_what)
 	return e;
 }
 
-static int stop_queues(struct router *r)
+static int stop_queues(struct router *r, const char **ret_what)
 {
-	int e = host_rules_remove(r->host);
+	int e = host_rules_set(r->host, r->config->device, r->config->source_check, 0, 0, ret_what);
 
 	for (unsigned i = 0; !e && i < r->n_workers; i++)
 		atomic_store(&r->workers[i].queue_drain, true);
@@ -262,8 +271,7 @@ int router_set_intercept(struct router *r, enum intercept_method method, const c
 		return 0;
 	if (!r->host)
 		return -EOPNOTSUPP;
-	*ret_what = "the Netfilter table can't be removed";
-	e = method == INTERCEPT_NFQUEUE ? start_queues(r, ret_what) : stop_queues(r);
+	e = method == INTERCEPT_NFQUEUE ? start_queues(r, ret_what) : stop_queues(r, ret_what);
 	if (e < 0)
 		return e;
 	r->intercept = method;
@@ -389,7 +397,7 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
-	if (m->host && r->intercept == INTERCEPT_NFQUEUE)
+	if (m->host)
 		host_rules_remove(m->host);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct worker *w = &r->workers[i];

@@ -22,8 +22,8 @@ void machine_stop(struct machine *);
  * last. The router's workers have no devices afterwards. */
 void machine_close(struct machine *);
 
-/* After a reload: routes, addresses and injection as the configuration now says.
- * False with lines on errors. */
-bool machine_apply(struct machine *, FILE *errors);
+/* Routes, addresses, interception and injection as this configuration says. False
+ * with lines on errors; then the one in force is to be applied again. */
+bool machine_apply(struct machine *, const struct config *, FILE *errors);
 
 #endif

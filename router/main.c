@@ -57,16 +57,35 @@ static void usage(FILE *to)
 		    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
 }
 
+/* All or nothing: the host first, since it alone can well refuse. */
+static bool apply(struct program *p, FILE *errors)
+{
+	struct config *config = config_load(p->file, errors);
+
+	if (!config)
+		return false;
+	if (!config_can_reload(p->router->config, config, errors)) {
+		config_free(config);
+		return false;
+	}
+	if (!machine_apply(p->machine, config, errors)) {
+		config_free(config);
+		machine_apply(p->machine, p->router->config, errors);
+		return false;
+	}
+	if (router_reload(p->router, config, clock_now(), errors))
+		return true;
+	machine_apply(p->machine, p->router->config, errors);
+	return false;
+}
+
 static bool reload(void *arg, FILE *errors)
 {
 	struct program *p = arg;
-	struct config *config;
 	bool ok;
 
 	notify("RELOADING=1");
-	config = config_load(p->file, errors);
-	ok = config && router_reload(p->router, config, clock_now(), errors) &&
-	     machine_apply(p->machine, errors);
+	ok = apply(p, errors);
 	log_set_debug(p->router->config->debug);
 	notify("READY=1");
 	if (ok)

@@ -11,6 +11,5 @@
 
 /* Binds queue number `queue` (both families, whole packets). NULL with errno. */
 struct intercept *nfqueue_open(uint16_t queue);
-#define nfq_open nfqueue_open /* the library has another function of that name */
 
 #endif

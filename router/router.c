@@ -401,22 +401,22 @@ void router_update_mtu(struct router *r)
 		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
 }
 
-void router_set_addresses(struct router *r, const struct ip *own, size_t n, const struct ip *address4,
+bool router_set_addresses(struct router *r, const struct ip *own, size_t n, const struct ip *address4,
 			  const struct ip *address6)
 {
 	struct world *v, *old = r->world;
 
 	if (n == old->n_own && (!n || !memcmp(own, old->own, n * sizeof(own[0]))) &&
 	    ip_equal(address4, &old->address4) && ip_equal(address6, &old->address6))
-		return;
+		return false;
 	v = malloc(sizeof(*v));
 	if (!v)
-		return;
+		return false;
 	*v = *old;
 	v->own = malloc((n + 1) * sizeof(own[0]));
 	if (!v->own) {
 		free(v);
-		return;
+		return false;
 	}
 	if (n)
 		memcpy(v->own, own, n * sizeof(own[0]));
@@ -427,6 +427,7 @@ void router_set_addresses(struct router *r, const struct ip *own, size_t n, cons
 	synchronize_rcu();
 	free(old->own);
 	free(old);
+	return true;
 }
 
 /* ---- sums --------------------------------------------------------------------------------------- */

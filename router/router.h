@@ -56,8 +56,9 @@ void router_notes(struct router *, mono_t now);
 void router_kick(struct router *);
 /* A path's MTU or the set of paths has changed: the device follows. */
 void router_update_mtu(struct router *);
-/* The addresses of this machine, and the site's own of each family (family 0: none). */
-void router_set_addresses(struct router *, const struct ip *own, size_t n, const struct ip *address4,
+/* The addresses of this machine, and the site's own of each family (family 0: none).
+ * Whether anything has changed. */
+bool router_set_addresses(struct router *, const struct ip *own, size_t n, const struct ip *address4,
 			  const struct ip *address6);
 
 /* By name or ID text; NULL if there is none. */

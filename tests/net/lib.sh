@@ -183,13 +183,15 @@ spawn()
 end()
 {
 	local result=0
-	kill -s "${2:-TERM}" "$1" 2> /dev/null
-	if ! wait_for 5 gone "$1"; then
-		kill -9 "$1" 2> /dev/null
-		result=1
-	fi
-	wait "$1" 2> /dev/null
-	ended=$?
+	{
+		kill -s "${2:-TERM}" "$1"
+		if ! wait_for 5 gone "$1"; then
+			kill -9 "$1"
+			result=1
+		fi
+		wait "$1"
+		ended=$?
+	} 2> /dev/null # where the shell says "Killed"
 	return $result
 }
 

@@ -15,7 +15,7 @@ state()
 	n=$(ns "$1")
 	echo "addresses"
 	ip -n "$n" -o addr | sed 's/ valid_lft.*//; s/\\.*//'
-	ip -n "$n" -o link | sed 's/ qlen.*//'
+	ip -n "$n" -o link | sed 's/ state [A-Z]* / /; s/ qlen.*//'
 	echo "routes"
 	ip -n "$n" route show table all
 	ip -n "$n" -6 route show table all | sed 's/ expires.*//'

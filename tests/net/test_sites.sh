@@ -56,7 +56,7 @@ curl_works()
 {
 	local host=$2
 	[[ $host != *:* ]] || host="[$host]"
-	on "$1" curl -fsS -g --max-time 20 "http://$host/megabyte" | cmp - "$WORK/www/megabyte"
+	on "$1" curl -fsS -g --max-time 10 "http://$host/megabyte" | cmp - "$WORK/www/megabyte"
 }
 
 # hops NODE ADDRESS: as traceroute sees them.
@@ -138,6 +138,25 @@ hearing()
 	on h1 nft delete table inet deaf && on h2 nft delete table inet deaf
 }
 
+# A transfer from h2, which is the one whose link shrinks, goes on to its end.
+survives_shrinking()
+{
+	spawn shrink h1 timeout 30 iperf3 -J -c "$(host4 2)" -t 4 -i 0.5 -R
+	local client=$spawned
+	wait_for 5 moving && wan_mtu 2 1400
+	wait "$client"
+	jq -c '[.intervals[].sum.bits_per_second / 1e6 | floor]' "$WORK/shrink.log"
+	jq -e '.intervals[-2:] | all(.sum.bytes > 0)' "$WORK/shrink.log"
+	local result=$?
+	rm -f "$WORK/shrink.log"
+	return $result
+}
+
+moving()
+{
+	[ "$(packets_out 2)" -gt 10000 ]
+}
+
 mkdir "$WORK/www"
 head -c 1000000 /dev/urandom > "$WORK/www/megabyte"
 for h in h2 h3; do
@@ -176,6 +195,16 @@ for outside in 4 6; do
 		hearing
 		mtu_is "$name" $outside 1400
 		check "$name: TCP once the MTU is known" curl_works h1 "$(host4 2)"
+		# It grows, and shrinks again under a connection that is in use.
+		wan_mtu 2 1500
+		check "$name: routers start again" eval "
+			stop_router 1 && stop_router 2 && start_router 1 && start_router 2"
+		check "$name: ping" pings h1 "$(host4 2)" 5
+		check "$name: the wider MTU is found" wait_for 15 \
+			settled_at "$(inner_mtu $outside 1500)"
+		check "$name: hosts that drop ICMP errors" deaf
+		check "$name: TCP goes on when the path's MTU shrinks" survives_shrinking
+		hearing
 		check "$name: routers end" eval "stop_router 1 && stop_router 2"
 	done
 done

@@ -19,12 +19,27 @@
 #define START (1000 * SEC)
 #define HELD_CHECK (500 * MSEC)
 
+/* Of the sanitizers' runtime, where there is one: where its reports go. */
+void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
+
 struct incident {
 	mono_t when;
 	uint64_t order;
 	struct datagram *datagram;
 	struct site *hinted; /* NULL: the datagram arrives */
 };
+
+void *net_memory(void *old, size_t size)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		void *p = realloc(old, size);
+
+		if (p)
+			return p;
+	}
+	fail_msg("no memory for the simulation");
+	return NULL;
+}
 
 uint64_t net_random(struct net *n, uint64_t below)
 {
@@ -55,8 +70,7 @@ static void event_add(struct net *n, mono_t when, struct datagram *d, struct sit
 
 	if (n->n_events + 1 >= n->room) {
 		n->room = n->room ? n->room * 2 : 256;
-		n->incidents = realloc(n->incidents, n->room * sizeof(e));
-		assert_non_null(n->incidents);
+		n->incidents = net_memory(n->incidents, n->room * sizeof(e));
 	}
 	for (i = ++n->n_events; i > 1 && is_earlier(&e, &n->incidents[i / 2]); i /= 2)
 		n->incidents[i] = n->incidents[i / 2];
@@ -99,9 +113,8 @@ static struct site *find_site(struct net *n, const struct endpoint *e)
 
 static struct datagram *copy(const struct datagram *d)
 {
-	struct datagram *c = malloc(sizeof(*d) + d->len);
+	struct datagram *c = net_memory(NULL, sizeof(*d) + d->len);
 
-	assert_non_null(c);
 	memcpy(c, d, sizeof(*d) + d->len);
 	return c;
 }
@@ -158,10 +171,9 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 	const struct endpoint *nat = &s->nat[family == 6];
 	struct net *n = s->net;
 	struct site *target = find_site(n, to);
-	struct datagram *d = malloc(sizeof(*d) + len);
+	struct datagram *d = net_memory(NULL, sizeof(*d) + len);
 	struct wire *w;
 
-	assert_non_null(d);
 	*d = (struct datagram){ .from = nat->port ? *nat : s->own[family == 6],
 				.to = *to,
 				.tos = tos,
@@ -190,9 +202,8 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 void net_throw(struct net *n, const struct endpoint *from, const struct endpoint *to,
 	       const void *data, size_t len, int64_t delay)
 {
-	struct datagram *d = malloc(sizeof(*d) + len);
+	struct datagram *d = net_memory(NULL, sizeof(*d) + len);
 
-	assert_non_null(d);
 	*d = (struct datagram){ .from = *from, .to = *to, .len = (uint32_t)len };
 	memcpy(d->data, data, len);
 	event_add(n, mono_add(n->now, delay), d, NULL);
@@ -385,7 +396,9 @@ struct net *net_new(uint64_t seed)
 	n->real_stderr = dup(STDERR_FILENO);
 	n->log = memfd_create("log", MFD_CLOEXEC);
 	assert_true(n->real_stderr >= 0 && n->log >= 0);
-	if (!getenv("SIM_LOG"))
+	if (__sanitizer_set_report_fd)
+		__sanitizer_set_report_fd((void *)(intptr_t)n->real_stderr);
+	if (!getenv("SIM_LOG")) /* set by people who want to see it */
 		dup2(n->log, STDERR_FILENO);
 	return n;
 }
@@ -403,6 +416,8 @@ void net_free(struct net *n)
 	}
 	fflush(stderr);
 	dup2(n->real_stderr, STDERR_FILENO);
+	if (__sanitizer_set_report_fd)
+		__sanitizer_set_report_fd((void *)(intptr_t)STDERR_FILENO);
 	close(n->real_stderr);
 	close(n->log);
 	free(n->flows);

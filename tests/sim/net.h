@@ -132,6 +132,9 @@ int net_group_teardown(void **state);
 struct net *net_new(uint64_t seed);
 void net_free(struct net *);
 
+/* Memory of the simulation's own, never NULL: where a test makes allocations fail,
+ * those that are tested are to fail. */
+void *net_memory(void *old, size_t size);
 uint64_t net_random(struct net *, uint64_t below);
 /* All wires at once. */
 void net_wires(struct net *, const struct wire *);
@@ -161,6 +164,8 @@ void site_stop(struct site *);
 void site_leave(struct site *);
 /* Applies the fields anew; the result of router_reload. */
 bool site_reload(struct site *);
+/* The text of the file that the fields give; to be freed. */
+char *site_text(const struct site *);
 /* The configuration that the fields give: NULL if it is wrong (errors say why). */
 struct config *site_config(struct site *, FILE *errors);
 struct contact *site_contact(struct net *, unsigned site, unsigned peer);

@@ -28,13 +28,12 @@ struct twin {
 
 static void twin_push(struct twin *t, const struct datagram *d)
 {
-	struct datagram *c = malloc(sizeof(*d) + d->len);
+	struct datagram *c = net_memory(NULL, sizeof(*d) + d->len);
 
 	if (t->n == t->room) {
 		t->room = t->room ? t->room * 2 : 64;
-		t->queue = realloc(t->queue, t->room * sizeof(t->queue[0]));
+		t->queue = net_memory(t->queue, t->room * sizeof(t->queue[0]));
 	}
-	assert_true(c && t->queue);
 	memcpy(c, d, sizeof(*d) + d->len);
 	t->queue[t->n++] = c;
 }
@@ -63,6 +62,8 @@ static int twin_recv(struct twin *t, struct batch *b, struct pool *pool, struct 
 		}
 		free(d);
 	}
+	if (!taken)
+		return 0;
 	t->n -= taken;
 	memmove(t->queue, t->queue + taken, t->n * sizeof(t->queue[0]));
 	return n;
@@ -236,7 +237,7 @@ static void write_tables(const struct site *s, FILE *f)
 			fprintf(f, "r%u = 172.16.%u.0/24, fd00:76:0:%u::/64\n", i, i, i);
 }
 
-static char *site_text(const struct site *s)
+char *site_text(const struct site *s)
 {
 	char *text = NULL, where[ENDPOINT_TEXT];
 	size_t len;
@@ -245,7 +246,7 @@ static char *site_text(const struct site *s)
 	assert_non_null(f);
 	fprintf(f, "[router]\nname = %s\nid = %u\naddress = 172.16.%u.1, fd00:76:0:%u::1\n%s\n",
 		s->name, s->number, s->number, s->number, s->router_lines ? s->router_lines : "");
-	fprintf(f, "[intercept]\nnetworks = 172.16.0.0/12, fd00:76::/32\n");
+	fprintf(f, "[intercept]\nnetworks = 10.0.0.0/8, 172.16.0.0/12, fd00:76::/32\n");
 	fprintf(f, "[security]\n%s\n", s->security ? s->security : "");
 	for (unsigned i = 1; i <= NET_SITES; i++) {
 		const struct site *p = &s->net->sites[i];
@@ -396,16 +397,16 @@ void site_deliver(struct site *s, const struct datagram *d)
 
 void site_intercept(struct site *s, const uint8_t *packet, size_t len)
 {
-	struct datagram *d = malloc(sizeof(*d) + len);
-	unsigned hash = 0;
+	struct datagram *d = net_memory(NULL, sizeof(*d) + len);
+	unsigned v4 = packet[0] >> 4 == 4;
+	uint32_t hash = 2166136261;
 
-	assert_non_null(d);
 	*d = (struct datagram){ .len = (uint32_t)len };
 	memcpy(d->data, packet, len);
-	/* as the kernel spreads flows over the queues of a device */
-	for (size_t i = packet[0] >> 4 == 4 ? 12 : 8; i < len && i < 44; i++)
-		hash = hash * 31 + (packet[0] >> 4 == 4 && i >= 24 ? 0 : packet[i]);
-	twin_push(s->device[(hash >> 3) % s->workers], d);
+	/* as the kernel spreads flows over the queues of a device: by the addresses */
+	for (size_t i = v4 ? 12 : 8; i < (v4 ? 20 : 40) && i < len; i++)
+		hash = (hash ^ packet[i]) * 16777619;
+	twin_push(s->device[(hash >> 16) % s->workers], d);
 	free(d);
 	site_settle(s);
 }

@@ -43,6 +43,19 @@ static inline void run(const char *command)
 		fail_msg("failed: %s", command);
 }
 
+/* Gives loopback an address; an IPv6 one is there, but takes packets only when the
+ * kernel has routed it to itself, a little later. */
+static inline void add_address(const char *text)
+{
+	const bool six = strchr(text, ':');
+
+	shell("ip address add %s/%u dev lo%s", text, six ? 128 : 32, six ? " nodad" : "");
+	for (unsigned i = 0; i < 2000; i++)
+		if (strstr(shell("ip -%u route show table local", six ? 6 : 4), text))
+			return;
+	fail_msg("%s does not become an address", text);
+}
+
 static inline bool has_command(const char *name)
 {
 	return shell("command -v %s", name)[0] != '\0';

@@ -80,7 +80,8 @@ static void test_routes_come_and_go(void **state)
 	char *before, *after;
 
 	NEED_NETNS(state);
-	run("ip address add 172.16.0.1/32 dev lo; ip address add fd00:76:0:1::1/128 dev lo nodad");
+	add_address("172.16.0.1");
+	add_address("fd00:76:0:1::1");
 	before = everything();
 	site_open(&s);
 	s.setup.address4 = ip_of("172.16.0.1");
@@ -120,7 +121,8 @@ static void test_addresses_not_ours(void **state)
 	assert_routes("172.16.0.0/12 dev " DEVICE " proto 118 scope link\n"
 		      "fd00:76::/32 dev " DEVICE " proto 118 metric 1024\n");
 	/* The addresses come later. */
-	run("ip address add 172.16.0.1/32 dev lo; ip address add fd00:76:0:1::1/128 dev lo nodad");
+	add_address("172.16.0.1");
+	add_address("fd00:76:0:1::1");
 	site_apply(&s);
 	assert_routes("172.16.0.0/12 dev " DEVICE " proto 118 scope link src 172.16.0.1\n"
 		      "fd00:76:0:1::1 dev lo proto kernel metric 256\n"
@@ -249,7 +251,7 @@ static void run_and_die(bool rules)
 		const char *what;
 
 		if (!t || !host || host_apply(host, &setup, &what) ||
-		    (rules && host_rules_add(host, DEVICE, 0, 1, &what)))
+		    (rules && host_rules_set(host, DEVICE, false, 0, 1, &what)))
 			_exit(1);
 		kill(getpid(), SIGKILL);
 		_exit(1);
@@ -358,7 +360,7 @@ static void test_addresses(void **state)
 
 static void add_rules(struct site *s, uint16_t first, uint16_t n)
 {
-	int e = host_rules_add(s->host, DEVICE, first, n, &s->what);
+	int e = host_rules_set(s->host, DEVICE, false, first, n, &s->what);
 
 	if (e)
 		fail_msg("%s: %s", s->what, strerror(-e));
@@ -419,9 +421,12 @@ static void test_rules_leftover(void **state)
 	site_apply(&s);
 	add_rules(&s, 0, 1);
 	assert_null(strstr(shell("nft list ruleset 2>/dev/null"), "leftover"));
-	assert_int_equal(host_rules_add(s.host, DEVICE, 65535, 2, &s.what), -EINVAL);
-	assert_int_equal(host_rules_add(s.host, DEVICE, 0, 0, &s.what), -EINVAL);
+	assert_int_equal(host_rules_set(s.host, DEVICE, false, 65535, 2, &s.what), -EINVAL);
 	assert_non_null(strstr(shell("nft list ruleset 2>/dev/null"), "vine-"));
+	assert_int_equal(host_rules_set(s.host, DEVICE, true, 0, 0, &s.what), 0);
+	assert_non_null(strstr(shell("nft list ruleset 2>/dev/null"), "fib saddr . iif"));
+	assert_int_equal(host_rules_set(s.host, DEVICE, false, 0, 0, &s.what), 0);
+	assert_null(strstr(shell("nft list ruleset 2>/dev/null"), "vine-"));
 	site_close(&s);
 }
 

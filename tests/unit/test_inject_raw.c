@@ -26,7 +26,8 @@ static void test_local(void **state)
 	int fd4, fd6;
 
 	NEED_NETNS(state);
-	run("ip address add " HOST4 "/32 dev lo && ip address add " HOST6 "/128 dev lo nodad");
+	add_address(HOST4);
+	add_address(HOST6);
 	in = inject_raw_open();
 	assert_non_null(in);
 	assert_false(in->ops->kernel_routes);

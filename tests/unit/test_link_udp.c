@@ -155,7 +155,7 @@ static void put_back(struct fixture *f, struct batch *b)
 
 static struct path path_to(const char *remote, const char *local)
 {
-	struct path p = { .way.remote = endpoint(remote, PORT_B) };
+	struct path p = { .way.remote = endpoint(remote, PORT_B), .frame_max = FRAME_MAX };
 
 	if (local)
 		p.way.local = ip(local);
@@ -337,6 +337,15 @@ static void check_too_large(const char *any, const char *remote, uint16_t overhe
 	f.a->ops->errors(f.a, on_hint, &hinted);
 	assert_int_equal(hinted.n, 1);
 	assert_int_equal(recv_batch(&f, f.b[0], &b), 8);
+	put_back(&f, &b);
+
+	/* larger than the path's frames: fragmented on the way, whole at the end */
+	path.frame_max = 1300;
+	for (uint32_t i = 0; i < 4; i++)
+		batch_add(&b, frame(&f, &path, 0, i, i % 2 ? 1300 : 1600));
+	send_batch(&f, &b);
+	assert_int_equal(counter_read(&f.counters.drops[DROP_SEND]), 3);
+	assert_int_equal(recv_batch(&f, f.b[0], &b), 4);
 	put_back(&f, &b);
 	teardown(&f);
 	set_lo_mtu(65536);

@@ -41,7 +41,8 @@ static void gateway_open(struct gateway *g, unsigned queues, size_t packets)
 	int e;
 
 	memset(g, 0, sizeof(*g));
-	run("ip address add " LOCAL4 "/32 dev lo && ip address add " LOCAL6 "/128 dev lo nodad");
+	add_address(LOCAL4);
+	add_address(LOCAL6);
 	g->pool = pool_new(packets);
 	g->tun = tun_open(DEVICE, false);
 	g->host = host_open();
@@ -54,7 +55,7 @@ static void gateway_open(struct gateway *g, unsigned queues, size_t packets)
 		if (!g->queues[g->n])
 			fail_msg("queue: %s", strerror(errno));
 	}
-	e = host_rules_add(g->host, DEVICE, 5, (uint16_t)queues, &what);
+	e = host_rules_set(g->host, DEVICE, true, 5, (uint16_t)queues, &what);
 	if (e)
 		fail_msg("%s: %s", what, strerror(-e));
 	g->fd4 = udp_at(LOCAL4, PORT);

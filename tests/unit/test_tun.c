@@ -19,8 +19,9 @@ static struct tun *device_up(void)
 	struct tun *t = tun_open(DEVICE, false);
 
 	assert_non_null(t);
+	add_address(LOCAL4);
+	add_address(LOCAL6);
 	run("ip link set " DEVICE " addrgenmode none mtu 9300 up && "
-	    "ip address add " LOCAL4 "/32 dev lo && ip address add " LOCAL6 "/128 dev lo nodad && "
 	    "ip route add 172.16.0.0/12 dev " DEVICE " src " LOCAL4 " && "
 	    "ip route add fd00:76::/32 dev " DEVICE " src " LOCAL6);
 	return t;
