@@ -14,6 +14,8 @@
 #define MESSAGES_MAX 64
 #define REPEAT SEC
 #define TRIES 10
+#define LINES_MAX 16 /* in the log, in LINES_TIME */
+#define LINES_TIME (10 * SEC)
 
 /* ---- telling ------------------------------------------------------------------ */
 
@@ -101,59 +103,85 @@ static int by_id(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* A copy of the set with the network put in or taken out. NULL: out of memory. */
-static struct stopped *changed(const struct stopped *old, uint32_t network, bool in)
+/* The set of stopped networks while a message is judged; published once. */
+struct judgement {
+	struct stopped *set;
+	bool changed;
+};
+
+/* A copy with room for `more`. False: out of memory. */
+static bool judgement_init(struct judgement *j, const struct stopped *old, unsigned more)
 {
 	uint32_t n = old ? old->n : 0;
-	struct stopped *s = malloc(sizeof(*s) + (n + 1) * sizeof(s->networks[0]));
 
-	if (!s)
-		return NULL;
-	s->n = 0;
-	for (uint32_t i = 0; i < n; i++)
-		if (old->networks[i] != network)
-			s->networks[s->n++] = old->networks[i];
-	if (in)
-		s->networks[s->n++] = network;
-	qsort(s->networks, s->n, sizeof(s->networks[0]), by_id);
-	return s;
+	j->changed = false;
+	j->set = malloc(sizeof(*j->set) + (n + more) * sizeof(j->set->networks[0]));
+	if (!j->set)
+		return false;
+	j->set->n = n;
+	if (n)
+		memcpy(j->set->networks, old->networks, n * sizeof(old->networks[0]));
+	return true;
 }
 
-/* True: it was stopped or goes on. */
-static bool judge(struct contact *c, const struct network *net, uint8_t theirs)
+static void judgement_publish(struct judgement *j, struct peer *p)
 {
-	uint8_t ours = atomic_load(&net->protection);
-	struct stopped *old = c->peer->stopped, *new;
+	struct stopped *old = p->stopped;
 
-	if (peer_is_stopped(c->peer, net->id) == (ours != theirs))
-		return false;
-	new = changed(old, net->id, ours != theirs);
-	if (!new)
-		return false;
-	rcu_assign_pointer(c->peer->stopped, new);
+	if (!j->changed) {
+		free(j->set);
+		return;
+	}
+	qsort(j->set->networks, j->set->n, sizeof(j->set->networks[0]), by_id);
+	rcu_assign_pointer(p->stopped, j->set);
 	synchronize_rcu();
 	free(old);
+}
+
+/* A line for each network, unless a peer that lies makes too many. */
+static void say(struct contact *c, uint32_t network, uint8_t ours, uint8_t theirs, mono_t now)
+{
+	if (!budget_take(&c->announce_lines, LINES_MAX, LINES_TIME, now))
+		return;
 	if (ours != theirs)
 		log_error("network %u is stopped with peer %s: here its frames are protected with "
 			  "%s, there with %s; set [network %u] alike at both",
-			  net->id, c->peer->name, protection_name(ours),
+			  network, c->peer->name, protection_name(ours),
 			  theirs < PROTECTIONS ? protection_name(theirs) : "something unknown",
-			  net->id);
+			  network);
 	else
-		log_info("network %u goes on with peer %s", net->id, c->peer->name);
-	return true;
+		log_info("network %u goes on with peer %s", network, c->peer->name);
+}
+
+static void judge(struct contact *c, struct judgement *j, const struct network *net,
+		  uint8_t theirs, mono_t now)
+{
+	uint8_t ours = atomic_load(&net->protection);
+	uint32_t at = 0;
+
+	while (at < j->set->n && j->set->networks[at] != net->id)
+		at++;
+	if ((at < j->set->n) == (ours != theirs))
+		return;
+	if (ours != theirs)
+		j->set->networks[j->set->n++] = net->id;
+	else
+		j->set->networks[at] = j->set->networks[--j->set->n];
+	j->changed = true;
+	say(c, net->id, ours, theirs, now);
 }
 
 /* Judges a list of networks; where ours is asked for, it gets the same networks as
  * they are protected here. False if it is malformed. */
 static bool judge_all(struct contact *c, const struct control_message *m, struct writer *ours,
-		      bool *ret_changed)
+		      bool *ret_changed, mono_t now)
 {
 	struct reader r = reader_init(m->body, m->len);
 	unsigned n = read_u16(&r), known = 0;
+	struct judgement j;
 
-	*ret_changed = false;
-	if (r.bad || n > PER_MESSAGE || reader_left(&r) < n * 5)
+	if (r.bad || n > PER_MESSAGE || reader_left(&r) < n * 5 ||
+	    !judgement_init(&j, c->peer->stopped, n))
 		return false;
 	while (n--) {
 		uint32_t id = read_u32(&r);
@@ -162,7 +190,7 @@ static bool judge_all(struct contact *c, const struct control_message *m, struct
 
 		if (!net)
 			continue;
-		*ret_changed |= judge(c, net, protection);
+		judge(c, &j, net, protection, now);
 		known++;
 		if (ours) {
 			write_u32(ours, id);
@@ -174,6 +202,8 @@ static bool judge_all(struct contact *c, const struct control_message *m, struct
 
 		write_u16(&count, (uint16_t)known);
 	}
+	*ret_changed = j.changed;
+	judgement_publish(&j, c->peer);
 	return true;
 }
 
@@ -189,7 +219,7 @@ void announce_recv(struct contact *c, const struct control_message *m, mono_t no
 				       .body = body };
 	bool any;
 
-	if (!judge_all(c, m, &w, &any))
+	if (!judge_all(c, m, &w, &any, now))
 		return;
 	ack.len = 2 + writer_len(&w);
 	contact_send(c, NULL, &ack, 0);
@@ -206,6 +236,6 @@ void announce_acked(struct contact *c, const struct control_message *m, mono_t n
 	c->announce_open &= ~(1ULL << (m->token & 63));
 	if (!c->announce_open)
 		timer_cancel(c->router->loop, &c->announce_timer);
-	if (judge_all(c, m, NULL, &any) && any)
+	if (judge_all(c, m, NULL, &any, now) && any)
 		contact_announce(c, now);
 }

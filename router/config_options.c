@@ -303,7 +303,7 @@ static const struct ini_option security_options[] = {
 	  .type = &ini_duration,
 	  INI_FIELD(struct config, rekey_after),
 	  .min = NS_PER_S,
-	  .max = 3600 * NS_PER_S,
+	  .max = 120 * NS_PER_S,
 	  .fallback = "120s" },
 	{ .key = "rekey-frames",
 	  .type = &ini_number,

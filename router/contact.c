@@ -113,7 +113,8 @@ bool contact_way(const struct contact *c, struct way *ret)
 {
 	struct way way = { .link = 0 };
 
-	if (c->peer->path && (!c->n_candidates || (c->up && !c->keying.failures))) {
+	if (c->peer->path &&
+	    (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
 		*ret = c->peer->path->way;
 		return true;
 	}
@@ -141,7 +142,7 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 	memcpy(c->candidates, ips, n * sizeof(*ips));
 	c->n_candidates = (unsigned)n;
 	c->candidate = 0;
-	if (!keying_is_ready(&c->keying) || !c->up)
+	if (!keying_is_ready(&c->keying) || !c->up || c->moved)
 		keying_want(&c->keying, now);
 }
 
@@ -191,6 +192,7 @@ void contact_ready(struct contact *c, const struct way *way, mono_t now)
 {
 	const struct path *path = c->peer->path;
 
+	c->moved = false;
 	/* Which address of ours a way leaves from is known to one side of a handshake
 	 * only: the same remote is the same path, and its MTU stays known. */
 	if (!path || path->way.link != way->link ||
@@ -306,6 +308,14 @@ static void complain_refused(struct contact *c, const struct note *n, mono_t now
 			 c->config.key_file ? c->config.key_file : "key-file");
 }
 
+/* Whether frames of the peer under keys that we know have come just now. */
+static bool is_talking(const struct contact *c, mono_t now)
+{
+	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
+
+	return keying_is_ready(&c->keying) && mono_since(now, heard) < SEC;
+}
+
 void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
@@ -321,7 +331,8 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 			keying_want(&c->keying, now);
 		break;
 	case NOTE_UNKNOWN_KEY:
-		keying_want(&c->keying, now);
+		if (!is_talking(c, now)) /* or anybody could have keys made anew */
+			keying_want(&c->keying, now);
 		break;
 	case NOTE_MOVED:
 		challenge(c, &n->way, now);
@@ -402,7 +413,7 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 		watch_free(c->watch);
 		c->watch = NULL;
 		c->n_candidates = 0;
-		c->up = false; /* so that the new address is tried */
+		c->moved = true;
 		watch_endpoint(c);
 	}
 	contact_announce(c, now);

@@ -16,6 +16,7 @@
 
 struct router;
 
+#define PINGS_KEPT 8
 #define CONTACT_UP (15 * SEC) /* silent for longer: down */
 
 /* What a ping of vinectl waits for. */
@@ -33,6 +34,7 @@ struct contact {
 	struct ip candidates[RESOLVE_MAX];
 	unsigned n_candidates, candidate;
 	char resolve_error[80];
+	bool moved; /* another endpoint is configured than the path's: to be tried */
 
 	/* a new address that is to prove itself */
 	struct way challenged;
@@ -41,8 +43,12 @@ struct contact {
 
 	/* liveness */
 	struct timer ping_timer;
-	uint64_t ping_token;
-	mono_t pinged;
+	struct {
+		uint64_t token;
+		mono_t sent;
+	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
+	unsigned n_pings;
+	bool waiting; /* for the answer to any of them */
 	int64_t rtt; /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
@@ -62,6 +68,7 @@ struct contact {
 	unsigned announce_left; /* tries */
 	uint64_t announce_token; /* of the first message of this round */
 	uint64_t announce_open;	 /* messages without an answer, a bit each */
+	struct budget announce_lines;
 
 	struct log_limit complaint;
 };

@@ -46,6 +46,9 @@ static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, stru
 		piece->len = (uint32_t)len;
 		piece->inet = p->inet;
 		piece->flow = p->flow;
+		piece->frame = p->frame; /* where it came from, should it have to wait */
+		piece->since = p->since;
+		piece->nets = p->nets;
 		piece->route = p->route;
 		piece->network = p->network;
 		piece->peer = p->peer;

@@ -27,8 +27,12 @@ unsigned hold(struct worker *w, struct packet *p, uint32_t router, mono_t now)
 {
 	struct peer *peer = world_peer(w->view, router);
 
-	if (!mono_is_set(p->since))
+	if (!p->nets && !p->frame.size)
+		return DROP_NO_KEY; /* an ICMP error of our own: its network would be lost */
+	if (!mono_is_set(p->since)) {
 		p->since = now;
+		counter_add(&w->counters.events[EVENT_HELD], 1);
+	}
 	if (!peer)
 		return DROP_NO_PEER;
 	if (mono_since(now, p->since) >= HELD_TIME)
@@ -43,7 +47,6 @@ unsigned hold(struct worker *w, struct packet *p, uint32_t router, mono_t now)
 	p->path = NULL;
 	peer->share[w->number].held++;
 	w->held[w->n_held++] = (struct held){ .packet = p, .router = router };
-	counter_add(&w->counters.events[EVENT_HELD], 1);
 	return TAKEN;
 }
 

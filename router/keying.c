@@ -26,6 +26,8 @@
 #define USE_CHECK SEC
 #define LISTEN_BURST 20		  /* client hellos of one peer, */
 #define LISTEN_REFILL (100 * MSEC) /* then ten a second: each costs a DTLS object */
+#define HELLOS_MAX 10		  /* of one attempt: the repeats of ten seconds, one more with a cookie */
+#define ATTEMPT_SERVED UINT8_MAX
 #define OVERDUE (60 * SEC)	  /* how long worn keys are used when no new ones come */
 
 static struct router *router_of(const struct keying *k)
@@ -266,18 +268,21 @@ void keying_want(struct keying *k, mono_t now)
 
 /* ---- what comes in ---------------------------------------------------------- */
 
-/* Whether a client's attempt has been served before: a replay. */
-static bool is_old_attempt(const struct keying *k, uint32_t attempt)
+/* A new attempt takes the place of the oldest. */
+static struct attempt *find_attempt(struct keying *k, uint32_t id)
 {
-	unsigned n = k->n_attempts < KEYING_ATTEMPTS ? k->n_attempts : KEYING_ATTEMPTS;
+	struct attempt *a;
 
-	for (unsigned i = 0; i < n; i++)
-		if (k->attempts[i] == attempt)
-			return true;
-	return false;
+	for (unsigned i = 0; i < KEYING_ATTEMPTS; i++)
+		if (k->attempts[i].hellos && k->attempts[i].id == id)
+			return &k->attempts[i];
+	a = &k->attempts[k->n_attempts++ % KEYING_ATTEMPTS];
+	*a = (struct attempt){ .id = id };
+	return a;
 }
 
-/* Client hellos with a good MAC can be replayed, so they are limited. */
+/* Client hellos with a good MAC can be replayed, so they are limited: each attempt
+ * for itself, so that replays of an old one take nothing from a new one, and all. */
 static bool may_listen(struct keying *k, mono_t now)
 {
 	int64_t refill = mono_since(now, k->listened) / LISTEN_REFILL;
@@ -294,8 +299,19 @@ static bool may_listen(struct keying *k, mono_t now)
 	return true;
 }
 
-/* The peer wants to be client. When both began at once, the lower ID stays
- * client, for as long as its handshake may well succeed. */
+/* When both began at once, the lower ID stays client, for as long as its handshake
+ * may well succeed: longer, and the other has lost it. */
+static bool stays_client(const struct keying *k, mono_t now)
+{
+	const struct exchange *x = &k->now;
+	int64_t time = k->contact->rtt ? 4 * k->contact->rtt + 300 * MSEC : STAY_CLIENT;
+
+	return x->handshake && x->role == HANDSHAKE_CLIENT &&
+	       router_of(k)->config->id < k->contact->peer->id &&
+	       mono_since(now, x->begun) < (time < STAY_CLIENT ? time : STAY_CLIENT);
+}
+
+/* The peer wants to be client. */
 static bool recv_new_client(struct keying *k, const struct way *way,
 			    const struct handshake_header *h, const uint8_t *data, size_t len,
 			    mono_t now)
@@ -310,16 +326,20 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 				.begun = now };
 	uint8_t reply[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM], bound[64];
 	struct writer w = writer_init(bound, sizeof(bound));
+	struct attempt *a = find_attempt(k, h->attempt);
 	size_t reply_len = 0;
 
-	if (is_old_attempt(k, h->attempt) || !may_listen(k, now))
+	if (a->hellos >= HELLOS_MAX)
 		return false;
-	if (x->handshake && x->role == HANDSHAKE_CLIENT && r->config->id < c->peer->id &&
-	    mono_since(now, x->begun) < STAY_CLIENT)
+	a->hellos++;
+	if (!may_listen(k, now))
+		return false;
+	if (stays_client(k, now))
 		return true;
 	if (x->seen) /* the other is done with it, or has forgotten it */
 		finish(k, now);
-	else if (x->exported && mono_since(now, x->begun) < STAY_CLIENT)
+	else if (x->exported && x->role == HANDSHAKE_CLIENT &&
+		 mono_since(now, x->begun) < STAY_CLIENT)
 		return true; /* all but finished */
 	write_u32(&w, h->attempt);
 	write_bytes(&w, way->remote.ip.b, sizeof(way->remote.ip.b));
@@ -340,9 +360,7 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 		contact_send_handshake(c, way, reply, HANDSHAKE_HEADER + reply_len);
 		return true;
 	}
-	k->attempts[k->n_attempts++ % KEYING_ATTEMPTS] = h->attempt;
-	if (k->n_attempts == 2 * KEYING_ATTEMPTS)
-		k->n_attempts = KEYING_ATTEMPTS;
+	a->hellos = ATTEMPT_SERVED;
 	exchange_done(x);
 	*x = new;
 	advance(k, handshake_state(x->handshake), now);
@@ -522,6 +540,8 @@ void keying_init(struct keying *k, struct contact *c)
 	memset(k, 0, sizeof(*k));
 	k->contact = c;
 	k->timer.fn = due;
+	/* not where the last run began: its late frames are told apart */
+	crypto_random(&k->epoch, sizeof(k->epoch));
 }
 
 void keying_done(struct keying *k)

@@ -20,7 +20,7 @@
 #include "router/peer.h"
 
 #define KEYING_OLD (10 * SEC)
-#define KEYING_ATTEMPTS 256 /* of the client that are remembered: each counts once */
+#define KEYING_ATTEMPTS 256 /* of the client that are remembered */
 
 struct contact;
 
@@ -43,6 +43,12 @@ struct exchange {
 	unsigned answers; /* hellos repeated after the end */
 };
 
+/* What is remembered of a client's attempt: its hellos, which may be replays. */
+struct attempt {
+	uint32_t id;
+	uint8_t hellos; /* looked at so far; ATTEMPT_SERVED: it had its handshake */
+};
+
 struct keying {
 	struct contact *contact;
 	struct exchange now;  /* pending */
@@ -54,7 +60,7 @@ struct keying {
 	mono_t tried;	    /* last attempt as client */
 	int64_t back_off;
 	mono_t retire[PEER_EPOCHS]; /* when the receiving key of this slot goes */
-	uint32_t attempts[KEYING_ATTEMPTS];
+	struct attempt attempts[KEYING_ATTEMPTS]; /* a ring */
 	unsigned n_attempts;
 	mono_t listened;      /* client hellos looked at: a bucket of LISTEN_BURST */
 	unsigned listen_left;

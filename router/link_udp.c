@@ -141,9 +141,13 @@ static unsigned in_take(int fd, struct mmsghdr *m, unsigned n)
  * the socket, they would keep the loop busy and be too old when their turn comes. */
 static void in_discard(struct udp *u, struct counters *c)
 {
+	unsigned n;
+
 	for (unsigned i = 0; i < BATCH_MAX; i++)
 		u->in.m[i].msg_hdr = (struct msghdr){ 0 };
-	counter_add(&c->drops[DROP_NO_BUFFER], in_take(u->link.fd, u->in.m, BATCH_MAX));
+	n = in_take(u->link.fd, u->in.m, BATCH_MAX);
+	counter_add(&c->received, n);
+	counter_add(&c->drops[DROP_NO_BUFFER], n);
 }
 
 /*

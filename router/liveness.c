@@ -35,11 +35,13 @@ static void set_up(struct contact *c, mono_t now)
 static void send_ping(struct contact *c, mono_t now)
 {
 	struct control_message m = { .kind = CONTROL_PING };
+	unsigned at = c->n_pings++ % PINGS_KEPT;
 
-	if (!crypto_random(&c->ping_token, sizeof(c->ping_token)))
+	if (!crypto_random(&m.token, sizeof(m.token)))
 		return;
-	m.token = c->ping_token;
-	c->pinged = now;
+	c->pings[at].token = m.token;
+	c->pings[at].sent = now;
+	c->waiting = true;
 	contact_send(c, NULL, &m, 0);
 }
 
@@ -47,7 +49,7 @@ static void due(struct timer *t, mono_t now)
 {
 	struct contact *c = container_of(t, struct contact, ping_timer);
 	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
-	bool waiting = c->ping_token != 0;
+	bool waiting = c->waiting;
 
 	if (c->up && mono_since(now, heard) >= CONTACT_UP)
 		set_down(c, "nothing heard from it for 15 s", now);
@@ -113,9 +115,13 @@ void liveness_recv(struct contact *c, const struct control_message *m, uint16_t 
 
 		sample(c, rtt);
 		finish_ping(c, true, rtt, frame_size);
-	} else if (c->ping_token && m->token == c->ping_token) {
-		sample(c, mono_since(now, c->pinged));
-		c->ping_token = 0;
+	}
+	for (unsigned i = 0; i < PINGS_KEPT; i++) {
+		if (!mono_is_set(c->pings[i].sent) || c->pings[i].token != m->token)
+			continue;
+		sample(c, mono_since(now, c->pings[i].sent));
+		c->pings[i].sent = (mono_t){ 0 };
+		c->waiting = false;
 	}
 }
 

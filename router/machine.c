@@ -124,26 +124,16 @@ static bool update_addresses(struct machine *m, const struct config *config)
 	return router_set_addresses(m->router, own, n, &address4, &address6);
 }
 
-static void addresses_due(struct timer *t, mono_t now)
-{
-	struct machine *m = container_of(t, struct machine, addresses);
-
-	/* the kernel takes routes away with the address that they prefer */
-	if (update_addresses(m, m->router->config))
-		machine_apply(m, m->router->config, stderr);
-	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
-}
-
-bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
+static bool set_up_host(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
-	const char *what = "";
 	struct host_setup setup = {
 		.device = config->device,
 		.networks = config->networks,
 		.n_networks = config->n_networks,
 		.fail = config->fail,
 	};
+	const char *what = "";
 	int e;
 
 	update_addresses(m, config);
@@ -157,7 +147,30 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 		return false;
 	}
 	r->host = m->host; /* from now on the device follows */
-	e = router_set_intercept(r, config->intercept, &what);
+	return true;
+}
+
+static void addresses_due(struct timer *t, mono_t now)
+{
+	struct machine *m = container_of(t, struct machine, addresses);
+
+	/* the kernel takes routes away with the address that they prefer */
+	if (update_addresses(m, m->router->config))
+		set_up_host(m, m->router->config, stderr);
+	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
+}
+
+bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
+{
+	struct router *r = m->router;
+	const char *what = "";
+	int e = 0;
+
+	if (!set_up_host(m, config, errors))
+		return false;
+	/* what vinectl has set stays, unless the file says something new */
+	if (config == r->config || config->intercept != r->config->intercept)
+		e = router_set_intercept(r, config->intercept, &what);
 	if (e < 0) {
 		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what, strerror(-e));
 		return false;
@@ -233,6 +246,7 @@ fail:
 static int start_queues(struct router *r, const char **ret_what)
 {
 	struct intercept *queues[WORKERS_MAX] = { NULL };
+	const char *what;
 	int e = 0;
 
 	for (unsigned i = 0; i < r->n_workers && !e; i++) {
@@ -251,6 +265,8 @@ static int start_queues(struct router *r, const char **ret_what)
 		if (!e)
 			atomic_store(&r->workers[i].queue_next, queues[i]);
 	}
+	if (e) /* as it was: the source check at least */
+		host_rules_set(r->host, r->config->device, r->config->source_check, 0, 0, &what);
 	return e;
 }
 
@@ -308,16 +324,6 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void notes_ready(struct source *s, uint32_t events, mono_t now)
-{
-	struct machine *m = container_of(s, struct machine, notes);
-	uint64_t n;
-
-	(void)events;
-	if (read(s->fd, &n, sizeof(n)) == sizeof(n))
-		router_notes(m->router, now);
-}
-
 static void note_sent(void *arg)
 {
 	struct machine *m = arg;
@@ -325,6 +331,16 @@ static void note_sent(void *arg)
 
 	if (write(m->notes.fd, &one, sizeof(one)) < 0)
 		return; /* full: it will be read */
+}
+
+static void notes_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct machine *m = container_of(s, struct machine, notes);
+	uint64_t n;
+
+	(void)events;
+	if (read(s->fd, &n, sizeof(n)) == sizeof(n) && router_notes(m->router, now))
+		note_sent(m);
 }
 
 static int start_thread(struct machine *m, unsigned i)

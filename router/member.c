@@ -25,6 +25,15 @@ static bool is_behind(const struct table *t, uint32_t slot, const struct ip *ip,
 	return false;
 }
 
+/* Whether the inner source has a place in this network that is not the sender. */
+static bool is_elsewhere(const struct table *t, uint32_t slot, const struct packet *p)
+{
+	unsigned len;
+	const struct route *r = gndt_lookup(t, slot, &p->inet.src, &len);
+
+	return r && len > 0 && !is_behind(t, slot, &p->inet.src, p->frame.source);
+}
+
 /* Whether an ICMP error quotes a packet that may have gone that way: the reverse
  * of it would pass. (Where it goes to is checked as for any other packet.) */
 static bool quotes_reverse(const struct table *t, uint32_t slot, const struct packet *p)
@@ -37,7 +46,7 @@ static bool quotes_reverse(const struct table *t, uint32_t slot, const struct pa
 		return false;
 	q = inet_icmp_quoted(p->data, p->len, &p->inet, &len);
 	return q && inet_parse_quoted(q, len, &quoted) && ip_equal(&quoted.src, &p->inet.dst) &&
-	       is_behind(t, slot, &quoted.dst, p->frame.source);
+	       is_behind(t, slot, &quoted.dst, p->frame.source) && !is_elsewhere(t, slot, p);
 }
 
 /* RFC 6040; and the MSS of a TCP handshake, for a path that is smaller in the

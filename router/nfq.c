@@ -132,11 +132,13 @@ static void copy(const struct queued *m, struct batch *b, struct pool *pool, str
 	struct packet *p;
 
 	if (!m->len) {
+		counter_add(&c->intercepted, 1);
 		counter_add(&c->drops[DROP_MALFORMED], 1);
 		return;
 	}
 	p = m->cut || m->len > PACKET_ROOM ? NULL : pool_get(pool);
 	if (!p) {
+		counter_add(&c->intercepted, 1);
 		counter_add(&c->drops[DROP_NO_BUFFER], 1);
 		return;
 	}

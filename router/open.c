@@ -16,6 +16,8 @@
 
 #include "router/stage.h"
 
+#define NOTES_MAX 128	  /* of one peer in NOTES_TIME */
+#define NOTES_TIME (100 * MSEC)
 #define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
 
 /* A note about a peer, at most one a second. */
@@ -116,7 +118,8 @@ static unsigned find_key(struct worker *w, struct packet *p, struct rx_keys **re
 	return *ret_key ? KEEP : DROP_UNKNOWN_KEY;
 }
 
-static void to_control(struct worker *w, struct packet *p, enum note_kind kind)
+/* No peer, and nobody in its name, may fill the ring for the others. */
+static void to_control(struct worker *w, struct packet *p, enum note_kind kind, mono_t now)
 {
 	struct note n = {
 		.kind = kind,
@@ -125,7 +128,8 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind)
 		.frame_size = p->frame.size,
 	};
 
-	if (!worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
+	if (!budget_take(&p->peer->share[w->number].notes, NOTES_MAX, NOTES_TIME, now) ||
+	    !worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
 		packet_drop(w, p, DROP_CONTROL_FULL);
 		return;
 	}
@@ -140,7 +144,7 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys 
 	struct path *path = rcu_dereference(peer->path);
 
 	if (p->frame.type == FRAME_HANDSHAKE) {
-		to_control(w, p, NOTE_HANDSHAKE);
+		to_control(w, p, NOTE_HANDSHAKE, now);
 		return TAKEN;
 	}
 	if (rx) {
@@ -155,7 +159,7 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys 
 	case FRAME_FORWARD:
 		return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
 	case FRAME_CONTROL:
-		to_control(w, p, NOTE_CONTROL);
+		to_control(w, p, NOTE_CONTROL, now);
 		return TAKEN;
 	case FRAME_NULL:
 	case FRAME_FEEDBACK:

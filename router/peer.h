@@ -32,13 +32,21 @@ struct network {
 	struct network_share share[]; /* by worker */
 };
 
+/* A bound on something that others can cause: so many in so much time. */
+struct budget {
+	mono_t since;
+	unsigned used;
+};
+bool budget_take(struct budget *, unsigned most, int64_t time, mono_t now);
+
 /* What one worker counts about a peer, and when it last told the control
  * thread something about it. */
 struct peer_share {
 	alignas(64) struct traffic traffic[2];
 	counter_t bad; /* frames in its name that failed a check */
 	mono_t wanted, unknown, moved, refused; /* last note of its kind */
-	uint16_t held; /* packets that wait for it */
+	struct budget notes; /* frames of it for the control thread */
+	uint16_t held;	     /* packets that wait for it */
 };
 
 /* Networks that are stopped with a peer because the two sides protect them

@@ -17,6 +17,7 @@
 #include "common/log.h"
 
 #define DEFAULT_MTU 1500
+#define NOTES_PER_TURN 64 /* of one worker, before timers and others get their turn */
 #define DEFAULT_OVERHEAD (28 + FRAME_OVERHEAD)
 
 /* ---- networks ------------------------------------------------------------------- */
@@ -225,7 +226,6 @@ static void change_commit(struct router *r, struct config *config, struct change
 	if (old) {
 		ch->world->own = old->own;
 		ch->world->n_own = old->n_own;
-		old->own = NULL;
 		if (!config->address4.family)
 			ch->world->address4 = old->address4;
 		if (!config->address6.family)
@@ -233,6 +233,8 @@ static void change_commit(struct router *r, struct config *config, struct change
 	}
 	rcu_assign_pointer(r->world, ch->world);
 	synchronize_rcu();
+	if (old)
+		old->own = NULL; /* the new world's now */
 
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
@@ -349,24 +351,34 @@ static void hint(struct router *r, const struct endpoint *remote, mono_t now)
 	}
 }
 
-void router_notes(struct router *r, mono_t now)
+static void take_note(struct router *r, const struct note *n, mono_t now)
 {
+	struct peer *p = world_peer(r->world, n->router);
+
+	if (n->kind == NOTE_TOO_BIG)
+		hint(r, &n->way.remote, now);
+	else if (n->kind == NOTE_DEVICE_GONE)
+		r->device_gone = true;
+	else if (p)
+		contact_note(p->contact, n, now);
+}
+
+bool router_notes(struct router *r, mono_t now)
+{
+	bool more = false;
+
 	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct ring *notes = r->workers[i].notes;
 		struct note *n;
 		uint32_t len;
 
-		while ((n = ring_peek(r->workers[i].notes, &len))) {
-			struct contact *c = router_contact_by_id(r, n->router);
-
-			if (n->kind == NOTE_TOO_BIG)
-				hint(r, &n->way.remote, now);
-			else if (n->kind == NOTE_DEVICE_GONE)
-				r->device_gone = true;
-			else if (c)
-				contact_note(c, n, now);
-			ring_release(r->workers[i].notes);
+		for (unsigned k = 0; k < NOTES_PER_TURN && (n = ring_peek(notes, &len)); k++) {
+			take_note(r, n, now);
+			ring_release(notes);
 		}
+		more |= ring_peek(notes, &len) != NULL;
 	}
+	return more;
 }
 
 void router_kick(struct router *r)

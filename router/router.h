@@ -50,8 +50,9 @@ void router_free(struct router *);
  * losing a packet: false, with lines on errors, if it can't. */
 bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
 
-/* Takes in what the workers have noted. Called when they say there is something. */
-void router_notes(struct router *, mono_t now);
+/* Takes in what the workers have noted, a bounded number. Called when they say there
+ * is something; true if there is more. */
+bool router_notes(struct router *, mono_t now);
 /* Makes every worker look at what it holds back. */
 void router_kick(struct router *);
 /* A path's MTU or the set of paths has changed: the device follows. */

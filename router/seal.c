@@ -22,7 +22,7 @@ static uint8_t state_bits(enum protection protection)
 	}
 }
 
-/* Writes the header around the packet and, if it is protected, the job. */
+/* Writes the header around the packet and, if it is to be protected, the job. */
 static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 			 struct crypto_job *job)
 {
@@ -65,6 +65,7 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 void seal(struct worker *w, struct batch *b, mono_t now)
 {
 	struct crypto_job jobs[BATCH_MAX];
+	int job[BATCH_MAX]; /* of the packet, -1: none */
 	unsigned n = 0, kept = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
@@ -75,14 +76,22 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 		if (!tx)
 			verdict = hold(w, p, p->peer->id, now);
 		if (verdict == KEEP) {
+			job[kept] = frame_packet(w, p, tx, &jobs[n]) ? (int)n++ : -1;
 			b->p[kept++] = p;
-			n += frame_packet(w, p, tx, &jobs[n]);
 		} else if (verdict != TAKEN) {
 			packet_drop(w, p, (enum drop)verdict);
 		}
 	}
 	b->n = kept;
 	crypto_seal(w->number, jobs, n);
+	kept = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		if (job[i] < 0 || jobs[job[i]].ok)
+			b->p[kept++] = b->p[i];
+		else /* never in clear */
+			packet_drop(w, b->p[i], DROP_NO_KEY);
+	}
+	b->n = kept;
 }
 
 static void count_sent(struct worker *w, const struct packet *p)

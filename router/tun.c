@@ -44,6 +44,7 @@ static int read_one(int fd, struct batch *b, struct pool *pool, struct counters 
 		pool_put(pool, p);
 	if (n < 0)
 		return (int)n;
+	counter_add(&c->intercepted, 1);
 	counter_add(&c->drops[DROP_NO_BUFFER], 1);
 	return 0;
 }

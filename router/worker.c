@@ -19,6 +19,8 @@
 
 #define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
 #define HELD_CHECK (500 * MSEC)
+#define HINTS_MAX 8
+#define HINTS_TIME (100 * MSEC)
 
 void packet_drop(struct worker *w, struct packet *p, enum drop reason)
 {
@@ -40,6 +42,15 @@ bool worker_note(struct worker *w, const struct note *head, const void *data, si
 	if (w->note_sent)
 		w->note_sent(w->note_arg);
 	return true;
+}
+
+bool budget_take(struct budget *b, unsigned most, int64_t time, mono_t now)
+{
+	if (!mono_is_set(b->since) || mono_since(now, b->since) >= time) {
+		b->since = now;
+		b->used = 0;
+	}
+	return b->used < most && ++b->used;
 }
 
 static void look(struct worker *w)
@@ -106,11 +117,14 @@ static void release(struct worker *w, mono_t now)
 	arm_held(w, now);
 }
 
+/* ICMP errors may be forged: a few hints are as good as many. */
 static void hint(void *arg, const struct endpoint *remote)
 {
+	struct worker *w = arg;
 	struct note n = { .kind = NOTE_TOO_BIG, .way = { .remote = *remote } };
 
-	worker_note(arg, &n, NULL, 0);
+	if (budget_take(&w->hints, HINTS_MAX, HINTS_TIME, w->now))
+		worker_note(w, &n, NULL, 0);
 }
 
 /* ---- descriptors --------------------------------------------------------- */
@@ -123,8 +137,8 @@ static void device_ready(struct source *s, uint32_t events, mono_t now)
 	if (take_out(w, w->device, now) < 0) {
 		struct note n = { .kind = NOTE_DEVICE_GONE };
 
-		loop_remove(w->loop, s);
-		worker_note(w, &n, NULL, 0);
+		if (worker_note(w, &n, NULL, 0))
+			loop_remove(w->loop, s);
 	}
 	arm_held(w, now);
 }
@@ -134,7 +148,12 @@ static void queue_ready(struct source *s, uint32_t events, mono_t now)
 	struct worker *w = container_of(s, struct worker, queue_source);
 
 	(void)events;
-	take_out(w, w->queue, now);
+	if (take_out(w, w->queue, now) < 0) {
+		struct note n = { .kind = NOTE_DEVICE_GONE };
+
+		if (worker_note(w, &n, NULL, 0))
+			loop_remove(w->loop, s);
+	}
 	arm_held(w, now);
 }
 
@@ -144,6 +163,7 @@ static void link_ready(struct source *s, uint32_t events, mono_t now)
 	struct worker *w = port->worker;
 	unsigned l = (unsigned)(port - w->ports);
 
+	w->now = now;
 	if (events & EPOLLERR)
 		w->links[l]->ops->errors(w->links[l], hint, w);
 	take_in(w, l, now);
@@ -157,21 +177,21 @@ static void switch_queue(struct worker *w, mono_t now)
 	struct intercept *next =
 		atomic_exchange_explicit(&w->queue_next, NULL, memory_order_acq_rel);
 
-	if (atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) && w->queue) {
-		while (take_out(w, w->queue, now) > 0)
-			;
-		if (w->loop && w->queue->fd >= 0)
-			loop_remove(w->loop, &w->queue_source);
-		w->queue->ops->close(w->queue);
-		w->queue = NULL;
+	if (next) {
+		w->queue = next;
+		if (w->loop && next->fd >= 0) {
+			w->queue_source = (struct source){ .fd = next->fd, .fn = queue_ready };
+			loop_add(w->loop, &w->queue_source, EPOLLIN);
+		}
 	}
-	if (!next)
+	if (!atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) || !w->queue)
 		return;
-	w->queue = next;
-	if (w->loop && next->fd >= 0) {
-		w->queue_source = (struct source){ .fd = next->fd, .fn = queue_ready };
-		loop_add(w->loop, &w->queue_source, EPOLLIN);
-	}
+	while (take_out(w, w->queue, now) > 0)
+		;
+	if (w->loop && w->queue->fd >= 0)
+		loop_remove(w->loop, &w->queue_source);
+	w->queue->ops->close(w->queue);
+	w->queue = NULL;
 }
 
 static bool kicked(struct worker *w, mono_t now)

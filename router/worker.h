@@ -62,6 +62,8 @@ struct worker {
 	struct batch to_overlay;
 	struct held held[HELD_MAX];
 	unsigned n_held;
+	struct budget hints; /* of path MTUs */
+	mono_t now;	     /* of the turn, for callbacks that are not told */
 	_Atomic bool kicked; /* the control thread changed something held packets wait for */
 	struct {
 		mono_t at;

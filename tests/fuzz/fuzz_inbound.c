@@ -209,7 +209,8 @@ static void drive(struct world_of_fuzz *f, struct packet *p, bool from_site)
 	else
 		inbound(w, &b, f->now);
 	answers_flush(w, f->now);
-	router_notes(f->router, f->now);
+	while (router_notes(f->router, f->now))
+		;
 	account(w);
 }
 

@@ -161,10 +161,12 @@ site()
 	done
 }
 
-# wan_mtu I BYTES: of the link between site and Internet.
+# wan_mtu I BYTES [far]: of the link between site and Internet; far: the gateway does not
+# know, and what is too large for the Internet's end of it is lost without a word.
 wan_mtu()
 {
-	ip -n "$(ns "gw$1")" link set wan mtu "$2" && ip -n "$(ns net)" link set "to$1" mtu "$2"
+	ip -n "$(ns net)" link set "to$1" mtu "$2" || return
+	[ "${3:-}" = far ] || ip -n "$(ns "gw$1")" link set wan mtu "$2"
 }
 
 # ---- Programs beside the test -----------------------------------------------

@@ -39,8 +39,8 @@ struct ip host4(unsigned site, unsigned h)
 
 struct ip host6(unsigned site, unsigned h)
 {
-	return ip_from_v6((uint8_t[16]){ 0xfd, 0, 0, 0x76, 0, 0, 0, (uint8_t)site,
-					 [15] = (uint8_t)h });
+	return ip_from_v6(
+		(uint8_t[16]){ 0xfd, 0, 0, 0x76, 0, 0, 0, (uint8_t)site, [15] = (uint8_t)h });
 }
 
 /* ---- packets ---------------------------------------------------------------- */

@@ -190,7 +190,7 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 			w->too_large++;
 			if (w->hint)
 				net_hint(s, to, w->delay);
-		} else if (!w->cut) {
+		} else if (!w->cut && !(w->mute && (d->data[0] & 15) == FRAME_HANDSHAKE)) {
 			pass(n, w, d);
 			if (chance(n, w->duplicate))
 				pass(n, w, d);
@@ -226,7 +226,7 @@ static void take(struct net *n, struct incident *e)
 			worker_note(&s->router->workers[0], &hint, NULL, 0);
 		else
 			site_deliver(s, e->datagram);
-		site_settle(s);
+		s->busy = true;
 	}
 	free(e->datagram);
 }
@@ -279,6 +279,13 @@ static void step(struct net *n)
 		struct incident e = event_take(n);
 
 		take(n, &e);
+	}
+	for (unsigned i = 1; i <= NET_SITES; i++) {
+		struct site *s = &n->sites[i];
+
+		if (s->busy && s->router)
+			site_settle(s);
+		s->busy = false;
 	}
 	for (size_t i = 0; i < n->n_flows; i++) {
 		struct flow *f = n->flows[i];
@@ -338,8 +345,8 @@ void net_run(struct net *n, int64_t time)
 static void check_worker(const struct site *s, const struct worker *w)
 {
 	const struct counters *c = &w->counters;
-	uint64_t in = counter_read(&c->intercepted) + counter_read(&c->received) +
-		      counter_read(&c->made);
+	uint64_t in =
+		counter_read(&c->intercepted) + counter_read(&c->received) + counter_read(&c->made);
 	uint64_t out = counter_read(&c->sent) + counter_read(&c->injected) +
 		       counter_read(&c->consumed) + w->n_held;
 

@@ -29,14 +29,15 @@ struct wire {
 	int64_t delay;	/* of every datagram */
 	int64_t jitter; /* more, up to this, at random: they overtake each other */
 	double loss, duplicate;
-	double flip; /* one bit of the frame is turned */
-	double mark; /* an ECN-capable outer header is marked as congested */
-	double hold; /* held back for 300 ms */
+	double flip;	/* one bit of the frame is turned */
+	double mark;	/* an ECN-capable outer header is marked as congested */
+	double hold;	/* held back for 300 ms */
 	uint64_t rate;	/* bytes a second, 0: no bound */
 	uint32_t queue; /* bytes that may wait for the rate */
 	unsigned mtu;	/* of the outer IP packet, 0: no bound */
 	bool hint;	/* too large: the sender's socket is told, as by ICMP */
 	bool cut;	/* nothing passes */
+	bool mute;	/* ... of handshakes */
 	int64_t busy;	/* when the rate has room again */
 	uint64_t passed, too_large;
 };
@@ -52,8 +53,8 @@ struct datagram {
 struct flow {
 	unsigned from, to; /* sites */
 	struct ip src, dst;
-	uint16_t size;	  /* of the IP packet */
-	uint16_t port;	  /* source port: another flow hash */
+	uint16_t size; /* of the IP packet */
+	uint16_t port; /* source port: another flow hash */
 	uint8_t tos;
 	bool fragmentable; /* IPv4 without DF */
 	int64_t interval;
@@ -72,8 +73,8 @@ struct net;
 
 struct site {
 	struct net *net;
-	unsigned number;   /* also the router ID */
-	char name[8];	   /* "r1" */
+	unsigned number;       /* also the router ID */
+	char name[8];	       /* "r1" */
 	struct router *router; /* NULL: not running */
 	struct loop *loop;
 	unsigned workers;
@@ -81,6 +82,7 @@ struct site {
 	struct endpoint nat[2]; /* port set: what others see instead */
 	unsigned first_hop;	/* MTU of its interface */
 	bool kernel_routes;	/* what is injected goes through the kernel's routing */
+	bool busy;		/* something has arrived */
 	bool noted;		/* a worker has told the control thread something */
 	mono_t held_check;
 	struct twin *device[NET_WORKERS];
@@ -89,12 +91,12 @@ struct site {
 	unsigned peers, hidden; /* bits of sites: configured; without an endpoint */
 	bool v6;		/* endpoints of its peers are IPv6 */
 	const char *router_lines, *security, *peer_lines;
-	const char *tables; /* [lndt], [gndt ...], [network ...] instead of the usual ones */
+	const char *tables;   /* [lndt], [gndt ...], [network ...] instead of the usual ones */
 	const char *stranger; /* its keys differ from what the others have: mixed in */
 	/* what came out, beside flows */
 	void (*sink)(void *arg, struct site *, const uint8_t *packet, size_t len);
 	void *sink_arg;
-	uint64_t answers; /* ICMP errors of its own router to its hosts */
+	uint64_t answers;     /* ICMP errors of its own router to its hosts */
 	uint8_t answer[1500]; /* the last one */
 	size_t answer_len;
 	uint64_t others; /* injected packets that are no flow's */
@@ -114,7 +116,7 @@ struct net {
 	struct flow **flows;
 	size_t n_flows;
 	uint64_t corrupt, misplaced; /* injected: altered, or not where it should be */
-	uint64_t strays; /* datagrams to addresses that nobody has */
+	uint64_t strays;	     /* datagrams to addresses that nobody has */
 	/* sees every datagram that a router sends, before the wire */
 	void (*tap)(void *arg, struct net *, const struct site *from, const struct datagram *);
 	void *tap_arg;
@@ -218,9 +220,9 @@ struct host_packet {
 	uint8_t tos, ttl;
 	bool fragmentable;
 	uint16_t sport, dport;
-	uint32_t seq;	   /* TCP */
-	uint8_t flags;	   /* TCP */
-	uint16_t mss;	   /* TCP option, 0: none */
+	uint32_t seq;	    /* TCP */
+	uint8_t flags;	    /* TCP */
+	uint16_t mss;	    /* TCP option, 0: none */
 	uint8_t type, code; /* ICMP */
 	const uint8_t *payload;
 	size_t len;

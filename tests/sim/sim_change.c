@@ -21,11 +21,12 @@ static void reload_in_a_loop(void **state)
 	f[3] = flow6(n, 2, 1, 300, 7 * MSEC, 2000);
 	for (unsigned i = 0; i < 1000; i++) {
 		for (unsigned k = 0; k < 2; k++) {
-			snprintf(tables[k], sizeof(tables[k]),
-				 "[lndt]\n8000 = 172.16.%u.0/24, fd00:76:0:%u::/64\n%u = 10.%u.0.1\n"
-				 "[gndt 8000]\nr%u = 172.16.%u.0/24, fd00:76:0:%u::/64, "
-				 "10.%u.0.0/16\n",
-				 k + 1, k + 1, 9000 + i % 7, i % 200, 2 - k, 2 - k, 2 - k, i % 200);
+			snprintf(
+				tables[k], sizeof(tables[k]),
+				"[lndt]\n8000 = 172.16.%u.0/24, fd00:76:0:%u::/64\n%u = 10.%u.0.1\n"
+				"[gndt 8000]\nr%u = 172.16.%u.0/24, fd00:76:0:%u::/64, "
+				"10.%u.0.0/16\n",
+				k + 1, k + 1, 9000 + i % 7, i % 200, 2 - k, 2 - k, 2 - k, i % 200);
 			n->sites[k + 1].tables = tables[k];
 		}
 		assert_true(site_reload(&n->sites[1 + i % 2]));

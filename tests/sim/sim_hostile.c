@@ -144,6 +144,25 @@ static void replay_encrypted(void **state)
 	tape_done(&t);
 }
 
+/* Copies that arrive together with what they are copies of, in one batch. */
+static void twice_in_a_batch(void **state)
+{
+	struct net *n = *state;
+	struct flow *f[2];
+
+	sites_start(n, 2, 1);
+	sites_wait_up(n);
+	net_run(n, SEC);
+	n->wires[1][2].duplicate = n->wires[2][1].duplicate = 1;
+	f[0] = flow4(n, 1, 2, 300, 10 * MSEC, 100);
+	f[1] = flow6(n, 2, 1, 300, 10 * MSEC, 100);
+	net_run(n, 2 * SEC);
+	flow_whole(f[0]);
+	flow_whole(f[1]);
+	assert_true(site_drops(&n->sites[1], DROP_REPLAY) >= 100);
+	assert_true(site_drops(&n->sites[2], DROP_REPLAY) >= 100);
+}
+
 /* After a restart the old frames fit no key; they cost one handshake a second at
  * most, with the peer. */
 static void replay_to_a_restarted_router(void **state)
@@ -296,8 +315,8 @@ static void truncated(void **state)
 
 static size_t junk(struct net *n, uint8_t *d)
 {
-	static const uint8_t types[] = { FRAME_FORWARD, FRAME_FORWARD, FRAME_CONTROL,
-					 FRAME_HANDSHAKE, FRAME_NULL, FRAME_QUEUE };
+	static const uint8_t types[] = { FRAME_FORWARD,	  FRAME_FORWARD, FRAME_CONTROL,
+					 FRAME_HANDSHAKE, FRAME_NULL,	 FRAME_QUEUE };
 	uint64_t kind = net_random(n, 4);
 	size_t len = kind == 0 ? net_random(n, 1400) : 40 + net_random(n, 1300);
 	struct frame_header h = { .type = types[net_random(n, 6)],
@@ -350,8 +369,8 @@ static void flood(void **state)
 	wired = n->sites[2].wired;
 	for (unsigned ms = 0; ms < 5000; ms++) {
 		for (unsigned i = 0; i < 20; i++)
-			net_throw(n, i % 2 ? &n->sites[1].own[0] : &elsewhere,
-				  &n->sites[2].own[0], d, junk(n, d), (int64_t)i * 50 * USEC);
+			net_throw(n, i % 2 ? &n->sites[1].own[0] : &elsewhere, &n->sites[2].own[0],
+				  d, junk(n, d), (int64_t)i * 50 * USEC);
 		net_run(n, MSEC);
 	}
 	net_run(n, SEC);
@@ -392,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		net_test(replay_later),
 		net_test(replay_encrypted),
+		net_test(twice_in_a_batch),
 		net_test(replay_to_a_restarted_router),
 		net_test(first_from_elsewhere),
 		cmocka_unit_test(turned_bits),

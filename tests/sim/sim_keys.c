@@ -24,8 +24,8 @@ static void rekey_by_age(void **state)
 				  .duplicate = seed % 2 ? 0.05 : 0 };
 		struct flow *f[2];
 
-		start_with(n, seed % 2 ? "rekey-after = 1s" :
-					 "rekey-after = 1s\nencrypt = chacha20-poly1305");
+		start_with(n, seed % 2 ? "rekey-after = 1s"
+				       : "rekey-after = 1s\nencrypt = chacha20-poly1305");
 		net_wires(n, &w);
 		f[0] = flow4(n, 1, 2, 400, 3 * MSEC, 40000);
 		f[1] = flow4(n, 2, 1, 400, 3 * MSEC, 40000);
@@ -78,6 +78,31 @@ static void rekey_with_loss(void **state)
 		flow_whole(f[1]);
 		net_free(n);
 	}
+}
+
+static bool has_new_keys(void *arg, struct net *n)
+{
+	return site_contact(n, 1, 2)->peer->tx != arg;
+}
+
+/* The last word of a handshake never comes: both have the keys all the same, and
+ * keep them. */
+static void last_word_is_lost(void **state)
+{
+	struct net *n = *state;
+	struct flow *f[2];
+
+	start_with(n, "rekey-after = 60s");
+	f[0] = flow4(n, 1, 2, 200, 10 * MSEC, 9000);
+	f[1] = flow4(n, 2, 1, 200, 10 * MSEC, 9000);
+	assert_true(net_wait(n, has_new_keys, site_contact(n, 1, 2)->peer->tx, 60 * SEC) >= 0);
+	n->wires[2][1].mute = true;
+	net_run(n, 30 * SEC);
+	n->wires[2][1].mute = false;
+	net_run(n, 20 * SEC);
+	flow_whole(f[0]);
+	flow_whole(f[1]);
+	assert_int_equal(router_events(n->sites[1].router, EVENT_HANDSHAKES_FAILED), 0);
 }
 
 static void rekey_by_count(void **state)
@@ -250,6 +275,7 @@ int main(void)
 		cmocka_unit_test(rekey_by_age),
 		cmocka_unit_test(rekey_with_loss),
 		net_test(rekey_by_count),
+		net_test(last_word_is_lost),
 		net_test(none_for_an_idle_link),
 		net_test(restart_low_sends),
 		net_test(restart_low_is_sent_to),

@@ -174,7 +174,8 @@ static void assert_too_big(const struct site *s, const struct ip *src, const str
 	assert_int_equal(read_u32(&r), mtu);
 	assert_true(ip_equal(&i.dst, src));
 	if (src->family == 6)
-		assert_true(ip_equal(&i.src, &(struct ip){ 6, { 0xfd, 0, 0, 0x76, [7] = 1, [15] = 1 } }));
+		assert_true(ip_equal(&i.src,
+				     &(struct ip){ 6, { 0xfd, 0, 0, 0x76, [7] = 1, [15] = 1 } }));
 	else
 		assert_true(ip_equal(&i.src, &(struct ip){ 4, { 172, 16, 1, 1 } }));
 	q = inet_icmp_quoted(s->answer, len, &i, &len);
@@ -420,7 +421,7 @@ static void rekey_keeps_it(void **state)
 	struct net *n = *state;
 	struct flow *f;
 
-	n->sites[1].security = "rekey-after = 3600s";
+	n->sites[1].security = "rekey-after = 120s";
 	n->sites[2].security = "rekey-after = 2s";
 	start(n, 1500, 1500);
 	net_run(n, 5 * SEC);
@@ -428,6 +429,29 @@ static void rekey_keeps_it(void **state)
 	net_run(n, 21 * SEC);
 	flow_whole(f);
 	assert_true(router_events(n->sites[1].router, EVENT_REKEYS) > 5);
+	assert_int_equal(router_events(n->sites[1].router, EVENT_HELD), 0);
+	assert_int_equal(f->reordered, 0);
+}
+
+/* As long as nothing is known of the path, a segment that is cut to be sure makes
+ * nobody believe that it has to be. */
+static void nobody_is_told_too_early(void **state)
+{
+	struct net *n = *state;
+	struct ip src = host4(1, 10), dst = host4(2, 10);
+	struct stream t = { .next = 1 };
+
+	n->sites[2].sink = take_tcp;
+	n->sites[2].sink_arg = &t;
+	sites_start(n, 2, 1);
+	for (uint32_t seq = 1; seq < 20000; seq += 1380) {
+		send_tcp(&n->sites[1], &src, &dst, seq, 1380);
+		net_run(n, 5 * MSEC);
+	}
+	net_run(n, 2 * SEC);
+	assert_int_equal(t.bad, 0);
+	assert_int_equal(n->sites[1].answers, 0);
+	assert_true(router_events(n->sites[1].router, EVENT_SEGMENTS_CUT) > 0);
 }
 
 int main(void)
@@ -445,6 +469,7 @@ int main(void)
 		net_test(false_hints),
 		net_test(large_ones_wait),
 		net_test(rekey_keeps_it),
+		net_test(nobody_is_told_too_early),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -317,14 +317,16 @@ static void errors_from_unlisted_addresses(void **state)
 		assert_true(ip_equal(&e.src, &(struct ip){ 4, { 172, 16, h.ttl + 1, 1 } }));
 	}
 	/* an error about a packet that can't have gone there is a forgery */
-	h = (struct host_packet){ .src = host4(3, 10),
-				  .dst = host4(1, 10),
-				  .proto = 1,
-				  .type = 3,
-				  .payload = (const uint8_t *)"\0\0\0\0\x45\0\0\x1c\0\0\0\0\x40\x11\0\0"
-							      "\x0a\x09\x09\x09\xac\x10\x03\x0a"
-							      "\0\1\0\1\0\x08\0\0",
-				  .len = 32 };
+	h = (struct host_packet){
+		.src = host4(3, 10),
+		.dst = host4(1, 10),
+		.proto = 1,
+		.type = 3,
+		.payload = (const uint8_t *)"\0\0\0\0\x45\0\0\x1c\0\0\0\0\x40\x11\0\0"
+					    "\x0a\x09\x09\x09\xac\x10\x03\x0a"
+					    "\0\1\0\1\0\x08\0\0",
+		.len = 32
+	};
 	host_send(&n->sites[3], &h);
 	net_run(n, SEC);
 	assert_int_equal(e.n, 3); /* its source is a member: an error as any other */
@@ -369,11 +371,15 @@ static void ambiguous(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(overlap),	net_test(refused_at_home),
+		net_test(overlap),
+		net_test(refused_at_home),
 		net_test(forged_behind_a_known_router),
-		net_test(transit),	net_test(no_transit),
-		net_test(loop),		net_test(circle),
-		net_test(ttl_exceeded), net_test(errors_cross_transit),
+		net_test(transit),
+		net_test(no_transit),
+		net_test(loop),
+		net_test(circle),
+		net_test(ttl_exceeded),
+		net_test(errors_cross_transit),
 		net_test(errors_from_unlisted_addresses),
 		net_test(ambiguous),
 	};

@@ -21,7 +21,8 @@ static void assert_no_drops(const struct net *n)
 		for (int d = 0; n->sites[i].router && d < DROPS; d++)
 			if (site_drops(&n->sites[i], (enum drop)d))
 				fail_msg("%s: %lu drops: %s", n->sites[i].name,
-					 site_drops(&n->sites[i], (enum drop)d), drop_label((enum drop)d));
+					 site_drops(&n->sites[i], (enum drop)d),
+					 drop_label((enum drop)d));
 }
 
 /* The first packet arrives within four round trips, its answer in the same time. */
@@ -200,9 +201,11 @@ static void idle_hour(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(first_packet),	 net_test(three_sites),	    net_test(outside_is_ipv6),
-		net_test(hidden_endpoint), net_test(held_is_bounded), net_test(wrong_key),
-		cmocka_unit_test(bad_wires), cmocka_unit_test(both_at_once), net_test(idle_hour),
+		net_test(first_packet),	     net_test(three_sites),
+		net_test(outside_is_ipv6),   net_test(hidden_endpoint),
+		net_test(held_is_bounded),   net_test(wrong_key),
+		cmocka_unit_test(bad_wires), cmocka_unit_test(both_at_once),
+		net_test(idle_hour),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

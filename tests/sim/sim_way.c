@@ -159,10 +159,9 @@ static void ecn(void **state)
 		n->wires[1][2].mark = n->wires[2][1].mark = mark;
 		for (unsigned i = 0; i < 4; i++) {
 			for (unsigned k = 0; k < 4; k++) {
-				struct flow *f = k & 1 ? flow6(n, 1 + k / 2, 2 - k / 2, 200,
-							       MSEC, 5) :
-							 flow4(n, 1 + k / 2, 2 - k / 2, 200,
-							       MSEC, 5);
+				struct flow *f =
+					k & 1 ? flow6(n, 1 + k / 2, 2 - k / 2, 200, MSEC, 5)
+					      : flow4(n, 1 + k / 2, 2 - k / 2, 200, MSEC, 5);
 
 				f->tos = (uint8_t)(0xb8 | cases[i].inner);
 				net_run(n, 100 * MSEC);
@@ -305,11 +304,15 @@ static void lanes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(behind_nat),	 net_test(rebinding),
+		net_test(behind_nat),
+		net_test(rebinding),
 		cmocka_unit_test(rebinding_with_loss),
-		net_test(both_move),	 net_test(endpoint_is_edited),
-		net_test(ecn),		 net_test(ecn_bad_mark),
-		net_test(dscp_outside),	 net_test(narrow_link),
+		net_test(both_move),
+		net_test(endpoint_is_edited),
+		net_test(ecn),
+		net_test(ecn_bad_mark),
+		net_test(dscp_outside),
+		net_test(narrow_link),
 		cmocka_unit_test(lanes),
 	};
 

@@ -88,8 +88,7 @@ static struct twin *twin_new(struct site *s)
 
 /* ---- device ------------------------------------------------------------------ */
 
-static int device_recv(struct intercept *i, struct batch *b, struct pool *pool,
-		       struct counters *c)
+static int device_recv(struct intercept *i, struct batch *b, struct pool *pool, struct counters *c)
 {
 	return twin_recv(container_of(i, struct twin, intercept), b, pool, c);
 }
@@ -380,7 +379,8 @@ void site_settle(struct site *s)
 		any = s->noted;
 		if (any) {
 			s->noted = false;
-			router_notes(s->router, now);
+			while (router_notes(s->router, now))
+				;
 		}
 		for (unsigned i = 0; i < s->workers; i++)
 			any |= worker_turn(&s->router->workers[i], now);

@@ -46,7 +46,7 @@ static void test_wrong_files(void **state)
 		{ HEAD "[listen]\nudp = 0.0.0.0:1, [::]:1,\n  0.0.0.0:1\n",
 		  "f:6: [listen] udp: 0.0.0.0:1 is named twice; expected each once\n" },
 		{ HEAD "[security]\nrekey-after = 2h\nrekey-frames = 999\n",
-		  "f:5: [security] rekey-after: can't be \"2h\"; expected a time from 1s to 1h\n"
+		  "f:5: [security] rekey-after: can't be \"2h\"; expected a time from 1s to 2m\n"
 		  "f:6: [security] rekey-frames: can't be \"999\"; expected a number from 1000 to 4294967296\n" },
 		{ HEAD "[security]\nencrypt = aes\n",
 		  "f:5: [security] encrypt: can't be \"aes\"; expected none, aes-256-gcm or "
