@@ -57,7 +57,7 @@ struct packet {
 	const struct netset *nets; /* classify */
 	const struct route *route; /* route */
 	struct network *network;
-	uint32_t slot; /* of the network in this turn's table */
+	uint32_t slot;	   /* of the network in this turn's table */
 	struct peer *peer; /* the router it goes to or came from */
 	struct path *path;
 	mono_t since; /* when it first had to wait, {0} if never */

@@ -136,11 +136,11 @@ void hello_write(struct writer *, const struct hello *);
 enum control_kind {
 	CONTROL_PING = 1, /* body: any padding; answered by PONG */
 	CONTROL_PONG = 2,
-	CONTROL_PROBE = 3,     /* path MTU: padded to the size in question */
-	CONTROL_PROBE_ACK = 4, /* body: u16 size of the probe's frame */
-	CONTROL_NETWORKS = 5,  /* body: count u16, then per network id u32, protection u8 */
+	CONTROL_PROBE = 3,	  /* path MTU: padded to the size in question */
+	CONTROL_PROBE_ACK = 4,	  /* body: u16 size of the probe's frame */
+	CONTROL_NETWORKS = 5,	  /* body: count u16, then per network id u32, protection u8 */
 	CONTROL_NETWORKS_ACK = 6, /* body: the same networks, as the answerer has them */
-	CONTROL_CHALLENGE = 7, /* a new address of the peer, to be proved */
+	CONTROL_CHALLENGE = 7,	  /* a new address of the peer, to be proved */
 	CONTROL_RESPONSE = 8,
 	CONTROL_BYE = 9 /* the sender stops: forget its keys, no answer */
 };

@@ -58,7 +58,8 @@ static void send_all(struct contact *c)
 
 		if (c->announce_open & 1ULL << part)
 			send_part(c, nets + part * PER_MESSAGE,
-				  left < PER_MESSAGE ? left : PER_MESSAGE, c->announce_token + part);
+				  left < PER_MESSAGE ? left : PER_MESSAGE,
+				  c->announce_token + part);
 		if (left <= PER_MESSAGE) /* parts behind the last one have nothing to wait for */
 			c->announce_open &= part == 63 ? ~0ULL : (1ULL << (part + 1)) - 1;
 	}
@@ -153,8 +154,8 @@ static void say(struct contact *c, uint32_t network, uint8_t ours, uint8_t their
 		log_info("network %u goes on with peer %s", network, c->peer->name);
 }
 
-static void judge(struct contact *c, struct judgement *j, const struct network *net,
-		  uint8_t theirs, mono_t now)
+static void judge(struct contact *c, struct judgement *j, const struct network *net, uint8_t theirs,
+		  mono_t now)
 {
 	uint8_t ours = atomic_load(&net->protection);
 	uint32_t at = 0;

@@ -45,8 +45,7 @@ static bool may_answer(struct worker *w, const struct ip *to, mono_t now)
 	return true;
 }
 
-typedef size_t write_fn(uint8_t *out, const struct packet *, const struct ip *source,
-			uint32_t mtu);
+typedef size_t write_fn(uint8_t *out, const struct packet *, const struct ip *source, uint32_t mtu);
 
 static size_t write_too_big(uint8_t *out, const struct packet *p, const struct ip *source,
 			    uint32_t mtu)
@@ -54,8 +53,7 @@ static size_t write_too_big(uint8_t *out, const struct packet *p, const struct i
 	return inet_icmp_too_big(out, p->data, p->len, &p->inet, source, mtu);
 }
 
-static size_t write_ttl(uint8_t *out, const struct packet *p, const struct ip *source,
-			uint32_t mtu)
+static size_t write_ttl(uint8_t *out, const struct packet *p, const struct ip *source, uint32_t mtu)
 {
 	(void)mtu;
 	return inet_icmp_time_exceeded(out, p->data, p->len, &p->inet, source);
@@ -103,8 +101,8 @@ static unsigned route_answer(struct worker *w, struct packet *p, mono_t now)
 {
 	const struct table *t = w->view->table;
 	uint32_t slot = table_slot(t, p->network->id);
-	const struct route *r = slot == UINT32_MAX ? NULL :
-						     gndt_lookup(t, slot, &p->inet.dst, NULL);
+	const struct route *r =
+		slot == UINT32_MAX ? NULL : gndt_lookup(t, slot, &p->inet.dst, NULL);
 
 	(void)now;
 	return r ? route_to(w, p, r) : DROP_NO_ROUTE;

@@ -113,8 +113,7 @@ bool contact_way(const struct contact *c, struct way *ret)
 {
 	struct way way = { .link = 0 };
 
-	if (c->peer->path &&
-	    (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
+	if (c->peer->path && (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
 		*ret = c->peer->path->way;
 		return true;
 	}
@@ -162,11 +161,11 @@ static struct path *path_new(const struct contact *c, const struct way *way)
 	if (!p)
 		return NULL;
 	p->way = *way;
-	p->frame_hope = fixed ? (uint16_t)(r->config->mtu - way_overhead(way)) :
-				link->ops->first_hop_max(link, way);
-	p->frame_max = fixed			   ? p->frame_hope :
-		       way->remote.ip.family == 6 ? PMTU_BASE_V6 :
-						    PMTU_BASE_V4;
+	p->frame_hope = fixed ? (uint16_t)(r->config->mtu - way_overhead(way))
+			      : link->ops->first_hop_max(link, way);
+	p->frame_max = fixed			    ? p->frame_hope
+		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
+						    : PMTU_BASE_V4;
 	if (p->frame_max > p->frame_hope)
 		p->frame_max = p->frame_hope;
 	p->settled = fixed;
@@ -261,9 +260,7 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	answer = (struct control_message){ .kind = CONTROL_RESPONSE, .token = m.token };
 	switch (m.kind) {
 	case CONTROL_PING:
-	case CONTROL_PONG:
-		liveness_recv(c, &m, n->frame_size, now);
-		break;
+	case CONTROL_PONG: liveness_recv(c, &m, n->frame_size, now); break;
 	case CONTROL_PROBE: {
 		uint8_t size[2] = { (uint8_t)(n->frame_size >> 8), (uint8_t)n->frame_size };
 
@@ -273,26 +270,13 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 		contact_send(c, NULL, &answer, 0);
 		break;
 	}
-	case CONTROL_PROBE_ACK:
-		probe_recv(c, &m, now);
-		break;
-	case CONTROL_NETWORKS:
-		announce_recv(c, &m, now);
-		break;
-	case CONTROL_NETWORKS_ACK:
-		announce_acked(c, &m, now);
-		break;
-	case CONTROL_CHALLENGE:
-		contact_send(c, &n->way, &answer, 0);
-		break;
-	case CONTROL_RESPONSE:
-		take_response(c, n, m.token, now);
-		break;
-	case CONTROL_BYE:
-		liveness_bye(c, now);
-		break;
-	default:
-		break;
+	case CONTROL_PROBE_ACK: probe_recv(c, &m, now); break;
+	case CONTROL_NETWORKS: announce_recv(c, &m, now); break;
+	case CONTROL_NETWORKS_ACK: announce_acked(c, &m, now); break;
+	case CONTROL_CHALLENGE: contact_send(c, &n->way, &answer, 0); break;
+	case CONTROL_RESPONSE: take_response(c, n, m.token, now); break;
+	case CONTROL_BYE: liveness_bye(c, now); break;
+	default: break;
 	}
 }
 
@@ -302,10 +286,11 @@ static void complain_refused(struct contact *c, const struct note *n, mono_t now
 	uint32_t more;
 
 	if (log_allowed(&c->complaint, now, COMPLAINT, &more))
-		log_warn("peer %s: handshake from %s with a wrong MAC: its key differs from the one "
-			 "in %s, or somebody else uses its ID",
-			 c->peer->name, endpoint_format(&n->way.remote, text),
-			 c->config.key_file ? c->config.key_file : "key-file");
+		log_warn(
+			"peer %s: handshake from %s with a wrong MAC: its key differs from the one "
+			"in %s, or somebody else uses its ID",
+			c->peer->name, endpoint_format(&n->way.remote, text),
+			c->config.key_file ? c->config.key_file : "key-file");
 }
 
 /* Whether frames of the peer under keys that we know have come just now. */
@@ -323,9 +308,7 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 		if (!keying_recv(&c->keying, &n->way, n->data, n->len, now))
 			counter_add(&c->router->drops[DROP_HANDSHAKE], 1);
 		break;
-	case NOTE_CONTROL:
-		recv_control(c, n, now);
-		break;
+	case NOTE_CONTROL: recv_control(c, n, now); break;
 	case NOTE_WANT_KEYS:
 		if (!keying_is_ready(&c->keying))
 			keying_want(&c->keying, now);
@@ -334,15 +317,10 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 		if (!is_talking(c, now)) /* or anybody could have keys made anew */
 			keying_want(&c->keying, now);
 		break;
-	case NOTE_MOVED:
-		challenge(c, &n->way, now);
-		break;
-	case NOTE_BAD_HANDSHAKE:
-		complain_refused(c, n, now);
-		break;
+	case NOTE_MOVED: challenge(c, &n->way, now); break;
+	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
-	case NOTE_TOO_BIG:
-		break;
+	case NOTE_TOO_BIG: break;
 	}
 }
 

@@ -49,7 +49,7 @@ struct contact {
 	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
 	unsigned n_pings;
 	bool waiting; /* for the answer to any of them */
-	int64_t rtt; /* smoothed, ns; 0: not known */
+	int64_t rtt;  /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */
@@ -65,7 +65,7 @@ struct contact {
 
 	/* announcements of networks' protection */
 	struct timer announce_timer;
-	unsigned announce_left; /* tries */
+	unsigned announce_left;	 /* tries */
 	uint64_t announce_token; /* of the first message of this round */
 	uint64_t announce_open;	 /* messages without an answer, a bit each */
 	struct budget announce_lines;

@@ -45,8 +45,8 @@ int host_set_mtu(struct host *, uint32_t mtu);
  * the rest may have ranges of their own later), by nf_tables' queue expression
  * where the kernel has it, else by the xtables target; n = 0: the device gets
  * them. Replaces the table of an earlier call. */
-int host_rules_set(struct host *, const char *device, bool check_source, uint16_t first,
-		   uint16_t n, const char **ret_what);
+int host_rules_set(struct host *, const char *device, bool check_source, uint16_t first, uint16_t n,
+		   const char **ret_what);
 int host_rules_remove(struct host *);
 
 /* Whether this is an address of this machine. */

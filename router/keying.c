@@ -24,11 +24,11 @@
 #define LINGER (5 * SEC)	    /* of a finished one */
 #define ANSWERS_MAX 8		    /* hellos repeated by a finished one */
 #define USE_CHECK SEC
-#define LISTEN_BURST 20		  /* client hellos of one peer, */
+#define LISTEN_BURST 20		   /* client hellos of one peer, */
 #define LISTEN_REFILL (100 * MSEC) /* then ten a second: each costs a DTLS object */
-#define HELLOS_MAX 10		  /* of one attempt: the repeats of ten seconds, one more with a cookie */
+#define HELLOS_MAX 10 /* of one attempt: the repeats of ten seconds, one more with a cookie */
 #define ATTEMPT_SERVED UINT8_MAX
-#define OVERDUE (60 * SEC)	  /* how long worn keys are used when no new ones come */
+#define OVERDUE (60 * SEC) /* how long worn keys are used when no new ones come */
 
 static struct router *router_of(const struct keying *k)
 {
@@ -147,8 +147,7 @@ static bool install_sending(struct keying *k, const struct exchange *x, uint8_t 
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;
 	struct tx_keys *old = p->tx;
-	struct tx_keys *tx =
-		tx_keys_new(&x->tx, ALGORITHMS, epoch, own_lanes(r), threads(r));
+	struct tx_keys *tx = tx_keys_new(&x->tx, ALGORITHMS, epoch, own_lanes(r), threads(r));
 
 	if (!tx)
 		return false;
@@ -288,9 +287,9 @@ static bool may_listen(struct keying *k, mono_t now)
 	int64_t refill = mono_since(now, k->listened) / LISTEN_REFILL;
 
 	if (refill > 0) {
-		k->listen_left = refill + k->listen_left > LISTEN_BURST ?
-					 LISTEN_BURST :
-					 (unsigned)refill + k->listen_left;
+		k->listen_left = refill + k->listen_left > LISTEN_BURST
+					 ? LISTEN_BURST
+					 : (unsigned)refill + k->listen_left;
 		k->listened = now;
 	}
 	if (!k->listen_left)
@@ -344,9 +343,9 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 	write_u32(&w, h->attempt);
 	write_bytes(&w, way->remote.ip.b, sizeof(way->remote.ip.b));
 	write_u16(&w, way->remote.port);
-	new.handshake = handshake_listen(r->handshakes, c->peer->id, c->config.key, bound,
-					 writer_len(&w), data, len, now, reply + HANDSHAKE_HEADER,
-					 &reply_len);
+	new.handshake =
+		handshake_listen(r->handshakes, c->peer->id, c->config.key, bound, writer_len(&w),
+				 data, len, now, reply + HANDSHAKE_HEADER, &reply_len);
 	if (!new.handshake) {
 		struct handshake_header answer = { .role = HANDSHAKE_SERVER,
 						   .lanes = own_lanes(r),

@@ -54,17 +54,17 @@ struct keying {
 	struct exchange now;  /* pending */
 	struct exchange last; /* finished: stays to answer repeated hellos */
 	struct timer timer;
-	uint8_t epoch;	    /* last one named */
-	mono_t made;	    /* when the keys in use were made, {0}: none */
-	uint64_t used;	    /* packets of the peer at that time */
-	mono_t tried;	    /* last attempt as client */
+	uint8_t epoch; /* last one named */
+	mono_t made;   /* when the keys in use were made, {0}: none */
+	uint64_t used; /* packets of the peer at that time */
+	mono_t tried;  /* last attempt as client */
 	int64_t back_off;
-	mono_t retire[PEER_EPOCHS]; /* when the receiving key of this slot goes */
+	mono_t retire[PEER_EPOCHS];		  /* when the receiving key of this slot goes */
 	struct attempt attempts[KEYING_ATTEMPTS]; /* a ring */
 	unsigned n_attempts;
-	mono_t listened;      /* client hellos looked at: a bucket of LISTEN_BURST */
+	mono_t listened; /* client hellos looked at: a bucket of LISTEN_BURST */
 	unsigned listen_left;
-	mono_t overdue;	      /* since when the keys in use should be replaced, {0}: not */
+	mono_t overdue; /* since when the keys in use should be replaced, {0}: not */
 	bool wanted;
 	unsigned failures; /* in a row */
 	char error[96];	   /* why the last one failed, "" if none did */

@@ -67,7 +67,7 @@ struct messages {
 struct udp {
 	struct link link;
 	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
-	unsigned expect; /* how many datagrams the next recv makes packets ready for */
+	unsigned expect;     /* how many datagrams the next recv makes packets ready for */
 	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
 	unsigned n_hints;
 	struct messages in, out;
@@ -339,11 +339,10 @@ static int set(int fd, int level, int option, int value)
 
 static int set_dont_fragment(const struct link *l, bool on)
 {
-	return l->family == 4 ?
-		       set(l->fd, IPPROTO_IP, IP_MTU_DISCOVER,
-			   on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT) :
-		       set(l->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-			   on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
+	return l->family == 4 ? set(l->fd, IPPROTO_IP, IP_MTU_DISCOVER,
+				    on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT)
+			      : set(l->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+				    on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
 }
 
 /* Sends the messages from `from` on so that they may be fragmented. None if the

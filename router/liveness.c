@@ -9,7 +9,7 @@
 #include "router/router.h"
 
 #define PING_INTERVAL (5 * SEC)
-#define PING_URGENT SEC /* when the last one has not been answered */
+#define PING_URGENT SEC	 /* when the last one has not been answered */
 #define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
 #define RETRY (5 * SEC)
 #define RTT_SHIFT 3 /* smoothing as TCP's (RFC 6298): an eighth of the new sample */

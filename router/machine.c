@@ -172,7 +172,8 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 	if (config == r->config || config->intercept != r->config->intercept)
 		e = router_set_intercept(r, config->intercept, &what);
 	if (e < 0) {
-		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what, strerror(-e));
+		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what,
+			strerror(-e));
 		return false;
 	}
 	for (unsigned i = 0; i < r->n_workers; i++) {
@@ -257,8 +258,8 @@ static int start_queues(struct router *r, const char **ret_what)
 		}
 	}
 	if (!e)
-		e = host_rules_set(r->host, r->config->device, r->config->source_check, r->config->queue,
-				   (uint16_t)r->n_workers, ret_what);
+		e = host_rules_set(r->host, r->config->device, r->config->source_check,
+				   r->config->queue, (uint16_t)r->n_workers, ret_what);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		if (e && queues[i])
 			queues[i]->ops->close(queues[i]);

@@ -144,7 +144,8 @@ static bool start(struct program *p, struct config *config)
 	int e;
 
 	if (what) {
-		log_error("%s is missing: run as root, or with CAP_NET_ADMIN and CAP_NET_RAW", what);
+		log_error("%s is missing: run as root, or with CAP_NET_ADMIN and CAP_NET_RAW",
+			  what);
 		config_free(config);
 		return false;
 	}
@@ -205,8 +206,8 @@ static int serve(const char *file, struct config *config)
 		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
 	ok = start(&p, config);
 	if (ok) {
-		log_info("router %s (%u) is up: %u worker%s, interception %s", p.router->config->name,
-			 p.router->config->id, p.router->n_workers,
+		log_info("router %s (%u) is up: %u worker%s, interception %s",
+			 p.router->config->name, p.router->config->id, p.router->n_workers,
 			 p.router->n_workers == 1 ? "" : "s",
 			 intercept_method_name(p.router->intercept));
 		notify("READY=1");
@@ -240,21 +241,11 @@ int main(int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
-		case 'f':
-			file = optarg;
-			break;
-		case 'c':
-			check = true;
-			break;
-		case 'V':
-			puts("vine-router " VINE_VERSION);
-			return EXIT_DONE;
-		case 'h':
-			usage(stdout);
-			return EXIT_DONE;
-		default:
-			usage(stderr);
-			return EXIT_USAGE;
+		case 'f': file = optarg; break;
+		case 'c': check = true; break;
+		case 'V': puts("vine-router " VINE_VERSION); return EXIT_DONE;
+		case 'h': usage(stdout); return EXIT_DONE;
+		default: usage(stderr); return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {

@@ -16,7 +16,7 @@
 
 #include "router/stage.h"
 
-#define NOTES_MAX 128	  /* of one peer in NOTES_TIME */
+#define NOTES_MAX 128 /* of one peer in NOTES_TIME */
 #define NOTES_TIME (100 * MSEC)
 #define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
 
@@ -40,16 +40,11 @@ static unsigned check_form(struct worker *w, struct packet *p, mono_t now)
 {
 	(void)now;
 	switch (frame_parse(p->data, p->len, &p->frame)) {
-	case FRAME_OK:
-		break;
-	case FRAME_SHORT:
-		return DROP_SHORT;
-	case FRAME_LONG:
-		return DROP_LONG;
-	case FRAME_VERSION:
-		return DROP_VERSION;
-	case FRAME_STATE:
-		return DROP_STATE;
+	case FRAME_OK: break;
+	case FRAME_SHORT: return DROP_SHORT;
+	case FRAME_LONG: return DROP_LONG;
+	case FRAME_VERSION: return DROP_VERSION;
+	case FRAME_STATE: return DROP_STATE;
 	}
 	if (p->frame.destination != w->view->self)
 		return DROP_NOT_FOR_US;
@@ -69,8 +64,8 @@ static unsigned check_network(struct worker *w, struct packet *p, enum protectio
 		return DROP_UNKNOWN_NETWORK;
 	p->slot = slot;
 	p->network = w->view->networks[slot];
-	protection =
-		(enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);
+	protection = (enum protection)atomic_load_explicit(&p->network->protection,
+							   memory_order_relaxed);
 	if (protection == PROTECT_NONE)
 		return state == 0 ? (*ret = PROTECT_NONE, KEEP) : DROP_DISABLED;
 	if (protection == PROTECT_HMAC && state == STATE_ENCRYPTED)
@@ -151,23 +146,19 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys 
 		if (!replay_accept(&rx->lane[p->frame.lane], p->frame.seq))
 			return DROP_REPLAY;
 		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
-		if (path && (!endpoint_equal(&path->way.remote, &p->from) ||
-			     path->way.link != p->link))
+		if (path &&
+		    (!endpoint_equal(&path->way.remote, &p->from) || path->way.link != p->link))
 			note_limited(w, p, &peer->share[w->number].moved, NOTE_MOVED, now);
 	}
 	switch (p->frame.type) {
-	case FRAME_FORWARD:
-		return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
-	case FRAME_CONTROL:
-		to_control(w, p, NOTE_CONTROL, now);
-		return TAKEN;
+	case FRAME_FORWARD: return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
+	case FRAME_CONTROL: to_control(w, p, NOTE_CONTROL, now); return TAKEN;
 	case FRAME_NULL:
 	case FRAME_FEEDBACK:
 		counter_add(&w->counters.consumed, 1);
 		pool_put(w->pool, p);
 		return TAKEN;
-	default:
-		return DROP_NOT_RELAY;
+	default: return DROP_NOT_RELAY;
 	}
 }
 
@@ -222,9 +213,9 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 	kept = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
-		unsigned verdict = job[i] >= 0 && !jobs[job[i]].ok ?
-					   DROP_BAD_MAC :
-					   accept_frame(w, p, keys[i], now);
+		unsigned verdict = job[i] >= 0 && !jobs[job[i]].ok
+					   ? DROP_BAD_MAC
+					   : accept_frame(w, p, keys[i], now);
 
 		if (verdict == KEEP)
 			b->p[kept++] = p;

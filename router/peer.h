@@ -28,7 +28,7 @@ struct network_share {
 
 struct network {
 	uint32_t id;
-	_Atomic uint8_t protection; /* enum protection */
+	_Atomic uint8_t protection;   /* enum protection */
 	struct network_share share[]; /* by worker */
 };
 
@@ -43,10 +43,10 @@ bool budget_take(struct budget *, unsigned most, int64_t time, mono_t now);
  * thread something about it. */
 struct peer_share {
 	alignas(64) struct traffic traffic[2];
-	counter_t bad; /* frames in its name that failed a check */
+	counter_t bad;				/* frames in its name that failed a check */
 	mono_t wanted, unknown, moved, refused; /* last note of its kind */
-	struct budget notes; /* frames of it for the control thread */
-	uint16_t held;	     /* packets that wait for it */
+	struct budget notes;			/* frames of it for the control thread */
+	uint16_t held;				/* packets that wait for it */
 };
 
 /* Networks that are stopped with a peer because the two sides protect them
@@ -69,7 +69,7 @@ struct peer {
 	struct path *path;
 	struct stopped *stopped;
 
-	struct contact *contact; /* the control thread's side of it */
+	struct contact *contact;   /* the control thread's side of it */
 	struct peer_share share[]; /* by worker; the control thread's is the last */
 };
 

@@ -25,8 +25,8 @@ static unsigned route_one(struct worker *w, struct packet *p, mono_t now)
 {
 	bool ambiguous = false;
 	uint32_t slot;
-	const struct route *r = gndt_lookup_set(w->view->table, p->nets, &p->inet.dst, &slot, NULL,
-						&ambiguous);
+	const struct route *r =
+		gndt_lookup_set(w->view->table, p->nets, &p->inet.dst, &slot, NULL, &ambiguous);
 
 	(void)now;
 	if (!r)

@@ -112,8 +112,7 @@ static void report_conflict(void *arg, const char *text, const char *file, unsig
 	fprintf(arg, "%s:%u: %s\n", file ? file : "?", line, text);
 }
 
-static struct world *world_new(const struct router *r, const struct config *config,
-			       FILE *errors)
+static struct world *world_new(const struct router *r, const struct config *config, FILE *errors)
 {
 	struct world *v = calloc(1, sizeof(*v));
 	uint32_t slots = 2;
@@ -128,8 +127,8 @@ static struct world *world_new(const struct router *r, const struct config *conf
 	v->address6 = config->address6;
 	v->peers = calloc(slots, sizeof(*v->peers));
 	v->networks = calloc(config->n_nets + 1, sizeof(*v->networks));
-	v->table = table_new(config->id, config->lndt, config->n_lndt, config->gndt,
-			     config->n_gndt, r->table_version + 1, report_conflict, errors);
+	v->table = table_new(config->id, config->lndt, config->n_lndt, config->gndt, config->n_gndt,
+			     r->table_version + 1, report_conflict, errors);
 	if (v->peers && v->networks && v->table)
 		return v;
 	world_free(v);
@@ -178,9 +177,9 @@ static bool change_prepare(struct router *r, const struct config *config, struct
 	for (size_t i = 0; i < config->n_peers; i++) {
 		struct contact *c = router_contact_by_id(r, config->peers[i].id);
 
-		ch->contacts[i] = c && serves(c, &config->peers[i]) ?
-					  c :
-					  contact_new(r, &config->peers[i], now);
+		ch->contacts[i] = c && serves(c, &config->peers[i])
+					  ? c
+					  : contact_new(r, &config->peers[i], now);
 		if (!ch->contacts[i])
 			return false;
 	}
@@ -245,7 +244,8 @@ static void change_commit(struct router *r, struct config *config, struct change
 		list_insert(&gone, node);
 		r->n_contacts--;
 	}
-	list_for_each(node, &gone) contact_free(container_of(node, struct contact, node));
+	list_for_each(node, &gone)
+		contact_free(container_of(node, struct contact, node));
 	r->networks = ch->networks;
 	r->n_networks = config->n_nets;
 	r->table_version++;
@@ -325,7 +325,8 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 
 void router_free(struct router *r)
 {
-	list_for_each(node, &r->contacts) contact_free(container_of(node, struct contact, node));
+	list_for_each(node, &r->contacts)
+		contact_free(container_of(node, struct contact, node));
 	while (r->n_workers)
 		worker_done(&r->workers[--r->n_workers]);
 	for (size_t i = 0; i < r->n_networks; i++)
@@ -397,8 +398,8 @@ void router_update_mtu(struct router *r)
 
 		if (!p)
 			continue;
-		m = atomic_load(&p->settled) ? path_inner_mtu(p) :
-					       (uint32_t)(p->frame_hope - FRAME_OVERHEAD);
+		m = atomic_load(&p->settled) ? path_inner_mtu(p)
+					     : (uint32_t)(p->frame_hope - FRAME_OVERHEAD);
 		if (m > mtu)
 			mtu = m;
 	}
@@ -413,8 +414,8 @@ void router_update_mtu(struct router *r)
 		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
 }
 
-bool router_set_addresses(struct router *r, const struct ip *own, size_t n, const struct ip *address4,
-			  const struct ip *address6)
+bool router_set_addresses(struct router *r, const struct ip *own, size_t n,
+			  const struct ip *address4, const struct ip *address6)
 {
 	struct world *v, *old = r->world;
 

@@ -18,7 +18,7 @@
 
 struct router {
 	struct config *config;
-	struct loop *loop; /* the control thread's */
+	struct loop *loop;   /* the control thread's */
 	struct world *world; /* RCU */
 	struct worker *workers;
 	unsigned n_workers;
@@ -28,12 +28,12 @@ struct router {
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
-	struct host *host; /* NULL in a simulation */
+	struct host *host;		 /* NULL in a simulation */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
-	uint64_t table_version; /* counts reloads */
+	uint64_t table_version;	  /* counts reloads */
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
 	struct log_limit odd; /* messages that outsiders can provoke */
@@ -59,8 +59,8 @@ void router_kick(struct router *);
 void router_update_mtu(struct router *);
 /* The addresses of this machine, and the site's own of each family (family 0: none).
  * Whether anything has changed. */
-bool router_set_addresses(struct router *, const struct ip *own, size_t n, const struct ip *address4,
-			  const struct ip *address6);
+bool router_set_addresses(struct router *, const struct ip *own, size_t n,
+			  const struct ip *address4, const struct ip *address6);
 
 /* By name or ID text; NULL if there is none. */
 struct contact *router_contact(struct router *, const char *name_or_id);
@@ -76,20 +76,20 @@ uint64_t router_drops(const struct router *, enum drop);
 uint64_t router_events(const struct router *, enum event);
 void router_traffic(const struct router *, enum direction, uint64_t *ret_packets,
 		    uint64_t *ret_bytes);
-void peer_traffic(const struct router *, const struct peer *, enum direction,
-		  uint64_t *ret_packets, uint64_t *ret_bytes);
+void peer_traffic(const struct router *, const struct peer *, enum direction, uint64_t *ret_packets,
+		  uint64_t *ret_bytes);
 void network_traffic(const struct router *, const struct network *, enum direction,
 		     uint64_t *ret_packets, uint64_t *ret_bytes);
 
 /* What a packet from source to destination would meet (vinectl why), without
  * sending one. */
 struct verdict {
-	enum drop drop;	      /* DROPS: it would go */
-	uint32_t network;     /* if found */
+	enum drop drop;			     /* DROPS: it would go */
+	uint32_t network;		     /* if found */
 	struct prefix source_prefix, prefix; /* of LNDT and GNDT; family 0: none */
-	uint32_t router;      /* that delivers it */
-	const struct contact *contact; /* NULL: none, or this router itself */
-	uint32_t others[8];   /* further networks of the source */
+	uint32_t router;		     /* that delivers it */
+	const struct contact *contact;	     /* NULL: none, or this router itself */
+	uint32_t others[8];		     /* further networks of the source */
 	unsigned n_networks;
 };
 void router_why(struct router *, const struct ip *source, const struct ip *destination,

@@ -13,12 +13,9 @@
 static uint8_t state_bits(enum protection protection)
 {
 	switch (protection) {
-	case PROTECT_NONE:
-		return 0;
-	case PROTECT_HMAC:
-		return STATE_SIGNED;
-	default:
-		return STATE_ENCRYPTED;
+	case PROTECT_NONE: return 0;
+	case PROTECT_HMAC: return STATE_SIGNED;
+	default: return STATE_ENCRYPTED;
 	}
 }
 
@@ -26,8 +23,8 @@ static uint8_t state_bits(enum protection protection)
 static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 			 struct crypto_job *job)
 {
-	enum protection protection =
-		(enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);
+	enum protection protection = (enum protection)atomic_load_explicit(&p->network->protection,
+									   memory_order_relaxed);
 	uint8_t lane = (uint8_t)(w->number + 1);
 	uint32_t inner = p->len;
 	struct frame_header h = {
@@ -97,8 +94,7 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 static void count_sent(struct worker *w, const struct packet *p)
 {
 	uint64_t bytes = p->len - FRAME_OVERHEAD;
-	struct traffic *of[] = { &w->counters.traffic[OUT],
-				 &p->peer->share[w->number].traffic[OUT],
+	struct traffic *of[] = { &w->counters.traffic[OUT], &p->peer->share[w->number].traffic[OUT],
 				 &p->network->share[w->number].traffic[OUT] };
 
 	for (unsigned i = 0; i < 3; i++) {

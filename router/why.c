@@ -11,7 +11,7 @@ static struct prefix cut(const struct ip *ip, unsigned len)
 	struct prefix p = { .ip = *ip, .len = (uint8_t)len };
 
 	for (unsigned bit = len; bit < ip_bits(ip); bit++)
-		p.ip.b[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+		p.ip.b[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
 	return p;
 }
 

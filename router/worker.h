@@ -20,7 +20,7 @@
 #define WORKERS_MAX 32
 #define LINKS_MAX 8
 #define POOL_PACKETS 1024
-#define HELD_MAX 256	 /* packets of one worker that wait for keys */
+#define HELD_MAX 256 /* packets of one worker that wait for keys */
 #define HELD_PER_PEER 64
 #define HELD_TIME (5 * SEC)
 #define ICMP_BUCKETS 256 /* sources whose ICMP errors are limited apart */
@@ -33,7 +33,7 @@ struct held {
 
 struct worker {
 	unsigned number;
-	unsigned count;	   /* how many workers there are */
+	unsigned count;	      /* how many workers there are */
 	struct world **world; /* RCU; where the router publishes it */
 	struct world *view;   /* of this turn */
 	struct pool *pool;
@@ -42,12 +42,12 @@ struct worker {
 	void (*note_sent)(void *arg);
 	void *note_arg;
 
-	struct intercept *device;	/* TUN queue: always read */
-	struct intercept *queue;	/* NFQUEUE, NULL if not in use */
+	struct intercept *device;		/* TUN queue: always read */
+	struct intercept *queue;		/* NFQUEUE, NULL if not in use */
 	_Atomic(struct intercept *) queue_next; /* to be taken up at the next kick */
-	_Atomic bool queue_drain; /* to be emptied and closed at the next kick */
-	_Atomic(struct inject *) inject; /* gives hosts their packets */
-	struct inject *answer;	  /* gives hosts the router's own ICMP errors */
+	_Atomic bool queue_drain;		/* to be emptied and closed at the next kick */
+	_Atomic(struct inject *) inject;	/* gives hosts their packets */
+	struct inject *answer;			/* gives hosts the router's own ICMP errors */
 	struct link *links[LINKS_MAX];
 	unsigned n_links;
 	int kick_fd; /* eventfd, -1 for one that is driven by worker_turn */
@@ -58,7 +58,7 @@ struct worker {
 	} ports[LINKS_MAX];
 	struct timer held_timer;
 
-	struct batch to_site;	 /* ICMP errors made in this turn */
+	struct batch to_site; /* ICMP errors made in this turn */
 	struct batch to_overlay;
 	struct held held[HELD_MAX];
 	unsigned n_held;
@@ -75,14 +75,14 @@ struct worker {
 
 /* What workers tell the control thread, through their ring. */
 enum note_kind {
-	NOTE_HANDSHAKE,	  /* a handshake frame with a good MAC; data: its payload */
-	NOTE_CONTROL,	  /* an authenticated control frame; data: its payload, cut */
-	NOTE_WANT_KEYS,	  /* a packet waits for keys with this router */
-	NOTE_UNKNOWN_KEY, /* a frame in this router's name under keys not known */
-	NOTE_MOVED,	  /* an authenticated frame from another way than the path's */
+	NOTE_HANDSHAKE,	    /* a handshake frame with a good MAC; data: its payload */
+	NOTE_CONTROL,	    /* an authenticated control frame; data: its payload, cut */
+	NOTE_WANT_KEYS,	    /* a packet waits for keys with this router */
+	NOTE_UNKNOWN_KEY,   /* a frame in this router's name under keys not known */
+	NOTE_MOVED,	    /* an authenticated frame from another way than the path's */
 	NOTE_BAD_HANDSHAKE, /* a handshake frame in its name with a wrong MAC */
-	NOTE_DEVICE_GONE, /* the device can't be read any more; router 0 */
-	NOTE_TOO_BIG	  /* ICMP hint about a datagram to way.remote; router 0 */
+	NOTE_DEVICE_GONE,   /* the device can't be read any more; router 0 */
+	NOTE_TOO_BIG	    /* ICMP hint about a datagram to way.remote; router 0 */
 };
 
 #define NOTE_DATA 1600

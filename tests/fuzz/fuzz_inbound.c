@@ -180,8 +180,8 @@ static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_t
 	memset(job.mac, 0, FRAME_MAC);
 	if (plain)
 		return;
-	job.key = handshake ? router_contact_by_id(f->router, 2)->peer->handshake_key :
-			      f->peer_tx->key[PROTECT_HMAC];
+	job.key = handshake ? router_contact_by_id(f->router, 2)->peer->handshake_key
+			    : f->peer_tx->key[PROTECT_HMAC];
 	crypto_seal(1, &job, 1);
 }
 
@@ -244,21 +244,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p->from.port = mode == 5 ? 9999 : 8463;
 	p->outer_tos = data[0] >> 6;
 	switch (mode) {
-	case 1:
-		seal_as_peer(&f, p, FRAME_FORWARD, 7);
-		break;
-	case 2:
-		seal_as_peer(&f, p, FRAME_FORWARD, 8);
-		break;
+	case 1: seal_as_peer(&f, p, FRAME_FORWARD, 7); break;
+	case 2: seal_as_peer(&f, p, FRAME_FORWARD, 8); break;
 	case 3:
-	case 5:
-		seal_as_peer(&f, p, FRAME_CONTROL, 0);
-		break;
-	case 4:
-		seal_as_peer(&f, p, FRAME_HANDSHAKE, 0);
-		break;
-	default:
-		break;
+	case 5: seal_as_peer(&f, p, FRAME_CONTROL, 0); break;
+	case 4: seal_as_peer(&f, p, FRAME_HANDSHAKE, 0); break;
+	default: break;
 	}
 	drive(&f, p, mode == 6);
 	return 0;

@@ -161,12 +161,30 @@ site()
 	done
 }
 
-# wan_mtu I BYTES [far]: of the link between site and Internet; far: the gateway does not
-# know, and what is too large for the Internet's end of it is lost without a word.
+# wan_mtu I BYTES: of the link between site and Internet; both ends know.
 wan_mtu()
 {
-	ip -n "$(ns net)" link set "to$1" mtu "$2" || return
-	[ "${3:-}" = far ] || ip -n "$(ns "gw$1")" link set wan mtu "$2"
+	ip -n "$(ns "gw$1")" link set wan mtu "$2" && ip -n "$(ns net)" link set "to$1" mtu "$2"
+}
+
+# black_hole I BYTES: the Internet loses what is larger on that link, and says nothing.
+# no_black_hole: not any more.
+black_hole()
+{
+	on net nft -f - <<- END
+		table inet hole {
+			chain through {
+				type filter hook forward priority 0;
+				iifname "to$1" meta length > $2 drop
+				oifname "to$1" meta length > $2 drop
+			}
+		}
+	END
+}
+
+no_black_hole()
+{
+	on net nft delete table inet hole
 }
 
 # ---- Programs beside the test -----------------------------------------------

@@ -141,20 +141,31 @@ hearing()
 	on h1 nft delete table inet deaf && on h2 nft delete table inet deaf
 }
 
-# survives_shrinking [far]: a transfer from h2, which is the one whose link shrinks, goes on to its end.
+# survives_shrinking HOW SECONDS: a transfer from h2 goes on after the way got narrow.
 survives_shrinking()
 {
-	local client before
+	local client before result
 	before=$(packets_out 2)
-	spawn shrink h1 timeout 30 iperf3 -J -c "$(host4 2)" -t 4 -i 0.5 -R
+	spawn shrink h1 timeout 60 iperf3 -J -c "$(host4 2)" -t "$2" -i 0.5 -R
 	client=$spawned
-	wait_for 5 moving $((before + 5000)) && wan_mtu 2 1400 $1
+	wait_for 5 moving $((before + 5000)) && narrow "$1"
 	wait "$client"
 	jq -c '[.intervals[].sum.bits_per_second / 1e6 | floor]' "$WORK/shrink.log"
 	jq -e '.intervals[-2:] | all(.sum.bytes > 0)' "$WORK/shrink.log"
-	local result=$?
+	result=$?
 	rm -f "$WORK/shrink.log"
 	return $result
+}
+
+# narrow HOW, widen HOW: site 2's link, down to 1,400 bytes and up again.
+narrow()
+{
+	if [ "$1" = told ]; then wan_mtu 2 1400; else black_hole 2 1400; fi
+}
+
+widen()
+{
+	if [ "$1" = told ]; then wan_mtu 2 1500; else no_black_hole; fi
 }
 
 moving()
@@ -187,10 +198,14 @@ done
 sites=(1 2)
 for outside in 4 6; do
 	for method in tun nfqueue; do
-		# Told by an error, or to be found out.
-		if [ $method = tun ]; then where=near; else where=far; fi
-		wan_mtu 2 1400 $where
-		name="WAN of 1,400 bytes ($where), IPv$outside outside, $method"
+		# Told by an error of the machine's own, or to be found out.
+		if [ $method$outside = tun4 ] || [ $method$outside = nfqueue6 ]; then
+			how=told long=4
+		else
+			how=silent long=25
+		fi
+		narrow $how
+		name="WAN of 1,400 bytes ($how), IPv$outside outside, $method"
 		configure 1 outside=$outside method=$method
 		configure 2 outside=$outside method=$method inject=raw
 		check "$name: routers start" eval "start_router 1 && start_router 2"
@@ -205,19 +220,19 @@ for outside in 4 6; do
 		mtu_is "$name" $outside 1400
 		check "$name: TCP once the MTU is known" curl_works h1 "$(host4 2)"
 		# It grows, and shrinks again under a connection that is in use.
-		wan_mtu 2 1500
+		widen $how
 		check "$name: routers start again" eval "
 			stop_router 1 && stop_router 2 && start_router 1 && start_router 2"
 		check "$name: ping" pings h1 "$(host4 2)" 5
 		check "$name: the wider MTU is found" wait_for 15 \
 			settled_at "$(inner_mtu $outside 1500)"
 		check "$name: hosts that drop ICMP errors" deaf
-		check "$name: TCP goes on when the path's MTU shrinks" survives_shrinking $where
+		check "$name: TCP goes on when the path's MTU shrinks" survives_shrinking $how $long
 		hearing
+		widen $how
 		check "$name: routers end" eval "stop_router 1 && stop_router 2"
 	done
 done
-wan_mtu 2 1500
 sites=(1 2 3)
 
 # Three sites, all different, two workers each.

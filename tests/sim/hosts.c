@@ -145,10 +145,9 @@ void host_send(struct site *s, const struct host_packet *h)
 struct flow *flow_new(struct net *n, unsigned from, const struct ip *src, unsigned to,
 		      const struct ip *dst, uint16_t size, int64_t interval, uint64_t count)
 {
-	struct flow *f = calloc(1, sizeof(*f));
+	struct flow *f = net_memory(NULL, sizeof(*f));
 
-	n->flows = realloc(n->flows, (n->n_flows + 1) * sizeof(f));
-	assert_true(f && n->flows);
+	n->flows = net_memory(n->flows, (n->n_flows + 1) * sizeof(f));
 	*f = (struct flow){ .from = from,
 			    .to = to,
 			    .src = *src,
@@ -159,8 +158,8 @@ struct flow *flow_new(struct net *n, unsigned from, const struct ip *src, unsign
 			    .left = count,
 			    .next = mono_add(n->now, interval) };
 	f->room = count + 1000;
-	f->seen = calloc(1, f->room);
-	assert_non_null(f->seen);
+	f->seen = net_memory(NULL, f->room);
+	memset(f->seen, 0, f->room);
 	n->flows[n->n_flows++] = f;
 	return f;
 }

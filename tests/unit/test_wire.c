@@ -253,7 +253,8 @@ static void writer_stays_bad(void **state)
 static void handshake_header_layout(void **state)
 {
 	static const uint8_t want[HANDSHAKE_HEADER] = { 2, 5, 0, 0, 0xca, 0xfe, 0xba, 0xbe };
-	struct handshake_header h = { .role = HANDSHAKE_SERVER, .lanes = 5, .attempt = 0xcafebabe }, got;
+	struct handshake_header h = { .role = HANDSHAKE_SERVER, .lanes = 5, .attempt = 0xcafebabe },
+				got;
 	uint8_t out[HANDSHAKE_HEADER];
 	struct writer w = writer_init(out, sizeof(out));
 	struct reader r;
