@@ -102,11 +102,9 @@ static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bo
 			mono_t now)
 {
 	uint32_t mtu = path_inner_mtu(p->path);
-	uint32_t hope = p->path->frame_hope - FRAME_OVERHEAD;
-	bool settled = atomic_load_explicit(&p->path->settled, memory_order_relaxed);
 
 	if (p->inet.proto == 6)
-		clamp(w, p, settled ? mtu : hope);
+		clamp(w, p, path_clamp_mtu(p->path));
 	if (p->len <= mtu)
 		return KEEP;
 	return too_large(w, p, mtu, to, ret_full, now);

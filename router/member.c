@@ -64,8 +64,7 @@ static unsigned unwrap(struct worker *w, struct packet *p)
 		inet_set_tos(p->data, p->inet.tos);
 	}
 	if (p->inet.proto == 6 && path &&
-	    atomic_load_explicit(&path->settled, memory_order_relaxed) &&
-	    inet_clamp_mss(p->data, p->len, &p->inet, (uint16_t)(path_inner_mtu(path) - headers)))
+	    inet_clamp_mss(p->data, p->len, &p->inet, (uint16_t)(path_clamp_mtu(path) - headers)))
 		counter_add(&w->counters.events[EVENT_MSS_CLAMPED], 1);
 	return KEEP;
 }

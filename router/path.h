@@ -44,4 +44,13 @@ static inline uint32_t path_inner_mtu(struct path *p)
 	return (uint32_t)atomic_load_explicit(&p->frame_max, memory_order_relaxed) - FRAME_OVERHEAD;
 }
 
+/* What TCP's MSS is lowered to: the same, or the best that can be hoped for while
+ * it is not known (a segment that turns out too large is cut). */
+static inline uint32_t path_clamp_mtu(struct path *p)
+{
+	return atomic_load_explicit(&p->settled, memory_order_relaxed)
+		       ? path_inner_mtu(p)
+		       : (uint32_t)p->frame_hope - FRAME_OVERHEAD;
+}
+
 #endif

@@ -16,7 +16,6 @@ static void apply(struct contact *c)
 		return;
 	atomic_store(&p->frame_max, c->pmtu.known);
 	atomic_store(&p->settled, settled);
-	router_update_mtu(c->router);
 	router_kick(c->router);
 }
 

@@ -388,23 +388,19 @@ void router_kick(struct router *r)
 		worker_kick(&r->workers[i]);
 }
 
+/* The device takes whatever a first hop could carry, not what the paths are found to:
+ * the kernel would drop a segment that fit.c can still cut, and hosts that ignore
+ * ICMP would hang. */
 void router_update_mtu(struct router *r)
 {
-	uint32_t mtu = 0;
+	uint32_t mtu = (r->config->mtu ? r->config->mtu : DEFAULT_MTU) - DEFAULT_OVERHEAD;
 
 	list_for_each(node, &r->contacts) {
 		struct path *p = container_of(node, struct contact, node)->peer->path;
-		uint32_t m;
 
-		if (!p)
-			continue;
-		m = atomic_load(&p->settled) ? path_inner_mtu(p)
-					     : (uint32_t)(p->frame_hope - FRAME_OVERHEAD);
-		if (m > mtu)
-			mtu = m;
+		if (p && p->frame_hope > mtu + FRAME_OVERHEAD)
+			mtu = p->frame_hope - FRAME_OVERHEAD;
 	}
-	if (!mtu)
-		mtu = (r->config->mtu ? r->config->mtu : DEFAULT_MTU) - DEFAULT_OVERHEAD;
 	if (mtu < 1280)
 		mtu = 1280; /* less, and the kernel takes IPv6 off the device */
 	if (mtu == r->device_mtu)

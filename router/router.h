@@ -55,7 +55,7 @@ bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
 bool router_notes(struct router *, mono_t now);
 /* Makes every worker look at what it holds back. */
 void router_kick(struct router *);
-/* A path's MTU or the set of paths has changed: the device follows. */
+/* The set of paths has changed: the device's MTU follows. */
 void router_update_mtu(struct router *);
 /* The addresses of this machine, and the site's own of each family (family 0: none).
  * Whether anything has changed. */
