@@ -29,6 +29,19 @@ json_t *control_ok(json_t *result)
 	return json_pack("{s:b, s:o}", "ok", 1, "result", result);
 }
 
+/* The text without what is not ASCII, for one that JSON can't hold: it may quote what
+ * came, cut in the middle of a character. */
+static json_t *ascii(const char *fmt, va_list ap)
+{
+	char text[512];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	for (char *c = text; *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	return json_string(text);
+}
+
 json_t *control_error(const char *fmt, ...)
 {
 	va_list ap;
@@ -37,6 +50,11 @@ json_t *control_error(const char *fmt, ...)
 	va_start(ap, fmt);
 	text = json_vsprintf(fmt, ap);
 	va_end(ap);
+	if (!text) {
+		va_start(ap, fmt);
+		text = ascii(fmt, ap);
+		va_end(ap);
+	}
 	return json_pack("{s:b, s:o}", "ok", 0, "error", text);
 }
 

@@ -305,6 +305,8 @@ static void not_requests(void **state)
 	refused(t, "{}", "expected an object");
 	refused(t, "{\"verb\":1}", "expected an object");
 	refused(t, "{\"verb\":\"dance\"}", "unknown verb \"dance\"");
+	/* what the parser quotes of it ends inside a character */
+	refused(t, "{\"v{\\\xd9\xa4\xbc\xf1\xe9\x18", "not a JSON object");
 	refused(t, "{\"verb\":\"status\",\"x\":1}", "request refused");
 	refused(t, "{\"verb\":\"show\"}", "request refused");
 	refused(t, "{\"verb\":\"show\",\"what\":\"keys\"}", "no \"keys\" to show");
