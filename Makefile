@@ -4,7 +4,7 @@
 #
 #   make                 build/vine-router and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
-#   make demo            two sites on this machine, as root
+#   make demo            three sites on this machine, as root
 #   make unit sim fuzz net style bench   one kind of test alone
 #   make install         DESTDIR, PREFIX
 #
@@ -200,13 +200,23 @@ install: all
 	$(foreach u,$(UNITS),sed -E 's|/usr/(local/)?(s?bin/vine)|$(PREFIX)/\2|g' $(u) \
 		> $(UNITDIR)/$(notdir $(u)) && chmod 644 $(UNITDIR)/$(notdir $(u)) &&) true
 	install -d $(DOCDIR)
-	$(if $(SAMPLES),cp -R $(SAMPLES) $(DOCDIR)/ && chmod -R a+rX $(DOCDIR))
+	$(if $(SAMPLES),install -m 644 $(SAMPLES) $(DOCDIR)/)
+
+# Out again, with directories that are empty then; not those that any system has.
+DIRS := $(DOCDIR) $(DESTDIR)$(PREFIX)/share/doc $(addprefix $(MANDIR)/man,1 5 8) $(UNITDIR) \
+	$(DESTDIR)$(PREFIX)/lib/systemd
+ifneq ($(DESTDIR)$(filter-out /usr /usr/local,$(PREFIX)),)
+DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /lib /)
+endif
 
 uninstall:
 	rm -f $(SBINDIR)/vine-router $(BINDIR)/vinectl
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
-	rm -rf $(DOCDIR)
+	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))
+	for d in $(DIRS); do \
+		[ ! -d "$$d" ] || rmdir --ignore-fail-on-non-empty "$$d" || exit; \
+	done
 
 clean:
 	rm -rf $(BUILD)

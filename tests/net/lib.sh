@@ -530,6 +530,8 @@ not_ok()
 		[ -s "$(log_of "$i")" ] || continue
 		echo "#   log of r$i:"
 		tail -n 15 "$(log_of "$i")" | diagnose
+		ctl "$i" show counters 2> /dev/null |
+			jq -c '{workers, drops: (.drops | with_entries(select(.value != "0")))}' | diagnose
 	done
 }
 

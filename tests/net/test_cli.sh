@@ -114,9 +114,44 @@ is "keygen: that nobody else reads" "$(stat -c %a "${files[@]}" | sort -u)" 600
 is "keygen: never overwrites" \
 	"$(status_of "$BUILD/vinectl" keygen --directory "$WORK/keys" florida chicago)" 1
 
+# ---- Installing -------------------------------------------------------------
+
+# Nothing is built here ("-o all"): what is tested is what BUILD has.
+install_root=$WORK/root
+mkdir "$install_root"
+unit=$install_root/usr/lib/systemd/system/vine-router.service
+installing()
+{
+	env -u MAKEFLAGS -u MAKELEVEL make -s -C "$top" -o all BUILD="$BUILD" "$1" PREFIX=/usr \
+		DESTDIR="$install_root"
+}
+check "make install" installing install
+for part in sbin/vine-router bin/vinectl share/man/man8/vine-router.8 share/man/man1/vinectl.1 \
+	share/man/man5/vine-router.conf.5 share/doc/vine/router.conf; do
+	check "make install: $part" test -s "$install_root/usr/$part"
+done
+check "what is installed runs" "$install_root/usr/sbin/vine-router" --version
+if command -v systemd-analyze > /dev/null; then
+	# As if the root of this machine were where it is installed.
+	mkdir "$WORK/unit"
+	sed "s|/usr/sbin/vine-router|$install_root&|" "$unit" > "$WORK/unit/vine-router.service"
+	is "systemd-analyze verify" \
+		"$(status_of systemd-analyze verify --man=no "$WORK/unit/vine-router.service")" 0
+	is "systemd-analyze verify says nothing" "$(cat "$WORK/stdout" "$WORK/stderr")" ""
+	figure=$(systemd-analyze security --offline=true "$unit" |
+		sed -n 's/.*Overall exposure level.*: \([0-9.]*\) .*/\1/p')
+	check "systemd-analyze security: $figure, as in docs/operations.md" \
+		grep -qF "**$figure OK**" "$top/docs/operations.md"
+fi
+check "make uninstall" installing uninstall
+is "make uninstall leaves nothing, no directory either" \
+	"$(find "$install_root" -mindepth 1)" ""
+
 # ---- With routers -----------------------------------------------------------
 
 check "routers start" start_routers
+at_most "after the start, one worker: below 10 MiB resident, KiB" \
+	"$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/${router_pid[1]}/status")" 10239
 check "ping" pings h1 "$(host4 2)" 20
 check "ping, IPv6" pings h1 "$(host6 2)" 20
 check "the MTU of the path is found" wait_for 15 settled 1 2
@@ -199,8 +234,8 @@ is "the router keeps two privileges" "$(sed -n 's/^CapEff:\s*//p' "/proc/$pid/st
 	"0000000000003000"
 is "it can get no new ones" "$(sed -n 's/^NoNewPrivs:\s*//p' "/proc/$pid/status")" 1
 is "its system calls are filtered" "$(sed -n 's/^Seccomp:\s*//p' "/proc/$pid/status")" 2
-at_most "idle it is below 10 MiB resident, KiB" \
-	"$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$pid/status")" 10240
+at_most "idle again it is below 10 MiB resident, KiB" \
+	"$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$pid/status")" 10239
 stop_router 2
 on gw1 sysctl -qw net.ipv4.ip_forward=0
 stop_router 1
@@ -212,4 +247,51 @@ check "it ends on SIGINT" end "${router_pid[1]}" INT
 is "it ends well" "$ended" 0
 router_pid[1]=
 check "its control socket is gone" refuses test -e "$WORK/r1/sock"
+
+# ---- The service manager ----------------------------------------------------
+
+# What systemd would see: a datagram socket that is told, and, as the unit has it, a
+# root that owns its files and has two capabilities.
+cat > "$WORK/manager.py" << 'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True:
+    print(" ".join(s.recv(4096).decode().split("\n")).strip(), flush=True)
+END
+spawn manager gw1 "$PYTHON" "$WORK/manager.py" "$WORK/notify"
+check "a service manager listens" wait_for 10 test -S "$WORK/notify"
+
+# told N: the Nth thing that it was told, without the time.
+told()
+{
+	wait_for 5 eval '[ "$(grep -c . "$WORK/manager.log")" -ge '"$1"' ]'
+	sed -n "$1s/ .*//p" "$WORK/manager.log"
+}
+
+spawn r1 gw1 env NOTIFY_SOCKET="$WORK/notify" setpriv --no-new-privs \
+	--bounding-set=-all,+net_admin,+net_raw --inh-caps=-all,+net_admin,+net_raw \
+	"$BUILD/vine-router" --config "$(conf 1)"
+router_pid[1]=$spawned
+check "with the unit's two capabilities: it starts" \
+	eval 'wait_for 10 router_ready 1 && alive "$spawned"'
+is "with the unit's two capabilities: and has no others" \
+	"$(sed -n 's/^Cap\(Prm\|Eff\):\s*//p' "/proc/$spawned/status" | sort -u)" 0000000000003000
+check "with the unit's two capabilities: the other router starts" start_router 2
+check "with the unit's two capabilities: ping" pings h1 "$(host4 2)" 20
+is "the manager is told that it is ready" "$(told 1)" READY=1
+kill -HUP "${router_pid[1]}"
+is "the manager is told of a reload" "$(told 2)" RELOADING=1
+is "the manager is told that it is ready again" "$(told 3)" READY=1
+check "a reload is told with its time" grep -qE '^RELOADING=1 MONOTONIC_USEC=[0-9]+$' \
+	"$WORK/manager.log"
+check "with the unit's two capabilities: the reload was applied" \
+	eval '[ "$(ctl 1 status | jq -r .table_version)" -gt 1 ]'
+check "with the unit's two capabilities: it ends on SIGTERM, status 0" stop_router 1
+is "the manager is told that it ends" "$(told 4)" STOPPING=1
+is "and nothing else" "$(grep -c . "$WORK/manager.log")" 4
+check "what it had set up is gone" eval '
+	! on gw1 ip link show vine0 && [ -z "$(on gw1 ip route show proto 118)" ] &&
+		[ -z "$(on gw1 nft list tables)" ] && [ ! -e "$WORK/r1/sock" ]'
+check "the other router ends" stop_router 2
 finish
