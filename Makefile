@@ -11,6 +11,7 @@
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
 #   BUILD=DIR            build somewhere else
 #   V=1                  show the commands
+#   MB=no                without libipsec-mb, which is used where it is installed
 #   T="test_a sim_b"     only these tests (unit, sim, fuzz)
 
 SAN ?=
@@ -24,6 +25,7 @@ FUZZ_SECONDS ?= 60
 PROVE ?= prove
 CLANG ?= clang
 
+hash := \#
 OBJ := $(BUILD)/obj
 FUZZ := $(BUILD)/fuzz
 VERSION := $(file < VERSION)
@@ -33,10 +35,17 @@ ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
 	jansson libseccomp libcares
 PKG_CTL := jansson libssl libcrypto
+# libipsec-mb has no pkg-config file, and is for x86-64 only. MB=no: without it.
+ifndef MB
+MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
+	'$(hash)if !defined __x86_64__ || IMB_VERSION_NUM < IMB_VERSION(1, 3, 0)' \
+	'$(hash)error' '$(hash)endif' | $(CC) -E -x c - > /dev/null 2>&1 && echo yes),yes,no)
+endif
+LIBS_MB = $(if $(filter yes,$(MB)),-lIPSec_MB)
 PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER))
-LIBS_ROUTER = $(call ask,LIBS_ROUTER,--libs $(PKG_ROUTER))
+LIBS_ROUTER = $(call ask,LIBS_PKG,--libs $(PKG_ROUTER)) $(LIBS_MB)
 LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
-LIBS_TEST = $(call ask,LIBS_TEST,--libs cmocka $(PKG_ROUTER))
+LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER)) $(LIBS_MB)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 BASE := -std=gnu11 -D_GNU_SOURCE -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
@@ -55,7 +64,7 @@ LINK = $(CC) $(LDFLAGS_ALL) -Wl,--as-needed -o $@
 FUZZ_FLAGS = $(BASE) $(PKG_CFLAGS) -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 FUZZ_MODE := address,undefined
 
-COMMON := $(wildcard common/*.c)
+COMMON := $(filter-out common/crypto_$(if $(filter yes,$(MB)),nomb,mb).c,$(wildcard common/*.c))
 ROUTER := $(wildcard router/*.c)
 CTL := $(wildcard ctl/*.c)
 ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
@@ -116,9 +125,9 @@ $(FUZZ)/obj/%.o: %.c $(FUZZ)/obj/flags
 # The command that the objects were made with: another one makes them anew.
 remember = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' > $@
 $(OBJ)/flags: FORCE
-	$(call remember,$(CC) $(CFLAGS_ALL))
+	$(call remember,$(CC) $(CFLAGS_ALL) MB=$(MB))
 $(FUZZ)/obj/flags: FORCE
-	$(call remember,$(CLANG) $(FUZZ_FLAGS) $(FUZZ_MODE))
+	$(call remember,$(CLANG) $(FUZZ_FLAGS) $(FUZZ_MODE) MB=$(MB))
 
 # Tests. A unit test is linked with the modules that its comment
 # "/* links: common/addr router/ring */" names, and with nothing else. One about

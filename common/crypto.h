@@ -2,7 +2,8 @@
  * Keys, MAC and AEAD by the batch: the only room that knows a crypto library.
  *
  * A key may be used by a fixed number of threads at once, each under its own
- * number, since library contexts belong to one thread each.
+ * number, since library contexts belong to one thread each. What the threads
+ * need whatever the key is in a struct crypto, one for the process.
  */
 #ifndef COMMON_CRYPTO_H
 #define COMMON_CRYPTO_H
@@ -17,17 +18,36 @@
 #define CRYPTO_SALT 4  /* fixed first bytes of the AEAD nonce */
 #define CRYPTO_NONCE 8 /* the rest: epoch, lane, sequence as on the wire */
 
+struct crypto;
 struct crypto_key;
 
-/* A key of one algorithm (PROTECT_NONE has none) for threads 0 to threads-1.
- * NULL: out of memory or the library lacks the algorithm. */
-struct crypto_key *crypto_key_new(enum protection, const uint8_t key[static CRYPTO_KEY],
-				  const uint8_t salt[static CRYPTO_SALT], unsigned threads);
+/* Whose code runs the frames. The bytes are the same. */
+enum crypto_choice {
+	CRYPTO_FASTEST, /* of each algorithm, what is faster on this processor */
+	CRYPTO_OPENSSL,
+	CRYPTO_MB /* libipsec-mb */
+};
+
+/* For threads 0 to threads-1; all that these will ever need is allocated now.
+ * NULL: out of memory, no threads, or CRYPTO_MB is asked for and is not built in
+ * or not for this processor. */
+struct crypto *crypto_new(unsigned threads, enum crypto_choice);
+/* The keys made for it hold on to it: it may go before them. NULL is fine. */
+void crypto_free(struct crypto *);
+/* "OpenSSL" or "libipsec-mb". */
+const char *crypto_library(const struct crypto *, enum protection);
+
+/* A key of one algorithm (PROTECT_NONE has none). NULL: out of memory or the
+ * library lacks the algorithm. Made and freed by any thread. */
+struct crypto_key *crypto_key_new(struct crypto *, enum protection,
+				  const uint8_t key[static CRYPTO_KEY],
+				  const uint8_t salt[static CRYPTO_SALT]);
 /* Wipes it. NULL is fine. */
 void crypto_key_free(struct crypto_key *);
 
-/* One frame to seal or to open, in place. HMAC covers head and data; the AEADs
- * take head as associated data and transform data. */
+/* One frame to seal or to open, in place. HMAC covers head and data, and is fastest
+ * where data follows head in memory; the AEADs take head as associated data and
+ * transform data. */
 struct crypto_job {
 	struct crypto_key *key;
 	const uint8_t *head;
@@ -39,7 +59,8 @@ struct crypto_job {
 	bool ok;	      /* result; open compares in constant time */
 };
 
-/* Jobs may have different keys and algorithms. `thread` is the caller's number. */
+/* Jobs may have different keys and algorithms; the more of them at once, the cheaper
+ * each. `thread` is the caller's number. What open has not found ok is rubbish. */
 void crypto_seal(unsigned thread, struct crypto_job *jobs, size_t n);
 void crypto_open(unsigned thread, struct crypto_job *jobs, size_t n);
 

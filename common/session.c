@@ -64,15 +64,15 @@ static void keys_free(struct crypto_key *key[static PROTECTIONS])
 }
 
 /* On failure what has been made is left in key, for keys_free. */
-static bool keys_make(struct crypto_key *key[static PROTECTIONS], const struct session_secrets *s,
-		      unsigned algorithms, unsigned threads)
+static bool keys_make(struct crypto *crypto, struct crypto_key *key[static PROTECTIONS],
+		      const struct session_secrets *s, unsigned algorithms)
 {
 	algorithms |= 1u << PROTECT_HMAC;
 	for (int p = PROTECT_HMAC; p < PROTECTIONS; p++) {
 		if (!(algorithms & 1u << p))
 			continue;
-		key[p] = crypto_key_new((enum protection)p, s->of[p], s->of[p] + CRYPTO_KEY,
-					threads);
+		key[p] =
+			crypto_key_new(crypto, (enum protection)p, s->of[p], s->of[p] + CRYPTO_KEY);
 		if (!key[p])
 			return false;
 	}
@@ -91,8 +91,8 @@ static void *alloc_lanes(size_t head, size_t lane, unsigned lanes)
 	return p;
 }
 
-struct tx_keys *tx_keys_new(const struct session_secrets *s, unsigned algorithms, uint8_t epoch,
-			    uint8_t lanes, unsigned threads)
+struct tx_keys *tx_keys_new(struct crypto *crypto, const struct session_secrets *s,
+			    unsigned algorithms, uint8_t epoch, uint8_t lanes)
 {
 	struct tx_keys *k;
 
@@ -103,15 +103,15 @@ struct tx_keys *tx_keys_new(const struct session_secrets *s, unsigned algorithms
 		return NULL;
 	k->epoch = epoch;
 	k->lanes = lanes;
-	if (!keys_make(k->key, s, algorithms, threads)) {
+	if (!keys_make(crypto, k->key, s, algorithms)) {
 		tx_keys_free(k);
 		return NULL;
 	}
 	return k;
 }
 
-struct rx_keys *rx_keys_new(const struct session_secrets *s, unsigned algorithms, uint8_t epoch,
-			    uint8_t lanes, unsigned threads)
+struct rx_keys *rx_keys_new(struct crypto *crypto, const struct session_secrets *s,
+			    unsigned algorithms, uint8_t epoch, uint8_t lanes)
 {
 	struct rx_keys *k;
 
@@ -122,7 +122,7 @@ struct rx_keys *rx_keys_new(const struct session_secrets *s, unsigned algorithms
 		return NULL;
 	k->epoch = epoch;
 	k->lanes = lanes;
-	if (!keys_make(k->key, s, algorithms, threads)) {
+	if (!keys_make(crypto, k->key, s, algorithms)) {
 		rx_keys_free(k);
 		return NULL;
 	}

@@ -59,12 +59,12 @@ struct rx_keys {
 	struct replay lane[];
 };
 
-/* Keys for `lanes` lanes, usable by `threads` threads. Algorithms: bit set by
- * enum protection; HMAC is always made. NULL: out of memory. */
-struct tx_keys *tx_keys_new(const struct session_secrets *, unsigned algorithms, uint8_t epoch,
-			    uint8_t lanes, unsigned threads);
-struct rx_keys *rx_keys_new(const struct session_secrets *, unsigned algorithms, uint8_t epoch,
-			    uint8_t lanes, unsigned threads);
+/* Keys for `lanes` lanes, usable by the threads of the struct crypto. Algorithms: bit
+ * set by enum protection; HMAC is always made. NULL: out of memory. */
+struct tx_keys *tx_keys_new(struct crypto *, const struct session_secrets *, unsigned algorithms,
+			    uint8_t epoch, uint8_t lanes);
+struct rx_keys *rx_keys_new(struct crypto *, const struct session_secrets *, unsigned algorithms,
+			    uint8_t epoch, uint8_t lanes);
 /* Wipe and free; NULL is fine. */
 void tx_keys_free(struct tx_keys *);
 void rx_keys_free(struct rx_keys *);

@@ -341,7 +341,7 @@ static struct peer *peer_new(const struct router *r, const struct config_peer *c
 	p->name = strdup(config->name);
 	p->transit = config->transit;
 	if (session_handshake_key(config->key, key))
-		p->handshake_key = crypto_key_new(PROTECT_HMAC, key, salt, r->n_workers + 1);
+		p->handshake_key = crypto_key_new(r->crypto, PROTECT_HMAC, key, salt);
 	crypto_wipe(key, sizeof(key));
 	if (p->name && p->handshake_key)
 		return p;

@@ -54,12 +54,6 @@ static uint8_t own_lanes(const struct router *r)
 	return (uint8_t)(r->n_workers + 1);
 }
 
-/* The control thread seals on lane 0, under the number after the workers'. */
-static unsigned threads(const struct router *r)
-{
-	return r->n_workers + 1;
-}
-
 /* ---- exchanges ------------------------------------------------------------ */
 
 static void exchange_done(struct exchange *x)
@@ -129,7 +123,7 @@ static bool take_secrets(struct keying *k, struct exchange *x, mono_t now)
 
 	if (!handshake_export(x->handshake, &x->tx, &x->rx) || !name_epoch(k, &x->epoch))
 		return false;
-	rx = rx_keys_new(&x->rx, ALGORITHMS, x->epoch, x->lanes, threads(r));
+	rx = rx_keys_new(r->crypto, &x->rx, ALGORITHMS, x->epoch, x->lanes);
 	if (!rx)
 		return false;
 	k->retire[x->epoch % PEER_EPOCHS] = (mono_t){ 0 };
@@ -147,7 +141,7 @@ static bool install_sending(struct keying *k, const struct exchange *x, uint8_t 
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;
 	struct tx_keys *old = p->tx;
-	struct tx_keys *tx = tx_keys_new(&x->tx, ALGORITHMS, epoch, own_lanes(r), threads(r));
+	struct tx_keys *tx = tx_keys_new(r->crypto, &x->tx, ALGORITHMS, epoch, own_lanes(r));
 
 	if (!tx)
 		return false;

@@ -311,10 +311,11 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 	r->workers = aligned_alloc(64, (workers * sizeof(*r->workers) + 63) / 64 * 64);
 	r->handshakes = handshake_ctx_new(config->id);
 	r->resolver = resolver_new(loop);
+	r->crypto = crypto_new(workers + 1, CRYPTO_FASTEST);
 	while (r->workers && r->n_workers < workers &&
 	       worker_init(&r->workers[r->n_workers], r->n_workers, workers, &r->world))
 		r->n_workers++;
-	if (r->n_workers == workers && r->handshakes && r->resolver &&
+	if (r->n_workers == workers && r->handshakes && r->resolver && r->crypto &&
 	    apply(r, config, now, errors))
 		return r;
 	fprintf(errors, "%s: not enough memory to start with, or see above\n", config->file);
@@ -334,6 +335,7 @@ void router_free(struct router *r)
 	resolver_free(r->resolver);
 	handshake_ctx_free(r->handshakes);
 	world_free(r->world);
+	crypto_free(r->crypto);
 	config_free(r->config);
 	free(r->networks);
 	free(r->workers);

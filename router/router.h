@@ -22,6 +22,7 @@ struct router {
 	struct world *world; /* RCU */
 	struct worker *workers;
 	unsigned n_workers;
+	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
 	struct list contacts;

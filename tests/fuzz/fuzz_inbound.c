@@ -137,9 +137,9 @@ static void make(struct world_of_fuzz *f)
 	c = router_contact(f->router, "there");
 	p = c->peer;
 	memset(&secrets, 5, sizeof(secrets));
-	p->tx = tx_keys_new(&secrets, 0xe, 1, 2, 2);
-	p->rx[1] = rx_keys_new(&secrets, 0xe, 1, 2, 2);
-	f->peer_tx = tx_keys_new(&secrets, 0xe, 1, 2, 2);
+	p->tx = tx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
+	p->rx[1] = rx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
+	f->peer_tx = tx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
 	p->path = calloc(1, sizeof(*p->path));
 	check(p->tx && p->rx[1] && f->peer_tx && p->path);
 	p->path->way.remote.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, 2 });

@@ -1,4 +1,4 @@
-/* links: common/session common/crypto common/wire */
+/* links: libcommon */
 /*
  * The replay window against a plain set of all sequences ever taken, at its
  * edges and under random traffic; frame keys of both ends.
@@ -206,11 +206,13 @@ static void keys_fit_each_other(void **state)
 {
 	const unsigned all = ~0u;
 	struct session_secrets s = secrets(7), other = secrets(8);
-	struct tx_keys *tx = tx_keys_new(&s, all, 3, LANES_MAX, 2);
-	struct rx_keys *rx = rx_keys_new(&s, all, 3, LANES_MAX, 2);
-	struct rx_keys *wrong = rx_keys_new(&other, all, 3, LANES_MAX, 2);
+	struct crypto *crypto = crypto_new(2, CRYPTO_FASTEST);
+	struct tx_keys *tx = tx_keys_new(crypto, &s, all, 3, LANES_MAX);
+	struct rx_keys *rx = rx_keys_new(crypto, &s, all, 3, LANES_MAX);
+	struct rx_keys *wrong = rx_keys_new(crypto, &other, all, 3, LANES_MAX);
 
 	(void)state;
+	assert_non_null(crypto);
 	assert_non_null(tx);
 	assert_non_null(rx);
 	assert_non_null(wrong);
@@ -246,16 +248,19 @@ static void keys_fit_each_other(void **state)
 	tx_keys_free(tx);
 	rx_keys_free(rx);
 	rx_keys_free(wrong);
+	crypto_free(crypto);
 }
 
 static void lanes_start_clean_and_aligned(void **state)
 {
 	struct session_secrets s = secrets(1);
+	struct crypto *crypto = crypto_new(2, CRYPTO_FASTEST);
 
 	(void)state;
+	assert_non_null(crypto);
 	for (uint8_t lanes = 1; lanes <= LANES_MAX; lanes += 7) {
-		struct tx_keys *tx = tx_keys_new(&s, 0, 0xff, lanes, 1);
-		struct rx_keys *rx = rx_keys_new(&s, 0, 0xff, lanes, 1);
+		struct tx_keys *tx = tx_keys_new(crypto, &s, 0, 0xff, lanes);
+		struct rx_keys *rx = rx_keys_new(crypto, &s, 0, 0xff, lanes);
 
 		assert_non_null(tx);
 		assert_non_null(rx);
@@ -270,16 +275,19 @@ static void lanes_start_clean_and_aligned(void **state)
 		tx_keys_free(tx);
 		rx_keys_free(rx);
 	}
+	crypto_free(crypto);
 }
 
 static void algorithms_as_asked(void **state)
 {
 	struct session_secrets s = secrets(1);
+	struct crypto *crypto = crypto_new(2, CRYPTO_FASTEST);
 
 	(void)state;
+	assert_non_null(crypto);
 	for (unsigned set = 0; set < 1u << PROTECTIONS; set++) {
-		struct tx_keys *tx = tx_keys_new(&s, set, 0, 1, 1);
-		struct rx_keys *rx = rx_keys_new(&s, set, 0, 1, 1);
+		struct tx_keys *tx = tx_keys_new(crypto, &s, set, 0, 1);
+		struct rx_keys *rx = rx_keys_new(crypto, &s, set, 0, 1);
 
 		assert_non_null(tx);
 		assert_non_null(rx);
@@ -292,21 +300,23 @@ static void algorithms_as_asked(void **state)
 		tx_keys_free(tx);
 		rx_keys_free(rx);
 	}
+	crypto_free(crypto);
 }
 
 static void keys_refused(void **state)
 {
 	struct session_secrets s = secrets(1);
+	struct crypto *crypto = crypto_new(2, CRYPTO_FASTEST);
 
 	(void)state;
-	assert_null(tx_keys_new(&s, 0, 0, 0, 1));
-	assert_null(rx_keys_new(&s, 0, 0, 0, 1));
-	assert_null(tx_keys_new(&s, 0, 0, LANES_MAX + 1, 1));
-	assert_null(rx_keys_new(&s, 0, 0, LANES_MAX + 1, 1));
-	assert_null(tx_keys_new(&s, 0, 0, 1, 0));
-	assert_null(rx_keys_new(&s, 0, 0, 1, 0));
+	assert_non_null(crypto);
+	assert_null(tx_keys_new(crypto, &s, 0, 0, 0));
+	assert_null(rx_keys_new(crypto, &s, 0, 0, 0));
+	assert_null(tx_keys_new(crypto, &s, 0, 0, LANES_MAX + 1));
+	assert_null(rx_keys_new(crypto, &s, 0, 0, LANES_MAX + 1));
 	tx_keys_free(NULL);
 	rx_keys_free(NULL);
+	crypto_free(crypto);
 }
 
 static void handshake_key(void **state)
