@@ -42,6 +42,7 @@ struct pool *pool_new(size_t n)
 	map = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
 		return NULL;
+	madvise(map, mapped, MADV_NOHUGEPAGE); /* what is not used shall not be resident */
 	pool = (struct pool *)map;
 	pool->size = n;
 	pool->mapped = mapped;
@@ -51,6 +52,7 @@ struct pool *pool_new(size_t n)
 		struct packet *p = (struct packet *)(packets + i * PACKET_STRIDE);
 
 		p->buffer = buffers + i * BUFFER_STRIDE;
+		p->refs = 1;
 		pool_put(pool, p);
 	}
 	return pool;
@@ -77,11 +79,34 @@ struct packet *pool_get(struct pool *pool)
 	memset(p, 0, sizeof(*p));
 	p->buffer = buffer;
 	p->data = packet_start(p);
+	p->refs = 1;
+	return p;
+}
+
+struct packet *pool_view(struct pool *pool, struct packet *of, uint8_t *data, uint32_t len)
+{
+	struct packet *p = pool_get(pool);
+
+	if (!p)
+		return NULL;
+	of->refs++;
+	p->parent = of;
+	p->data = data;
+	p->len = len;
 	return p;
 }
 
 void pool_put(struct pool *pool, struct packet *p)
 {
+	struct packet *parent = p->parent;
+
+	assert(p->refs);
+	if (--p->refs)
+		return;
+	if (parent) {
+		p->parent = NULL;
+		pool_put(pool, parent);
+	}
 	assert(pool->left < pool->size);
 	p->next = pool->free;
 	pool->free = p;
