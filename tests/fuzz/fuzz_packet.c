@@ -1,4 +1,4 @@
-/* links: common/inet common/inet_icmp common/inet_cut */
+/* links: common/inet common/inet_icmp common/inet_cut common/inet_check */
 /*
  * Hosts' packets: the first four bytes choose MTU and MSS, the rest is a packet.
  * Everything that reads or changes one runs over a heap copy of exact size, so

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/inet.h"
 #include "tests/sim/net.h"
 
 /* One queue of bytes, as device or as link of one worker. */
@@ -107,6 +108,7 @@ static void inject_send(struct inject *i, struct batch *b, struct pool *pool, st
 	struct twin *t = container_of(i, struct twin, inject);
 
 	for (unsigned k = 0; k < b->n; k++) {
+		packet_finish(b->p[k]);
 		hosts_take(t->site, b->p[k]->data, b->p[k]->len);
 		pool_put(pool, b->p[k]);
 	}
