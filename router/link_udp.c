@@ -48,12 +48,12 @@
 #include "common/list.h"
 #include "router/first_hop.h"
 
-#define BUFFER_SIZE (4 << 20) /* of the socket, either way, bytes */
+#define BUFFER_SIZE (4 << 20)				      /* of the socket, either way, bytes */
 #define FRAME_ROOM (FRAME_HEADER + PACKET_SINGLE + FRAME_MAC) /* of one frame */
 #define MERGED_MAX 65507 /* bytes of one message, and what a socket gives at most */
 #define TAKE_MAX 32	 /* messages taken at a time: each may be as large as that */
-#define RETRIES 4    /* of a call that reported somebody else's error */
-#define RECV_LEAST 8 /* packets made ready for a quiet socket */
+#define RETRIES 4	 /* of a call that reported somebody else's error */
+#define RECV_LEAST 8	 /* packets made ready for a quiet socket */
 #define ERRORS_PER_CALL 256
 #define HINTS_MAX 8
 #define DEFAULT_MTU 1500
@@ -76,8 +76,8 @@ struct messages {
 struct udp {
 	struct link link;
 	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
-	bool segment;	 /* the kernel has UDP_SEGMENT */
-	unsigned expect; /* how many datagrams the next recv makes packets ready for */
+	bool segment;	     /* the kernel has UDP_SEGMENT */
+	unsigned expect;     /* how many datagrams the next recv makes packets ready for */
 	/* What was taken from the socket and is still to be given: next..n-1. */
 	struct taken {
 		struct packet *p;
@@ -219,8 +219,8 @@ static bool in_some(struct udp *u, struct pool *pool, unsigned want)
 static struct packet *in_view(struct taken *t, struct pool *pool)
 {
 	uint32_t left = t->p->len - t->at;
-	struct packet *p = pool_view(pool, t->p, t->p->data + t->at,
-				     left < t->size ? left : t->size);
+	struct packet *p =
+		pool_view(pool, t->p, t->p->data + t->at, left < t->size ? left : t->size);
 
 	if (p) {
 		t->at += p->len;
@@ -345,8 +345,8 @@ static bool joins(const struct packet *first, const struct packet *last, const s
 {
 	return p->path == first->path && p->outer_tos == first->outer_tos &&
 	       last->len == first->len && p->len <= first->len && p->len >= FRAME_MIN &&
-	       p->data[FRAME_LANE_OFFSET] == first->data[FRAME_LANE_OFFSET] &&
-	       n < BATCH_MAX && len + p->len <= MERGED_MAX;
+	       p->data[FRAME_LANE_OFFSET] == first->data[FRAME_LANE_OFFSET] && n < BATCH_MAX &&
+	       len + p->len <= MERGED_MAX;
 }
 
 /* Makes messages of the packets from..to-1, in their order; merge: of neighbours

@@ -128,9 +128,9 @@ static bool joins(const struct run *r, const struct packet *first, uint16_t firs
 	    r->len + p->len - header > IP_LENGTH_MAX || first->inet.proto != p->inet.proto ||
 	    !same_ip(first->data, p->data, p->inet.src.family == 6, r->n))
 		return false;
-	if (p->inet.proto == IPPROTO_TCP ?
-		    !same_tcp(first->data + l4, p->data + l4, header - l4, r->len - header) :
-		    !same(first->data + l4, p->data + l4, 0, UDP_LENGTH))
+	if (p->inet.proto == IPPROTO_TCP
+		    ? !same_tcp(first->data + l4, p->data + l4, header - l4, r->len - header)
+		    : !same(first->data + l4, p->data + l4, 0, UDP_LENGTH))
 		return false;
 	return is_sound(p) && (r->n > 1 || is_sound(first));
 }
@@ -204,9 +204,9 @@ void offload_gather(struct gathered *g, const struct batch *b, const struct runs
 	unsigned at = r->first;
 	struct virtio_net_hdr h = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type = !tcp			   ? VIRTIO_NET_HDR_GSO_UDP_L4 :
-			    first->inet.src.family == 6 ? VIRTIO_NET_HDR_GSO_TCPV6 :
-							     VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_type = !tcp			  ? VIRTIO_NET_HDR_GSO_UDP_L4
+			    : first->inet.src.family == 6 ? VIRTIO_NET_HDR_GSO_TCPV6
+							  : VIRTIO_NET_HDR_GSO_TCPV4,
 		.hdr_len = header,
 		.gso_size = r->size,
 		.csum_start = first->inet.l4,

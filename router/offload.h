@@ -26,16 +26,16 @@ bool offload_check(struct packet *);
 struct run {
 	uint8_t n;
 	uint8_t first, last;
-	bool closed;	/* nothing may follow */
-	uint16_t size;	/* payload of each but the last */
-	uint32_t len;	/* all in all, headers once */
+	bool closed;   /* nothing may follow */
+	uint16_t size; /* payload of each but the last */
+	uint32_t len;  /* all in all, headers once */
 };
 
 struct runs {
 	unsigned n;
-	struct run run[BATCH_MAX];   /* of one flow: in their order */
-	uint8_t next[BATCH_MAX];     /* packet behind this one in its run */
-	uint16_t header[BATCH_MAX];  /* of each packet; 0: it goes alone */
+	struct run run[BATCH_MAX];  /* of one flow: in their order */
+	uint8_t next[BATCH_MAX];    /* packet behind this one in its run */
+	uint16_t header[BATCH_MAX]; /* of each packet; 0: it goes alone */
 };
 
 /* Sorts a batch into runs: (tcp) consecutive segments of a flow, (udp) datagrams of

@@ -32,7 +32,6 @@
 
 _Static_assert(FRAME_HEADER >= sizeof(struct virtio_net_hdr), "room in front of a packet");
 
-
 #define READ_MAX (256 * 1024) /* bytes in one batch: supers are worth many packets */
 
 /* One packet from the device. 0, -EAGAIN if there is none, or what is wrong with
@@ -44,8 +43,8 @@ static int read_one(int fd, struct batch *b, struct pool *pool, struct counters 
 	ssize_t n;
 
 	do {
-		n = p ? read(fd, p->data - sizeof(h), sizeof(h) + PACKET_ROOM) :
-			read(fd, &h, sizeof(h));
+		n = p ? read(fd, p->data - sizeof(h), sizeof(h) + PACKET_ROOM)
+		      : read(fd, &h, sizeof(h));
 	} while (n < 0 && errno == EINTR);
 	if (p && n > (ssize_t)sizeof(h)) {
 		memcpy(&h, p->data - sizeof(h), sizeof(h));

@@ -72,10 +72,9 @@ static unsigned cut(struct pool *pool, const struct packet *p, uint16_t size, bo
 	unsigned n = 0;
 	size_t len;
 
-	assert_true(p->inet.proto == 6 ?
-			    inet_cut_tcp(&c, p->data, p->len, &p->inet,
-					 (uint32_t)(p->inet.l4 + 32u + size)) :
-			    inet_cut_datagrams(&c, p->data, p->len, &p->inet, size));
+	assert_true(p->inet.proto == 6 ? inet_cut_tcp(&c, p->data, p->len, &p->inet,
+						      (uint32_t)(p->inet.l4 + 32u + size))
+				       : inet_cut_datagrams(&c, p->data, p->len, &p->inet, size));
 	c.partial = partial;
 	for (;;) {
 		ret[n] = pool_get(pool);
@@ -115,8 +114,7 @@ static void check_gathered(const struct gathered *g, const struct packet *whole,
 	assert_int_equal(h.csum_start, whole->inet.l4);
 	assert_int_equal(h.csum_start + h.csum_offset, check_at(whole));
 	assert_true(inet_parse(out + sizeof(h), len, &info, &n) && n == len);
-	inet_check_finish(out + sizeof(h), len, h.csum_start,
-			  (size_t)h.csum_start + h.csum_offset);
+	inet_check_finish(out + sizeof(h), len, h.csum_start, (size_t)h.csum_start + h.csum_offset);
 	assert_memory_equal(out + sizeof(h), whole->data, len);
 }
 
@@ -247,10 +245,9 @@ static void broken(struct packet *p)
  * it stay behind it. */
 static void test_what_differs_stays_apart(void **state)
 {
-	static change_fn *const changes[] = { another_tos,  another_ttl, a_fragment,
-					      another_id,   a_gap,	 another_ack,
-					      another_time, a_reset,	 cwr,
-					      broken };
+	static change_fn *const changes[] = { another_tos, another_ttl, a_fragment,   another_id,
+					      a_gap,	   another_ack, another_time, a_reset,
+					      cwr,	   broken };
 	struct pool *pool = pool_new(POOL);
 	static struct runs runs;
 
