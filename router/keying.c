@@ -145,8 +145,8 @@ static bool take_secrets(struct keying *k, struct exchange *x, mono_t now)
 }
 
 /* The other's hello has come: send with the new keys from now on. */
-static bool install_sending(struct keying *k, const struct exchange *x,
-			    const struct hello *h, mono_t now)
+static bool install_sending(struct keying *k, const struct exchange *x, const struct hello *h,
+			    mono_t now)
 {
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;

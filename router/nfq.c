@@ -35,7 +35,7 @@
 #include "router/nfq.h"
 
 #define SLOTS 32
-#define SLOT_ROOM (PACKET_SINGLE + 1024)	 /* a packet and what is said of it */
+#define SLOT_ROOM (PACKET_SINGLE + 1024) /* a packet and what is said of it */
 #define QUEUE_LENGTH 4096		 /* packets */
 #define SOCKET_BUFFER (16 * 1024 * 1024) /* bytes: a full queue of usual packets */
 

@@ -161,8 +161,9 @@ static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_t
 	bool plain = network == 8;
 	bool handshake = type == FRAME_HANDSHAKE;
 	struct frame_header h = { .type = type,
-				  .state = plain ? 0 : partial ? STATE_SIGNED | STATE_PARTIAL :
-								 STATE_SIGNED,
+				  .state = plain     ? 0
+					   : partial ? STATE_SIGNED | STATE_PARTIAL
+						     : STATE_SIGNED,
 				  .size = (uint16_t)(p->len + FRAME_OVERHEAD),
 				  .network = network,
 				  .source = 2,
@@ -256,21 +257,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p->from.port = mode == 5 ? 9999 : 8463;
 	p->outer_tos = data[0] >> 6;
 	switch (mode) {
-	case 1:
-		seal_as_peer(&f, p, FRAME_FORWARD, 7, special);
-		break;
-	case 2:
-		seal_as_peer(&f, p, FRAME_FORWARD, 8, false);
-		break;
+	case 1: seal_as_peer(&f, p, FRAME_FORWARD, 7, special); break;
+	case 2: seal_as_peer(&f, p, FRAME_FORWARD, 8, false); break;
 	case 3:
-	case 5:
-		seal_as_peer(&f, p, FRAME_CONTROL, 0, false);
-		break;
-	case 4:
-		seal_as_peer(&f, p, FRAME_HANDSHAKE, 0, false);
-		break;
-	default:
-		break;
+	case 5: seal_as_peer(&f, p, FRAME_CONTROL, 0, false); break;
+	case 4: seal_as_peer(&f, p, FRAME_HANDSHAKE, 0, false); break;
+	default: break;
 	}
 	drive(&f, p, mode == 6);
 	return 0;

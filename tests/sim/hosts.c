@@ -144,9 +144,9 @@ void host_send(struct site *s, const struct host_packet *h)
 	if (h->gso && inet_parse(packet, len, &info, &got)) {
 		words = (struct virtio_net_hdr){
 			.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-			.gso_type = !tcp ? VIRTIO_NET_HDR_GSO_UDP_L4 :
-				    v6	 ? VIRTIO_NET_HDR_GSO_TCPV6 :
-					   VIRTIO_NET_HDR_GSO_TCPV4,
+			.gso_type = !tcp ? VIRTIO_NET_HDR_GSO_UDP_L4
+				    : v6 ? VIRTIO_NET_HDR_GSO_TCPV6
+					 : VIRTIO_NET_HDR_GSO_TCPV4,
 			.gso_size = h->gso,
 			.csum_start = info.l4,
 			.csum_offset = tcp ? 16 : 6,
