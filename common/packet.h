@@ -77,6 +77,7 @@ struct packet {
 	struct packet *next;   /* in the pool's free list */
 	struct packet *parent; /* in whose buffer its bytes lie; NULL: its own */
 	uint32_t refs;	       /* its owner, and the views of its buffer */
+	bool large;	       /* one of those kept for super-packets */
 	uint8_t *buffer;       /* PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM bytes */
 };
 
@@ -94,6 +95,9 @@ void pool_free(struct pool *);
 /* A packet with clean metadata, data at the headroom's end, len 0; NULL when
  * the pool is empty (the caller counts it). */
 struct packet *pool_get(struct pool *);
+/* The same, for what may be a super-packet: always the same few, so that the others'
+ * buffers stay as small in memory as single packets are. */
+struct packet *pool_get_large(struct pool *);
 /* A packet whose bytes are these of another one, which stays out of the pool until
  * all its views are back; NULL when the pool is empty. */
 struct packet *pool_view(struct pool *, struct packet *of, uint8_t *data, uint32_t len);

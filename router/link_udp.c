@@ -199,7 +199,7 @@ static bool in_some(struct udp *u, struct pool *pool, unsigned want)
 	unsigned n = 0, got;
 
 	u->next = u->n_taken = 0;
-	while (n < want && (p[n] = pool_get(pool))) {
+	while (n < want && (p[n] = pool_get_large(pool))) {
 		in_prepare(&u->in, n, p[n]);
 		n++;
 	}

@@ -38,7 +38,7 @@ _Static_assert(FRAME_HEADER >= sizeof(struct virtio_net_hdr), "room in front of 
  * the device. */
 static int read_one(int fd, struct batch *b, struct pool *pool, struct counters *c)
 {
-	struct packet *p = pool_get(pool);
+	struct packet *p = pool_get_large(pool);
 	struct virtio_net_hdr h;
 	ssize_t n;
 

@@ -31,6 +31,21 @@ struct fixture {
 	unsigned n_b;
 };
 
+/* A new IPv6 address can be used once the kernel has done what it does about it later. */
+static int wait_for_address(const struct in6_addr *address)
+{
+	struct sockaddr_in6 name = { .sin6_family = AF_INET6, .sin6_addr = *address };
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0), r = -1;
+
+	for (int i = 0; r < 0 && i < 5000; i++) {
+		r = bind(fd, (struct sockaddr *)&name, sizeof(name));
+		if (r < 0)
+			poll(NULL, 0, 1);
+	}
+	close(fd);
+	return r;
+}
+
 /* A namespace of our own, its loopback up, a second IPv6 address on it. */
 static int own_network(void)
 {
@@ -53,6 +68,7 @@ static int own_network(void)
 		request6.index = request.ifr_ifindex;
 		inet_pton(AF_INET6, "fd00::2", &request6.address);
 		r |= ioctl(fd6, SIOCSIFADDR, &request6);
+		r |= wait_for_address(&request6.address);
 	}
 	close(fd4);
 	close(fd6);
