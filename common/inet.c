@@ -25,7 +25,6 @@
 
 #define EXTENSIONS_MAX 8
 #define PROTO_UNKNOWN 255
-#define TCP_SYN 0x02
 
 enum { TCPOPT_END = 0, TCPOPT_PAD = 1, TCPOPT_MSS = 2 };
 

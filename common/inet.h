@@ -37,6 +37,20 @@ uint16_t inet_fold(uint64_t sum);
 /* Sum of the pseudo header for the transport checksum. */
 uint64_t inet_pseudo_sum(const struct inet_info *, uint32_t transport_len);
 
+/* Offset of the transport checksum of a whole TCP segment or UDP datagram that fills
+ * its IP packet of len bytes; 0 for anything else, fragments too. */
+size_t inet_check_at(const uint8_t *data, size_t len, const struct inet_info *);
+/* False also where there is none. */
+bool inet_check_is_right(const uint8_t *data, size_t len, const struct inet_info *);
+/* Writes a partial checksum: the sum of the pseudo header, for a transport header and
+ * payload of this length. */
+void inet_check_begin(uint8_t *check, const struct inet_info *, uint32_t transport_len);
+/* Finishes a partial checksum over the bytes from start to len; it lies at check. */
+void inet_check_finish(uint8_t *data, size_t len, size_t start, size_t check);
+/* Finishes the checksum of a packet whose inet is known, if it is still partial. */
+void packet_finish(struct packet *);
+bool inet_is_tcp_syn(const uint8_t *data, size_t len, const struct inet_info *);
+
 /* Lowers TTL or hop limit by one and mends the checksum. False, and nothing
  * done, if it is 1 or 0 already. */
 bool inet_ttl_decrement(uint8_t *data);
@@ -84,6 +98,8 @@ struct inet_cut {
 	uint32_t step;	 /* payload bytes of a piece, but for the last */
 	uint32_t at;	 /* payload done so far */
 	bool fragment;	 /* fragments instead of TCP segments */
+	bool datagram;	 /* UDP datagrams */
+	bool partial;	 /* leaves transport checksums partial; set by the caller */
 };
 /* TCP (no fragment; both families): segments of at most mtu bytes, with id, seq,
  * FIN, PSH and CWR as TSO makes them; a partial checksum is no matter. False if it
@@ -96,6 +112,10 @@ bool inet_cut_tcp(struct inet_cut *, const uint8_t *data, size_t len, const stru
  * room. */
 bool inet_cut_fragments(struct inet_cut *, const uint8_t *data, size_t len,
 			const struct inet_info *, uint32_t mtu);
+/* A UDP message of len bytes that stands for datagrams of `size` bytes of payload each,
+ * the last one maybe less. False if it is none, or has no payload. */
+bool inet_cut_datagrams(struct inet_cut *, const uint8_t *data, size_t len,
+			const struct inet_info *, uint32_t size);
 /* Also 0 if room is less than the mtu and the piece does not fit. */
 size_t inet_cut_next(struct inet_cut *, uint8_t *out, size_t room);
 

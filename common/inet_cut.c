@@ -1,9 +1,10 @@
 /*
- * Cutting packets that are too long: TCP into segments, IPv4 into fragments.
+ * Cutting packets that are too long: TCP into segments, IPv4 into fragments, what
+ * a host sent as one UDP message into its datagrams.
  *
  * Each piece is the headers of the packet, mended, and the next part of its
- * payload. TCP checksums are computed anew and not taken from the packet, which
- * may carry a partial one. Fragments, on the other hand, need a finished
+ * payload. TCP and UDP checksums are computed anew and not taken from the packet,
+ * which may carry a partial one; so may the pieces. Fragments need a finished
  * transport checksum in the packet: it covers all of them.
  *
  * Not cut: SYN (it takes a sequence number, and later pieces would be off by
@@ -18,15 +19,6 @@
 #include "common/inet_private.h"
 
 #define PACKET_LENGTH_MAX 65535
-
-enum {
-	TCP_FIN = 0x01,
-	TCP_SYN = 0x02,
-	TCP_RST = 0x04,
-	TCP_PSH = 0x08,
-	TCP_URG = 0x20,
-	TCP_CWR = 0x80
-};
 
 /* IPv4 options: RFC 791. */
 enum { OPT_END = 0, OPT_NOP = 1, OPT_LSRR = 131, OPT_SSRR = 137, OPT_COPIED = 0x80 };
@@ -120,6 +112,23 @@ bool inet_cut_fragments(struct inet_cut *cut, const uint8_t *data, size_t len,
 	return true;
 }
 
+bool inet_cut_datagrams(struct inet_cut *cut, const uint8_t *data, size_t len,
+			const struct inet_info *info, uint32_t size)
+{
+	if (info->proto != IPPROTO_UDP || !size || !inet_check_at(data, len, info) ||
+	    len <= (size_t)info->l4 + UDP_HEADER)
+		return false;
+	*cut = (struct inet_cut){
+		.data = data,
+		.info = info,
+		.len = (uint32_t)len,
+		.header = info->l4 + UDP_HEADER,
+		.step = size,
+		.datagram = true,
+	};
+	return true;
+}
+
 static void mend_v4(uint8_t *out, size_t header, size_t total)
 {
 	store16(out + V4_LENGTH, (uint16_t)total);
@@ -151,13 +160,10 @@ static void finish_fragment(const struct inet_cut *cut, uint8_t *out, size_t n, 
 	mend_v4(out, cut->header, cut->header + n);
 }
 
-static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, bool last)
+/* The IP header in front of a piece of its own. */
+static void finish_ip(const struct inet_cut *cut, uint8_t *out, size_t n)
 {
 	const struct inet_info *info = cut->info;
-	uint8_t *tcp = out + info->l4;
-	size_t len = cut->header - info->l4 + n;
-	uint16_t urgent = load16(tcp + TCP_URGENT);
-	uint64_t sum;
 
 	if (info->src.family == 4) {
 		uint32_t id = load16(out + V4_ID) + cut->at / cut->step;
@@ -167,7 +173,33 @@ static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, b
 	} else {
 		store16(out + V6_LENGTH, (uint16_t)(cut->header + n - INET_V6_HEADER));
 	}
+}
 
+static void finish_check(const struct inet_cut *cut, uint8_t *out, size_t n, size_t check)
+{
+	const size_t l4 = cut->info->l4, len = cut->header + n;
+
+	inet_check_begin(out + check, cut->info, (uint32_t)(len - l4));
+	if (!cut->partial)
+		inet_check_finish(out, len, l4, check);
+}
+
+static void finish_datagram(const struct inet_cut *cut, uint8_t *out, size_t n)
+{
+	uint8_t *udp = out + cut->info->l4;
+
+	finish_ip(cut, out, n);
+	store16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + n));
+	if (cut->partial || load16(udp + UDP_CHECK)) /* else sent without one */
+		finish_check(cut, out, n, cut->info->l4 + UDP_CHECK);
+}
+
+static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, bool last)
+{
+	uint8_t *tcp = out + cut->info->l4;
+	uint16_t urgent = load16(tcp + TCP_URGENT);
+
+	finish_ip(cut, out, n);
 	store32(tcp + TCP_SEQ, load32(tcp + TCP_SEQ) + cut->at);
 	if (!last)
 		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
@@ -179,9 +211,7 @@ static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, b
 			tcp[TCP_FLAGS] &= (uint8_t)~TCP_URG;
 		store16(tcp + TCP_URGENT, urgent > cut->at ? (uint16_t)(urgent - cut->at) : 0);
 	}
-	store16(tcp + TCP_CHECK, 0);
-	sum = inet_pseudo_sum(info, (uint32_t)len);
-	store_check(tcp + TCP_CHECK, inet_fold(inet_sum(tcp, len, sum)));
+	finish_check(cut, out, n, cut->info->l4 + TCP_CHECK);
 }
 
 size_t inet_cut_next(struct inet_cut *cut, uint8_t *out, size_t room)
@@ -194,6 +224,8 @@ size_t inet_cut_next(struct inet_cut *cut, uint8_t *out, size_t room)
 	memcpy(out + cut->header, cut->data + cut->header + cut->at, n);
 	if (cut->fragment)
 		finish_fragment(cut, out, n, n == left);
+	else if (cut->datagram)
+		finish_datagram(cut, out, n);
 	else
 		finish_segment(cut, out, n, n == left);
 	cut->at += (uint32_t)n;

@@ -33,9 +33,22 @@ enum {
 	TCP_FLAGS = 13,
 	TCP_CHECK = 16,
 	TCP_URGENT = 18,
+	UDP_LENGTH = 4,
 	UDP_CHECK = 6,
+	UDP_HEADER = 8,
 	ICMP_CHECK = 2,
 	ICMP_HEADER = 8
+};
+
+enum {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
+	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
+	TCP_ECE = 0x40,
+	TCP_CWR = 0x80
 };
 
 #define V4_DF 0x4000

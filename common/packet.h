@@ -3,7 +3,8 @@
  *
  * The bytes live in one buffer with headroom, so that a frame header goes in
  * front without a copy; what the stages learn of a packet is written beside it.
- * A packet has one owner at a time: pool -> batch -> pool.
+ * A packet has one owner at a time: pool -> batch -> pool. What arrived merged is
+ * not copied apart: packets can be views into one buffer, which goes back last.
  */
 #ifndef COMMON_PACKET_H
 #define COMMON_PACKET_H
@@ -24,7 +25,8 @@ struct path;
 
 #define PACKET_HEADROOM 128 /* frame header, a queue frame around it, room to spare */
 #define PACKET_TAILROOM 64  /* MACs */
-#define PACKET_ROOM 9216    /* payload of one packet: a jumbo frame */
+#define PACKET_ROOM 65600   /* payload: a super-packet, the longest that IP can say */
+#define PACKET_SINGLE 9216  /* the largest that travels as one: a jumbo frame */
 #define BATCH_MAX 64
 
 /* What inet_parse found; offsets are from packet->data. */
@@ -52,6 +54,9 @@ struct packet {
 	uint16_t gso_header; /* headers in front of it */
 	uint8_t gso_type;    /* VIRTIO_NET_HDR_GSO_... */
 	bool csum_partial;   /* transport checksum still to be finished */
+	uint16_t csum_start; /* as the kernel says it, until examined: from where */
+	uint16_t csum_check; /* ... and where the checksum is from there */
+	uint32_t cut;	     /* bytes of payload that are on their way already */
 
 	/* outbound, and inbound once it is open */
 	const struct netset *nets; /* classify */
@@ -69,8 +74,11 @@ struct packet {
 	uint8_t outer_tos;
 	uint8_t link; /* which listening socket took it */
 
-	struct packet *next; /* in the pool's free list */
-	uint8_t *buffer;     /* PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM bytes */
+	struct packet *next;   /* in the pool's free list */
+	struct packet *parent; /* in whose buffer its bytes lie; NULL: its own */
+	uint32_t refs;	       /* its owner, and the views of its buffer */
+	bool large;	       /* one of those kept for super-packets */
+	uint8_t *buffer;       /* PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM bytes */
 };
 
 struct batch {
@@ -87,6 +95,12 @@ void pool_free(struct pool *);
 /* A packet with clean metadata, data at the headroom's end, len 0; NULL when
  * the pool is empty (the caller counts it). */
 struct packet *pool_get(struct pool *);
+/* The same, for what may be a super-packet: always the same few, so that the others'
+ * buffers stay as small in memory as single packets are. */
+struct packet *pool_get_large(struct pool *);
+/* A packet whose bytes are these of another one, which stays out of the pool until
+ * all its views are back; NULL when the pool is empty. */
+struct packet *pool_view(struct pool *, struct packet *of, uint8_t *data, uint32_t len);
 void pool_put(struct pool *, struct packet *);
 size_t pool_left(const struct pool *);
 size_t pool_size(const struct pool *);
@@ -96,7 +110,7 @@ static inline uint8_t *packet_start(const struct packet *p)
 	return p->buffer + PACKET_HEADROOM;
 }
 
-/* Bytes that fit behind data. */
+/* Bytes that fit behind data; not for views. */
 static inline size_t packet_room(const struct packet *p)
 {
 	return (size_t)(p->buffer + PACKET_HEADROOM + PACKET_ROOM + PACKET_TAILROOM - p->data);

@@ -48,6 +48,7 @@ struct lane_tx {
 struct tx_keys {
 	uint8_t epoch; /* as the receiver named it */
 	uint8_t lanes;
+	uint32_t features; /* FEATURE_... of the receiver: set before it is used */
 	struct crypto_key *key[PROTECTIONS];
 	struct lane_tx lane[];
 };

@@ -42,6 +42,7 @@ static unsigned classify_one(struct worker *w, struct packet *p, mono_t now)
 
 		p->nets = by_quote(v, p);
 		if (p->nets && address && !ip_equal(address, &p->inet.src)) {
+			packet_finish(p);
 			inet_set_source(p->data, p->len, &p->inet, address);
 			p->inet.src = *address;
 		}

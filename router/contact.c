@@ -67,7 +67,7 @@ void contact_send_handshake(struct contact *c, const struct way *way, const uint
 int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
 		 size_t frame_size)
 {
-	uint8_t frame[FRAME_OVERHEAD + PACKET_ROOM];
+	uint8_t frame[FRAME_OVERHEAD + PACKET_SINGLE];
 	struct tx_keys *tx = c->peer->tx;
 	struct frame_header h = { .type = FRAME_CONTROL };
 	size_t len;
@@ -76,7 +76,7 @@ int contact_send(struct contact *c, const struct way *way, const struct control_
 		way = &c->peer->path->way;
 	if (!tx || !way)
 		return -ENOTCONN;
-	len = control_write(frame + FRAME_HEADER, PACKET_ROOM, m);
+	len = control_write(frame + FRAME_HEADER, PACKET_SINGLE, m);
 	if (!len || frame_size > sizeof(frame))
 		return -EMSGSIZE;
 	if (len + FRAME_OVERHEAD < frame_size) {

@@ -1,6 +1,10 @@
 /*
  * Fit: no packet leaves that its path can't carry.
  *
+ * A super-packet is cut into the packets that it stands for, a batch at a time; if
+ * its checksum is partial so are theirs. One whose datagrams are too large for the
+ * path is refused as a whole.
+ *
  * A TCP handshake's MSS is lowered to what the path takes. A TCP segment that is
  * too large all the same (its host ignores ICMP) is cut into smaller ones; an
  * IPv4 packet that may be fragmented is; of anything else the sender is told.
@@ -15,7 +19,6 @@
 #include "router/stage.h"
 
 #define TCP_HEADER 20
-#define PIECES_MAX BATCH_MAX /* of one packet */
 
 static unsigned ip_header(const struct packet *p)
 {
@@ -24,75 +27,91 @@ static unsigned ip_header(const struct packet *p)
 
 static void clamp(struct worker *w, struct packet *p, uint32_t mtu)
 {
+	packet_finish(p);
 	if (inet_clamp_mss(p->data, p->len, &p->inet, (uint16_t)(mtu - ip_header(p) - TCP_HEADER)))
 		counter_add(&w->counters.events[EVENT_MSS_CLAMPED], 1);
 }
 
-/* Puts the pieces of p into `to`; as many buffers as that takes must be there. */
-static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, struct batch *to)
+/* A piece of p goes where p goes, and came from where it came from. */
+static void inherit(struct packet *piece, const struct packet *p)
 {
-	size_t len;
+	piece->inet = p->inet;
+	piece->flow = p->flow;
+	piece->frame = p->frame; /* in transit or not */
+	piece->since = p->since;
+	piece->nets = p->nets;
+	piece->route = p->route;
+	piece->network = p->network;
+	piece->peer = p->peer;
+	piece->path = p->path;
+}
 
-	do {
-		struct packet *piece = pool_get(w->pool);
+/* Puts pieces of p into `to`. If it is full before p is done (*ret_full), p remembers
+ * how far it came. */
+static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, struct batch *to,
+		    bool *ret_full)
+{
+	for (c->at = p->cut; c->at < c->len - c->header; p->cut = c->at) {
+		struct packet *piece;
 
+		if (to->n == BATCH_MAX) {
+			*ret_full = true;
+			return TAKEN;
+		}
+		piece = pool_get(w->pool);
 		if (!piece)
 			return DROP_NO_BUFFER;
-		len = inet_cut_next(c, piece->data, packet_room(piece) - PACKET_TAILROOM);
-		if (!len) {
-			pool_put(w->pool, piece);
-			break;
-		}
-		piece->len = (uint32_t)len;
-		piece->inet = p->inet;
-		piece->flow = p->flow;
-		piece->frame = p->frame; /* where it came from, should it have to wait */
-		piece->since = p->since;
-		piece->nets = p->nets;
-		piece->route = p->route;
-		piece->network = p->network;
-		piece->peer = p->peer;
-		piece->path = p->path;
-		piece->frame = p->frame; /* in transit or not */
+		inherit(piece, p);
+		piece->csum_partial = c->partial;
+		piece->len = (uint32_t)inet_cut_next(c, piece->data, PACKET_ROOM);
 		batch_add(to, piece);
 		counter_add(&w->counters.made, 1);
-	} while (to->n < BATCH_MAX);
-	counter_add(&w->counters.events[EVENT_SEGMENTS_CUT], 1);
+	}
 	counter_add(&w->counters.consumed, 1);
 	pool_put(w->pool, p);
 	return TAKEN;
 }
 
-/* How many pieces a cut makes. */
-static unsigned pieces(const struct inet_cut *c)
+/* The length of the largest packet in it, as its host meant it. */
+static uint32_t single_len(const struct packet *p)
 {
-	return (c->len - c->header + c->step - 1) / c->step;
+	return p->gso_size ? (uint32_t)p->gso_header + p->gso_size : p->len;
 }
 
-/* What becomes of a packet that is too large: KEEP if it may go nevertheless. */
+/* A super-packet as single ones that fit, or a packet too large as smaller ones. */
+static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
+{
+	uint32_t single = single_len(p);
+
+	if (inet_cut_tcp(c, p->data, p->len, &p->inet, single < mtu ? single : mtu) ||
+	    (single <= mtu && inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
+		c->partial = p->csum_partial;
+		return true;
+	}
+	if (p->gso_size)
+		return false;
+	packet_finish(p); /* it covers all fragments */
+	return inet_cut_fragments(c, p->data, p->len, &p->inet, mtu);
+}
+
+/* What becomes of a packet that can't go as it is: KEEP if it may nevertheless. */
 static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, struct batch *to,
 			  bool *ret_full, mono_t now)
 {
+	bool settled = atomic_load_explicit(&p->path->settled, memory_order_relaxed);
 	struct inet_cut c;
 
-	if (inet_cut_tcp(&c, p->data, p->len, &p->inet, mtu) ||
-	    inet_cut_fragments(&c, p->data, p->len, &p->inet, mtu)) {
-		unsigned n = pieces(&c);
-
-		if (n > PIECES_MAX)
-			return DROP_TOO_BIG;
-		if (to->n + n > BATCH_MAX) {
-			*ret_full = true;
-			return TAKEN;
+	if (can_cut(&c, p, mtu)) {
+		if (single_len(p) > mtu && !p->cut) {
+			counter_add(&w->counters.events[EVENT_SEGMENTS_CUT], 1);
+			if (p->inet.dont_fragment && settled)
+				answer_too_big(w, p, mtu, now);
 		}
-		if (p->inet.dont_fragment &&
-		    atomic_load_explicit(&p->path->settled, memory_order_relaxed))
-			answer_too_big(w, p, mtu, now);
-		return cut(w, p, &c, to);
+		return cut(w, p, &c, to, ret_full);
 	}
-	if (p->inet.dst.family == 6 && p->len <= 1280)
+	if (p->inet.dst.family == 6 && p->len <= 1280 && !p->gso_size)
 		return KEEP;
-	if (!atomic_load_explicit(&p->path->settled, memory_order_relaxed))
+	if (!settled)
 		return hold(w, p, p->peer->id, now);
 	answer_too_big(w, p, mtu, now);
 	return DROP_TOO_BIG;
@@ -103,9 +122,9 @@ static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bo
 {
 	uint32_t mtu = path_inner_mtu(p->path);
 
-	if (p->inet.proto == 6)
+	if (inet_is_tcp_syn(p->data, p->len, &p->inet))
 		clamp(w, p, path_clamp_mtu(p->path));
-	if (p->len <= mtu)
+	if (p->len <= mtu && !p->gso_size)
 		return KEEP;
 	return too_large(w, p, mtu, to, ret_full, now);
 }

@@ -99,6 +99,7 @@ static void raw_send(struct inject *in, struct batch *b, struct pool *pool, stru
 		struct packet *p = b->p[i];
 		unsigned version = p->len ? p->data[0] >> 4 : 0;
 
+		packet_finish(p);
 		if (version == 4 && p->len >= INET_V4_HEADER)
 			add(&out[0], p, 0);
 		else if (version == 6 && p->len >= INET_V6_HEADER)

@@ -81,7 +81,10 @@ static void send_flight(struct keying *k, struct exchange *x)
 
 static void send_hello(struct keying *k, struct exchange *x)
 {
-	struct hello h = { .epoch = x->epoch, .lanes = own_lanes(router_of(k)), .seen = x->seen };
+	struct hello h = { .epoch = x->epoch,
+			   .lanes = own_lanes(router_of(k)),
+			   .seen = x->seen,
+			   .features = FEATURE_PARTIAL };
 
 	handshake_send_hello(x->handshake, &h);
 	send_flight(k, x);
@@ -136,15 +139,18 @@ static bool take_secrets(struct keying *k, struct exchange *x, mono_t now)
 }
 
 /* The other's hello has come: send with the new keys from now on. */
-static bool install_sending(struct keying *k, const struct exchange *x, uint8_t epoch, mono_t now)
+static bool install_sending(struct keying *k, const struct exchange *x, const struct hello *h,
+			    mono_t now)
 {
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;
 	struct tx_keys *old = p->tx;
-	struct tx_keys *tx = tx_keys_new(r->crypto, &x->tx, ALGORITHMS, epoch, own_lanes(r));
+	struct tx_keys *tx =
+		tx_keys_new(r->crypto, &x->tx, ALGORITHMS, h->epoch, own_lanes(r));
 
 	if (!tx)
 		return false;
+	tx->features = h->features;
 	if (old && k->used != packets_carried(k))
 		counter_add(&r->events[EVENT_REKEYS], 1);
 	rcu_assign_pointer(p->tx, tx);
@@ -185,7 +191,7 @@ static void take_hello(struct keying *k, struct exchange *x, const struct hello 
 	if (h->lanes != x->lanes)
 		return;
 	if (first) {
-		if (!install_sending(k, x, h->epoch, now))
+		if (!install_sending(k, x, h, now))
 			return;
 		x->seen = true;
 		k->wanted = false; /* what was wanted meanwhile is there now */

@@ -9,6 +9,7 @@
 #ifndef ROUTER_LINK_H
 #define ROUTER_LINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,9 @@ struct link {
 	const struct link_ops *ops;
 	int fd;		/* -1: polled (twins) */
 	uint8_t family; /* of its local address: 4 or 6 */
+	/* After recv: it holds frames that found no place in the batch, of which the
+	 * descriptor says nothing. The next recv gives these and no others. */
+	bool pending;
 };
 
 /* Opens one UDP socket per worker at this address, SO_REUSEPORT; arriving frames

@@ -16,6 +16,12 @@
  * hosts) may be fragmented: don't-fragment is off while they are sent. No probe may
  * leave meanwhile, or it would find a path wider than it is.
  *
+ * Frames of one size on one way leave together, as one message that the kernel, or
+ * the interface, cuts again (UDP_SEGMENT), and arrive together (UDP_GRO): then the
+ * packets of a batch are views into the buffer that the kernel filled. Both are
+ * used as far as the kernel has them. Steering looks at the first frame of what
+ * was merged, so only frames of one lane leave together.
+ *
  * An ICMP error about one peer is reported by the kernel on the next call on the
  * socket, whatever peer that is for. Such an error is taken off and the call made
  * again; only what is refused every time counts as refused. Nothing here blocks:
@@ -28,6 +34,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,10 +48,12 @@
 #include "common/list.h"
 #include "router/first_hop.h"
 
-#define BUFFER_SIZE (4 << 20) /* of the socket, either way, bytes */
-#define FRAME_ROOM (FRAME_HEADER + PACKET_ROOM + FRAME_MAC)
-#define RETRIES 4    /* of a call that reported somebody else's error */
-#define RECV_LEAST 8 /* packets made ready for a quiet socket */
+#define BUFFER_SIZE (4 << 20)				      /* of the socket, either way, bytes */
+#define FRAME_ROOM (FRAME_HEADER + PACKET_SINGLE + FRAME_MAC) /* of one frame */
+#define MERGED_MAX 65507 /* bytes of one message, and what a socket gives at most */
+#define TAKE_MAX 32	 /* messages taken at a time: each may be as large as that */
+#define RETRIES 4	 /* of a call that reported somebody else's error */
+#define RECV_LEAST 8	 /* packets made ready for a quiet socket */
 #define ERRORS_PER_CALL 256
 #define HINTS_MAX 8
 #define DEFAULT_MTU 1500
@@ -52,12 +61,12 @@
 /* Source address and TOS, or what the kernel says of an arrived datagram. */
 union control {
 	struct cmsghdr align;
-	uint8_t room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+	uint8_t room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
 };
 
-/* What it takes to hand a batch over. In msg_name and msg_control messages may
- * point at each other's: those of one path share the first one's. */
+/* What it takes to hand a batch over. */
 struct messages {
+	unsigned n;
 	struct mmsghdr m[BATCH_MAX];
 	struct iovec iov[BATCH_MAX];
 	struct sockaddr_storage name[BATCH_MAX];
@@ -67,7 +76,15 @@ struct messages {
 struct udp {
 	struct link link;
 	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
+	bool segment;	     /* the kernel has UDP_SEGMENT */
 	unsigned expect;     /* how many datagrams the next recv makes packets ready for */
+	/* What was taken from the socket and is still to be given: next..n-1. */
+	struct taken {
+		struct packet *p;
+		uint32_t at;   /* bytes given */
+		uint32_t size; /* of each frame but the last */
+	} taken[TAKE_MAX];
+	unsigned next, n_taken;
 	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
 	unsigned n_hints;
 	struct messages in, out;
@@ -82,7 +99,7 @@ static struct udp *udp_of(struct link *l)
 
 static void in_prepare(struct messages *in, unsigned i, struct packet *p)
 {
-	in->iov[i] = (struct iovec){ .iov_base = p->data, .iov_len = FRAME_ROOM };
+	in->iov[i] = (struct iovec){ .iov_base = p->data, .iov_len = PACKET_ROOM };
 	in->m[i].msg_hdr = (struct msghdr){
 		.msg_name = &in->name[i],
 		.msg_namelen = sizeof(in->name[i]),
@@ -93,11 +110,11 @@ static void in_prepare(struct messages *in, unsigned i, struct packet *p)
 	};
 }
 
-static void in_read_control(struct msghdr *h, struct packet *p)
+static void in_read_control(struct msghdr *h, struct packet *p, uint32_t *ret_size)
 {
 	struct in6_pktinfo info6;
 	struct in_pktinfo info4;
-	int tclass;
+	int tclass, size;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -111,23 +128,28 @@ static void in_read_control(struct msghdr *h, struct packet *p)
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
 			memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
 			p->outer_tos = (uint8_t)tclass;
+		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			if (size > 0)
+				*ret_size = (uint32_t)size;
 		}
 	}
 }
 
-/* A datagram longer than the room is cut; its header says so (frame_parse). */
-static bool in_finish(struct mmsghdr *m, struct packet *p)
+/* False if it can't be told whence it came. */
+static bool in_finish(struct mmsghdr *m, struct packet *p, struct taken *ret)
 {
+	*ret = (struct taken){ .p = p, .size = m->msg_len };
 	p->len = m->msg_len;
-	in_read_control(&m->msg_hdr, p);
+	in_read_control(&m->msg_hdr, p, &ret->size);
 	return endpoint_from_sockaddr(m->msg_hdr.msg_name, &p->from) == 0;
 }
 
 /* How many messages were filled, 0 if there is nothing (or nothing but errors). */
-static unsigned in_take(int fd, struct mmsghdr *m, unsigned n)
+static unsigned in_take(int fd, struct mmsghdr *m, unsigned n, int flags)
 {
 	for (int i = 0; i < RETRIES; i++) {
-		int r = recvmmsg(fd, m, n, MSG_DONTWAIT, NULL);
+		int r = recvmmsg(fd, m, n, MSG_DONTWAIT | flags, NULL);
 
 		if (r >= 0)
 			return (unsigned)r;
@@ -137,60 +159,116 @@ static unsigned in_take(int fd, struct mmsghdr *m, unsigned n)
 	return 0;
 }
 
+/* How many frames of `size` there are in len bytes. */
+static unsigned frames(uint32_t len, uint32_t size)
+{
+	return len > size ? (len + size - 1) / size : 1;
+}
+
 /* Without a packet to put them into, datagrams are taken and thrown away: left in
  * the socket, they would keep the loop busy and be too old when their turn comes. */
-static void in_discard(struct udp *u, struct counters *c)
+static void in_discard(struct udp *u, struct pool *pool, struct counters *c)
 {
-	unsigned n;
+	struct packet nobody;
+	struct taken t;
+	unsigned n = 0, got;
 
-	for (unsigned i = 0; i < BATCH_MAX; i++)
-		u->in.m[i].msg_hdr = (struct msghdr){ 0 };
-	n = in_take(u->link.fd, u->in.m, BATCH_MAX);
+	for (; u->next < u->n_taken; u->next++) {
+		t = u->taken[u->next];
+		n += frames(t.p->len - t.at, t.size);
+		pool_put(pool, t.p);
+	}
+	u->link.pending = false;
+	for (unsigned i = 0; i < TAKE_MAX; i++) {
+		in_prepare(&u->in, i, &nobody);
+		u->in.m[i].msg_hdr.msg_iovlen = 0;
+	}
+	got = in_take(u->link.fd, u->in.m, TAKE_MAX, MSG_TRUNC); /* tells the whole length */
+	for (unsigned i = 0; i < got; i++) {
+		in_finish(&u->in.m[i], &nobody, &t);
+		n += frames(nobody.len, t.size);
+	}
 	counter_add(&c->received, n);
 	counter_add(&c->drops[DROP_NO_BUFFER], n);
 }
 
-/*
- * One call for up to `want` datagrams. False once the socket is empty.
- *
- * UDP_GRO comes in here: with it a message may hold several frames of one size,
- * told by a control message, and is cut into packets after the call.
- */
-static bool in_some(struct udp *u, struct batch *b, struct pool *pool, unsigned want)
+/* One call for up to `want` messages. False once the socket is empty. */
+static bool in_some(struct udp *u, struct pool *pool, unsigned want)
 {
-	struct packet *p[BATCH_MAX];
+	struct packet *p[TAKE_MAX];
 	unsigned n = 0, got;
 
-	while (n < want && (p[n] = pool_get(pool))) {
+	u->next = u->n_taken = 0;
+	while (n < want && (p[n] = pool_get_large(pool))) {
 		in_prepare(&u->in, n, p[n]);
 		n++;
 	}
-	got = n ? in_take(u->link.fd, u->in.m, n) : 0;
-	for (unsigned i = 0; i < n; i++) {
-		if (i < got && in_finish(&u->in.m[i], p[i]))
-			batch_add(b, p[i]);
+	got = n ? in_take(u->link.fd, u->in.m, n, 0) : 0;
+	for (unsigned i = 0; i < got; i++) {
+		if (in_finish(&u->in.m[i], p[i], &u->taken[u->n_taken]))
+			u->n_taken++;
 		else
 			pool_put(pool, p[i]);
 	}
+	for (unsigned i = n; i-- > got;) /* so that the pool's order stays */
+		pool_put(pool, p[i]);
 	return n && got == n;
+}
+
+/* The next frame of what the kernel merged; NULL: no packet for it. */
+static struct packet *in_view(struct taken *t, struct pool *pool)
+{
+	uint32_t left = t->p->len - t->at;
+	struct packet *p =
+		pool_view(pool, t->p, t->p->data + t->at, left < t->size ? left : t->size);
+
+	if (p) {
+		t->at += p->len;
+		p->from = t->p->from;
+		p->to = t->p->to;
+		p->outer_tos = t->p->outer_tos;
+	}
+	return p;
+}
+
+/* Fills the batch from what was taken. */
+static void in_give(struct udp *u, struct batch *b, struct pool *pool)
+{
+	while (u->next < u->n_taken && b->n < BATCH_MAX) {
+		struct taken *t = &u->taken[u->next];
+		struct packet *p = t->p;
+
+		if (t->size < t->p->len) {
+			p = in_view(t, pool);
+			if (!p)
+				break;
+			if (t->at == t->p->len)
+				pool_put(pool, t->p);
+		}
+		u->next += !p->parent || t->at == t->p->len;
+		batch_add(b, p);
+	}
+	u->link.pending = u->next < u->n_taken;
 }
 
 static int udp_recv(struct link *l, struct batch *b, struct pool *pool, struct counters *c)
 {
 	struct udp *u = udp_of(l);
-	unsigned before = b->n;
+	unsigned before = b->n, most = BATCH_MAX < TAKE_MAX ? BATCH_MAX : TAKE_MAX;
+	bool more = !l->pending;
 
 	if (!pool_left(pool) && b->n < BATCH_MAX) {
-		in_discard(u, c);
+		in_discard(u, pool, c);
 		return 0;
 	}
-	while (b->n < BATCH_MAX) {
+	in_give(u, b, pool);
+	while (more && !l->pending && b->n < BATCH_MAX) {
 		unsigned room = BATCH_MAX - b->n;
-		unsigned want = u->expect < room ? u->expect : room;
 
-		if (!in_some(u, b, pool, want))
-			break;
-		u->expect = u->expect * 2 < BATCH_MAX ? u->expect * 2 : BATCH_MAX;
+		more = in_some(u, pool, u->expect < room ? u->expect : room);
+		in_give(u, b, pool);
+		if (more)
+			u->expect = u->expect * 2 < most ? u->expect * 2 : most;
 	}
 	if (b->n - before < u->expect / 2 && u->expect > RECV_LEAST)
 		u->expect /= 2;
@@ -244,6 +322,15 @@ static void out_address(struct msghdr *h, struct sockaddr_storage *name, union c
 		h->msg_control = NULL;
 }
 
+/* The message is to be cut into datagrams of this size. */
+static void out_segments(struct msghdr *h, union control *control, uint16_t size)
+{
+	size_t used = h->msg_controllen;
+
+	h->msg_control = control;
+	put_control(h, &used, SOL_UDP, UDP_SEGMENT, &size, sizeof(size));
+}
+
 /* Whether this link's socket can send that way at all. */
 static bool fits(const struct link *l, const struct way *way)
 {
@@ -251,30 +338,42 @@ static bool fits(const struct link *l, const struct way *way)
 	       (way->local.family == 0 || way->local.family == l->family);
 }
 
-/*
- * Makes messages of the batch, in its order.
- *
- * UDP_SEGMENT comes in here: neighbours of one path, TOS and size become one
- * message of several iovecs with a control message for the size.
- */
-static void out_prepare(struct messages *out, const struct batch *b)
+/* Whether a packet may follow `last` in one message that begins with `first` and has
+ * n packets and len bytes so far: all of one size, but the last may be shorter. */
+static bool joins(const struct packet *first, const struct packet *last, const struct packet *p,
+		  unsigned n, size_t len)
 {
-	const struct packet *last = NULL;
+	return p->path == first->path && p->outer_tos == first->outer_tos &&
+	       last->len == first->len && p->len <= first->len && p->len >= FRAME_MIN &&
+	       p->data[FRAME_LANE_OFFSET] == first->data[FRAME_LANE_OFFSET] && n < BATCH_MAX &&
+	       len + p->len <= MERGED_MAX;
+}
 
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct packet *p = b->p[i];
-		struct msghdr *h = &out->m[i].msg_hdr;
+/* Makes messages of the packets from..to-1, in their order; merge: of neighbours
+ * that allow it one. Each packet has its iovec. */
+static void out_prepare(struct messages *out, const struct batch *b, unsigned from, unsigned to,
+			bool merge)
+{
+	out->n = 0;
+	for (unsigned i = from, n; i < to; i += n) {
+		const struct packet *first = b->p[i];
+		struct msghdr *h = &out->m[out->n].msg_hdr;
+		size_t len = 0;
 
-		if (last && last->path == p->path && last->outer_tos == p->outer_tos) {
-			*h = out->m[i - 1].msg_hdr;
-		} else {
-			*h = (struct msghdr){ .msg_iovlen = 1 };
-			out_address(h, &out->name[i], &out->control[i], &p->path->way,
-				    p->outer_tos);
+		for (n = 0; i + n < to; n++) {
+			const struct packet *p = b->p[i + n];
+
+			if (n && (!merge || !joins(first, b->p[i + n - 1], p, n, len)))
+				break;
+			out->iov[i + n] = (struct iovec){ .iov_base = p->data, .iov_len = p->len };
+			len += p->len;
 		}
-		out->iov[i] = (struct iovec){ .iov_base = p->data, .iov_len = p->len };
-		h->msg_iov = &out->iov[i];
-		last = p;
+		*h = (struct msghdr){ .msg_iov = &out->iov[i], .msg_iovlen = n };
+		out_address(h, &out->name[out->n], &out->control[out->n], &first->path->way,
+			    first->outer_tos);
+		if (n > 1)
+			out_segments(h, &out->control[out->n], (uint16_t)first->len);
+		out->n++;
 	}
 }
 
@@ -287,27 +386,64 @@ static void note_hint(struct udp *u, const struct endpoint *remote)
 		u->hints[u->n_hints++] = *remote;
 }
 
-/* Sends the messages from..to-1, all that the kernel takes; how many. */
-static unsigned out_send(struct udp *u, const struct batch *b, unsigned from, unsigned to)
+/* Sends the packets of a message that the kernel did not take as one, each alone. */
+static unsigned out_apart(struct udp *u, const struct msghdr *merged, const struct endpoint *remote)
 {
+	struct msghdr h = *merged;
+	unsigned sent = 0;
+
+	h.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* UDP_SEGMENT, the last one */
+	if (!h.msg_controllen)
+		h.msg_control = NULL;
+	for (size_t i = 0; i < merged->msg_iovlen; i++) {
+		h.msg_iov = &merged->msg_iov[i];
+		h.msg_iovlen = 1;
+		if (sendmsg(u->link.fd, &h, MSG_DONTWAIT) >= 0)
+			sent++;
+		else if (errno == EMSGSIZE)
+			note_hint(u, remote);
+	}
+	return sent;
+}
+
+/* A message that the kernel refuses with this error: how many of its packets could
+ * be sent nevertheless. */
+static unsigned out_refused(struct udp *u, const struct msghdr *h, int error,
+			    const struct endpoint *remote)
+{
+	if (h->msg_iovlen > 1) {
+		if (error == EIO || error == EOPNOTSUPP)
+			u->segment = false; /* this interface never will */
+		return error == ENOBUFS ? 0 : out_apart(u, h, remote);
+	}
+	if (error == EMSGSIZE)
+		note_hint(u, remote);
+	return 0;
+}
+
+/* Sends the messages made of the packets from `at` on, all that the kernel takes; how
+ * many packets. */
+static unsigned out_send(struct udp *u, const struct batch *b, unsigned at)
+{
+	struct messages *out = &u->out;
 	unsigned sent = 0, tries = 0;
 
-	for (unsigned i = from; i < to;) {
-		int r = sendmmsg(u->link.fd, u->out.m + i, to - i, MSG_DONTWAIT);
+	for (unsigned i = 0; i < out->n;) {
+		int r = sendmmsg(u->link.fd, out->m + i, out->n - i, MSG_DONTWAIT);
 
-		if (r > 0) {
-			sent += (unsigned)r;
-			i += (unsigned)r;
-			tries = 0;
-			continue;
-		}
 		if (r < 0 && errno == EAGAIN)
 			break; /* the socket's buffer is full: the rest finds no room either */
 		if (r < 0 && errno != ENOBUFS && ++tries < RETRIES)
 			continue;
-		if (r < 0 && errno == EMSGSIZE)
-			note_hint(u, &b->p[i]->path->way.remote);
-		i++; /* this one is what is refused */
+		if (r <= 0) { /* this one is what is refused */
+			sent += out_refused(u, &out->m[i].msg_hdr, errno,
+					    &b->p[at]->path->way.remote);
+			at += (unsigned)out->m[i++].msg_hdr.msg_iovlen;
+		}
+		for (; r > 0; r--, i++) {
+			sent += (unsigned)out->m[i].msg_hdr.msg_iovlen;
+			at += (unsigned)out->m[i].msg_hdr.msg_iovlen;
+		}
 		tries = 0;
 	}
 	return sent;
@@ -353,8 +489,9 @@ static unsigned out_loose(struct udp *u, const struct batch *b, unsigned from)
 
 	if (from == b->n || atomic_flag_test_and_set(&u->sending))
 		return 0;
+	out_prepare(&u->out, b, from, b->n, false);
 	if (!set_dont_fragment(&u->link, false))
-		sent = out_send(u, b, from, b->n);
+		sent = out_send(u, b, from);
 	set_dont_fragment(&u->link, true);
 	atomic_flag_clear(&u->sending);
 	return sent;
@@ -375,8 +512,8 @@ static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct 
 	if (kept) {
 		unsigned fitting = out_sort(b);
 
-		out_prepare(&u->out, b);
-		sent = out_send(u, b, 0, fitting);
+		out_prepare(&u->out, b, 0, fitting, u->segment);
+		sent = out_send(u, b, 0);
 		sent += out_loose(u, b, fitting);
 	}
 	counter_add(&c->sent, sent);
@@ -542,8 +679,7 @@ static int steer(int fd, unsigned workers)
 		       : 0;
 }
 
-/* A socket bound to the address; -errno. UDP_GRO is switched on here when recv can
- * take it. */
+/* A socket bound to the address; -errno. */
 static int open_socket(const struct endpoint *local)
 {
 	struct sockaddr_storage name;
@@ -576,6 +712,8 @@ static int open_one(const struct endpoint *local, struct link **ret)
 	}
 	atomic_flag_clear(&u->sending);
 	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
+	u->segment = !set(fd, SOL_UDP, UDP_SEGMENT, 0);
+	set(fd, SOL_UDP, UDP_GRO, 1); /* if it can */
 	u->expect = RECV_LEAST;
 	*ret = &u->link;
 	return 0;

@@ -63,9 +63,12 @@ static unsigned unwrap(struct worker *w, struct packet *p)
 		p->inet.tos = (uint8_t)((p->inet.tos & ~3) | ecn);
 		inet_set_tos(p->data, p->inet.tos);
 	}
-	if (p->inet.proto == 6 && path &&
-	    inet_clamp_mss(p->data, p->len, &p->inet, (uint16_t)(path_clamp_mtu(path) - headers)))
-		counter_add(&w->counters.events[EVENT_MSS_CLAMPED], 1);
+	if (path && inet_is_tcp_syn(p->data, p->len, &p->inet)) {
+		packet_finish(p);
+		if (inet_clamp_mss(p->data, p->len, &p->inet,
+				   (uint16_t)(path_clamp_mtu(path) - headers)))
+			counter_add(&w->counters.events[EVENT_MSS_CLAMPED], 1);
+	}
 	return KEEP;
 }
 
@@ -80,6 +83,9 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 	if (!inet_parse(p->data, p->len, &p->inet, &len))
 		return DROP_MALFORMED;
 	p->len = (uint32_t)len;
+	p->csum_partial = p->frame.state & STATE_PARTIAL;
+	if (p->csum_partial && !inet_check_at(p->data, p->len, &p->inet))
+		return DROP_STATE;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
 	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_reverse(t, p->slot, p))
 		return DROP_FORGED_SOURCE;

@@ -35,7 +35,7 @@
 #include "router/nfq.h"
 
 #define SLOTS 32
-#define SLOT_ROOM (PACKET_ROOM + 1024)	 /* a packet and what is said of it */
+#define SLOT_ROOM (PACKET_SINGLE + 1024) /* a packet and what is said of it */
 #define QUEUE_LENGTH 4096		 /* packets */
 #define SOCKET_BUFFER (16 * 1024 * 1024) /* bytes: a full queue of usual packets */
 
@@ -136,7 +136,7 @@ static void copy(const struct queued *m, struct batch *b, struct pool *pool, str
 		counter_add(&c->drops[DROP_MALFORMED], 1);
 		return;
 	}
-	p = m->cut || m->len > PACKET_ROOM ? NULL : pool_get(pool);
+	p = m->cut || m->len > PACKET_SINGLE ? NULL : pool_get(pool);
 	if (!p) {
 		counter_add(&c->intercepted, 1);
 		counter_add(&c->drops[DROP_NO_BUFFER], 1);
@@ -215,7 +215,7 @@ static int configure(struct nfq *q)
 	if (e)
 		return e;
 	h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->queue);
-	nfq_nlmsg_cfg_put_params(h, NFQNL_COPY_PACKET, PACKET_ROOM);
+	nfq_nlmsg_cfg_put_params(h, NFQNL_COPY_PACKET, PACKET_SINGLE);
 	nfq_nlmsg_cfg_put_qmaxlen(h, QUEUE_LENGTH);
 	mnl_attr_put_u32(h, NFQA_CFG_FLAGS, 0);
 	mnl_attr_put_u32(h, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));

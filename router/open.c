@@ -72,8 +72,6 @@ static unsigned check_network(struct worker *w, struct packet *p, enum protectio
 		return DROP_DISABLED;
 	if (state != (protection == PROTECT_HMAC ? STATE_SIGNED : STATE_ENCRYPTED))
 		return DROP_UNPROTECTED;
-	if (p->frame.state & STATE_PARTIAL) /* not announced, so not for us */
-		return DROP_STATE;
 	*ret = protection;
 	return KEEP;
 }

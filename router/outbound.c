@@ -5,7 +5,8 @@
  *   2. classify    its source gives its virtual networks (LNDT)
  *   3. route       the longest prefix over those gives the router (GNDT)
  *   4. path_pick   one path to that router
- *   5. fit         MSS clamp; what is larger than the path is cut or refused
+ *   5. fit         MSS clamp; super-packets, and what is larger than the path, are
+ *                  cut, or refused
  *   6. seal        frame header, sequence, MAC or AEAD
  *   7. transmit    to the link
  *
@@ -14,6 +15,7 @@
  * between 3 and 4.
  */
 #include "common/inet.h"
+#include "router/offload.h"
 #include "router/stage.h"
 
 static unsigned examine(struct worker *w, struct packet *p, mono_t now)
@@ -26,7 +28,7 @@ static unsigned examine(struct worker *w, struct packet *p, mono_t now)
 		return DROP_MALFORMED;
 	p->len = (uint32_t)len;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
-	return KEEP;
+	return offload_check(p) ? KEEP : DROP_MALFORMED;
 }
 
 void outbound(struct worker *w, struct batch *b, mono_t now)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <urcu-qsbr.h>
 
+#include "common/inet.h"
 #include "router/stage.h"
 
 static uint8_t state_bits(enum protection protection)
@@ -19,6 +20,15 @@ static uint8_t state_bits(enum protection protection)
 	}
 }
 
+/* An unfinished checksum stays so where the other side will finish it, and nobody on the
+ * way can alter what it would have covered. */
+static bool leave_partial(struct packet *p, const struct tx_keys *tx, enum protection protection)
+{
+	if (p->csum_partial && (protection == PROTECT_NONE || !(tx->features & FEATURE_PARTIAL)))
+		packet_finish(p);
+	return p->csum_partial;
+}
+
 /* Writes the header around the packet and, if it is to be protected, the job. */
 static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 			 struct crypto_job *job)
@@ -26,10 +36,11 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 	enum protection protection = (enum protection)atomic_load_explicit(&p->network->protection,
 									   memory_order_relaxed);
 	uint8_t lane = (uint8_t)(w->number + 1);
+	bool partial = leave_partial(p, tx, protection);
 	uint32_t inner = p->len;
 	struct frame_header h = {
 		.type = FRAME_FORWARD,
-		.state = state_bits(protection),
+		.state = (uint8_t)(state_bits(protection) | (partial ? STATE_PARTIAL : 0)),
 		.size = (uint16_t)(inner + FRAME_OVERHEAD),
 		.network = p->network->id,
 		.source = w->view->self,

@@ -1,11 +1,13 @@
 /*
- * The TUN device, see tun.h: plain packets, one system call each.
+ * The TUN device, see tun.h: super-packets both ways where the kernel has them.
  *
- * Super-packets (IFF_VNET_HDR, TUNSETOFFLOAD) have their place in tun_open, and
- * in read_one and write_one, where a header would go in front of the packet.
+ * In front of each packet stand the kernel's words about it (IFF_VNET_HDR): what
+ * of its checksum is to be done, and the size of the segments that it stands for.
+ * A read takes one packet of up to 64 KB, however many segments; a write gives a
+ * run of segments as one, from where they lie. Without any offload these words
+ * say nothing, and all is as with plain packets.
  *
- * The device's MTU keeps packets below PACKET_ROOM; what comes larger all the
- * same, or when the pool is empty, is taken out of the device and counted, lest
+ * What comes when the pool is empty is taken out of the device and counted, lest
  * the descriptor stay readable for ever.
  */
 #include "router/tun.h"
@@ -17,25 +19,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/list.h"
+#include "router/offload.h"
 
-_Static_assert(PACKET_TAILROOM > 0, "one byte more than PACKET_ROOM shows what is too large");
+#ifndef TUN_F_USO4 /* Linux 6.2 */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+_Static_assert(FRAME_HEADER >= sizeof(struct virtio_net_hdr), "room in front of a packet");
+
+#define READ_MAX (256 * 1024) /* bytes in one batch: supers are worth many packets */
 
 /* One packet from the device. 0, -EAGAIN if there is none, or what is wrong with
  * the device. */
 static int read_one(int fd, struct batch *b, struct pool *pool, struct counters *c)
 {
-	struct packet *p = pool_get(pool);
-	uint8_t nothing;
+	struct packet *p = pool_get_large(pool);
+	struct virtio_net_hdr h;
 	ssize_t n;
 
 	do {
-		n = p ? read(fd, p->data, PACKET_ROOM + 1) : read(fd, &nothing, 1);
+		n = p ? read(fd, p->data - sizeof(h), sizeof(h) + PACKET_ROOM)
+		      : read(fd, &h, sizeof(h));
 	} while (n < 0 && errno == EINTR);
-	if (p && n > 0 && n <= PACKET_ROOM) {
-		p->len = (uint32_t)n;
+	if (p && n > (ssize_t)sizeof(h)) {
+		memcpy(&h, p->data - sizeof(h), sizeof(h));
+		p->len = (uint32_t)(n - (ssize_t)sizeof(h));
+		offload_read(p, &h);
 		batch_add(b, p);
 		return 0;
 	}
@@ -53,34 +67,73 @@ static int tun_recv(struct intercept *in, struct batch *b, struct pool *pool, st
 {
 	struct tun *t = container_of(in, struct tun, intercept);
 	const unsigned before = b->n;
+	size_t bytes = 0;
 	int e = 0;
 
-	for (unsigned reads = 0; !e && b->n < BATCH_MAX && reads < BATCH_MAX; reads++)
+	for (unsigned reads = 0; !e && b->n < BATCH_MAX && reads < BATCH_MAX; reads++) {
+		unsigned n = b->n;
+
+		if (bytes >= READ_MAX)
+			break;
 		e = read_one(t->fd, b, pool, c);
+		bytes += b->n > n ? b->p[n]->len : 0;
+	}
 	if (b->n > before || e == -EAGAIN)
 		return (int)(b->n - before);
 	return e;
 }
 
-static bool write_one(int fd, const struct packet *p)
+/* ---- to the device ------------------------------------------------------- */
+
+/* EIO while the device is down. */
+static bool write_one(int fd, struct packet *p)
 {
+	struct virtio_net_hdr h;
+	uint8_t *at = p->data - sizeof(h); /* headroom, or where the frame's header was */
 	ssize_t n;
 
+	offload_write(&h, p);
+	memcpy(at, &h, sizeof(h));
 	do {
-		n = write(fd, p->data, p->len);
+		n = write(fd, at, sizeof(h) + p->len);
 	} while (n < 0 && errno == EINTR);
-	return n == (ssize_t)p->len; /* EIO while the device is down */
+	return n > 0;
+}
+
+/* How many of its packets the kernel took. */
+static unsigned write_run(int fd, const struct batch *b, const struct runs *runs,
+			  const struct run *r)
+{
+	unsigned sent = 0, at = r->first;
+	struct gathered g;
+	ssize_t n;
+
+	if (r->n > 1) {
+		offload_gather(&g, b, runs, r);
+		do {
+			n = writev(fd, g.iov, (int)g.n);
+		} while (n < 0 && errno == EINTR);
+		if (n > 0)
+			return r->n;
+		if (errno != EINVAL)
+			return 0;
+	}
+	for (unsigned i = 0; i < r->n; i++, at = runs->next[at])
+		sent += write_one(fd, b->p[at]);
+	return sent;
 }
 
 static void tun_send(struct inject *in, struct batch *b, struct pool *pool, struct counters *c)
 {
 	struct tun *t = container_of(in, struct tun, inject);
+	struct runs runs;
 	unsigned sent = 0;
 
-	for (unsigned i = 0; i < b->n; i++) {
-		sent += write_one(t->fd, b->p[i]);
+	offload_runs(&runs, b, t->offloads & TUN_F_TSO4, t->offloads & TUN_F_USO4);
+	for (unsigned i = 0; i < runs.n; i++)
+		sent += write_run(t->fd, b, &runs, &runs.run[i]);
+	for (unsigned i = 0; i < b->n; i++)
 		pool_put(pool, b->p[i]);
-	}
 	counter_add(&c->injected, sent);
 	if (sent < b->n)
 		counter_add(&c->drops[DROP_INJECT], b->n - sent);
@@ -113,9 +166,24 @@ static const struct inject_ops inject_ops = {
 	.kernel_routes = true,
 };
 
+/* What the kernel hands out unfinished: as much as it knows of. */
+static unsigned set_offloads(int fd)
+{
+	static const unsigned long sets[] = {
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+		TUN_F_CSUM,
+	};
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		if (ioctl(fd, TUNSETOFFLOAD, sets[i]) == 0)
+			return (unsigned)sets[i];
+	return 0;
+}
+
 struct tun *tun_open(const char *name, bool multi_queue)
 {
-	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	struct tun *t;
 	int e;
 
@@ -138,6 +206,7 @@ struct tun *tun_open(const char *name, bool multi_queue)
 		errno = e;
 		return NULL;
 	}
+	t->offloads = set_offloads(t->fd);
 	t->intercept = (struct intercept){ .ops = &intercept_ops, .fd = t->fd };
 	t->inject = (struct inject){ .ops = &inject_ops };
 	return t;

@@ -85,7 +85,7 @@ static int take_in(struct worker *w, unsigned l, mono_t now)
 	int n = 0, all = 0;
 
 	look(w);
-	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+	for (int i = 0; i < BATCHES_PER_TURN || link->pending; i++) {
 		b.n = 0;
 		n = link->ops->recv(link, &b, w->pool, &w->counters);
 		if (n <= 0)
@@ -95,7 +95,7 @@ static int take_in(struct worker *w, unsigned l, mono_t now)
 			b.p[k]->link = (uint8_t)l;
 		inbound(w, &b, now);
 		answers_flush(w, now);
-		if (n < BATCH_MAX)
+		if (n < BATCH_MAX && !link->pending)
 			break;
 	}
 	return n < 0 ? n : all;

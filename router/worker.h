@@ -86,7 +86,7 @@ enum note_kind {
 };
 
 #define NOTE_DATA 1600
-#define NOTE_SLOTS 512
+#define NOTE_SLOTS 256
 
 struct note {
 	enum note_kind kind;

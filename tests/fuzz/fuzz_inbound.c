@@ -4,7 +4,8 @@
  *
  * The first byte says how the rest is used: as a datagram as it is; as what a
  * peer with the right keys seals (so that the fuzzer gets past the MAC): a host's
- * packet, a control message, a handshake payload; or as a packet from the site.
+ * packet, maybe with a partial checksum, a control message, a handshake payload; or
+ * as a packet from the site, maybe a super-packet.
  * Whatever comes, every packet must be accounted for.
  */
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/inet.h"
+#include "router/offload.h"
 #include "router/stage.h"
 #include "router/router.h"
 
@@ -142,6 +144,7 @@ static void make(struct world_of_fuzz *f)
 	f->peer_tx = tx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
 	p->path = calloc(1, sizeof(*p->path));
 	check(p->tx && p->rx[1] && f->peer_tx && p->path);
+	p->tx->features = FEATURE_PARTIAL;
 	p->path->way.remote.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, 2 });
 	p->path->way.remote.port = 8463;
 	p->path->frame_hope = 1472;
@@ -153,12 +156,14 @@ static void make(struct world_of_fuzz *f)
 /* ---- inputs ---------------------------------------------------------------------- */
 
 static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_type type,
-			 uint32_t network)
+			 uint32_t network, bool partial)
 {
 	bool plain = network == 8;
 	bool handshake = type == FRAME_HANDSHAKE;
 	struct frame_header h = { .type = type,
-				  .state = plain ? 0 : STATE_SIGNED,
+				  .state = plain     ? 0
+					   : partial ? STATE_SIGNED | STATE_PARTIAL
+						     : STATE_SIGNED,
 				  .size = (uint16_t)(p->len + FRAME_OVERHEAD),
 				  .network = network,
 				  .source = 2,
@@ -219,7 +224,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct world_of_fuzz f;
+	struct virtio_net_hdr words;
 	struct packet *p;
+	bool special; /* a partial checksum, or with the kernel's words in front */
 	uint8_t mode;
 
 	if (!f.router) {
@@ -229,6 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1 || size > PACKET_ROOM)
 		return 0;
 	mode = data[0] % 7;
+	special = data[0] & 0x20;
 	f.now = mono_add(f.now, 10 * MSEC);
 	loop_fire(f.router->loop, f.now);
 	p = pool_get(f.router->workers[0].pool);
@@ -240,15 +248,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	memcpy(p->data, data + 1, size - 1);
 	p->len = (uint32_t)size - 1;
+	if (mode == 6 && special && p->len > sizeof(words)) {
+		memcpy(&words, p->data, sizeof(words));
+		packet_pull(p, sizeof(words));
+		offload_read(p, &words);
+	}
 	p->from.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, 2 });
 	p->from.port = mode == 5 ? 9999 : 8463;
 	p->outer_tos = data[0] >> 6;
 	switch (mode) {
-	case 1: seal_as_peer(&f, p, FRAME_FORWARD, 7); break;
-	case 2: seal_as_peer(&f, p, FRAME_FORWARD, 8); break;
+	case 1: seal_as_peer(&f, p, FRAME_FORWARD, 7, special); break;
+	case 2: seal_as_peer(&f, p, FRAME_FORWARD, 8, false); break;
 	case 3:
-	case 5: seal_as_peer(&f, p, FRAME_CONTROL, 0); break;
-	case 4: seal_as_peer(&f, p, FRAME_HANDSHAKE, 0); break;
+	case 5: seal_as_peer(&f, p, FRAME_CONTROL, 0, false); break;
+	case 4: seal_as_peer(&f, p, FRAME_HANDSHAKE, 0, false); break;
 	default: break;
 	}
 	drive(&f, p, mode == 6);

@@ -1,4 +1,4 @@
-/* links: common/inet common/inet_icmp common/inet_cut */
+/* links: common/inet common/inet_icmp common/inet_cut common/inet_check */
 /*
  * Hosts' packets: the first four bytes choose MTU and MSS, the rest is a packet.
  * Everything that reads or changes one runs over a heap copy of exact size, so
@@ -164,7 +164,9 @@ static void fuzz_cut(const uint8_t *p, size_t len, const struct inet_info *info,
 	uint8_t *out;
 
 	if (!(fragment ? inet_cut_fragments(&cut, p, len, info, mtu)
-		       : inet_cut_tcp(&cut, p, len, info, mtu)))
+		       : inet_cut_tcp(&cut, p, len, info, mtu) ||
+				 (mtu > (uint32_t)info->l4 + 8 &&
+				  inet_cut_datagrams(&cut, p, len, info, mtu - info->l4 - 8))))
 		return;
 	check(cut.step && cut.header < len);
 	out = malloc(mtu);

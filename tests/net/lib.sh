@@ -168,9 +168,11 @@ wan_mtu()
 }
 
 # black_hole I BYTES: the Internet loses what is larger on that link, and says nothing.
-# no_black_hole: not any more.
+# no_black_hole: not any more. Meanwhile datagrams cross the wire one by one: what left
+# merged would be measured as a whole.
 black_hole()
 {
+	merging off || return
 	on net nft -f - <<- END
 		table inet hole {
 			chain through {
@@ -184,7 +186,15 @@ black_hole()
 
 no_black_hole()
 {
-	on net nft delete table inet hole
+	merging on && on net nft delete table inet hole
+}
+
+merging()
+{
+	local i
+	for i in "${sites[@]}"; do
+		on "gw$i" ethtool -K wan tx-udp-segmentation "$1" > /dev/null || return
+	done
 }
 
 # ---- Programs beside the test -----------------------------------------------

@@ -8,6 +8,8 @@ internet
 site 1
 site 2
 check "server" iperf_server h2
+# Datagrams that the router gives back merged reach the host one by one, to be counted.
+check "single datagrams" on gw2 ethtool -K lan tx-udp-segmentation off
 
 # event NAME: of router 1.
 event()

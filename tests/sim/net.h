@@ -17,12 +17,13 @@
 #include <cmocka.h>
 
 #include "common/list.h"
+#include "router/offload.h"
 #include "router/router.h"
 
 #define NET_SITES 5
 #define NET_WORKERS 4
 #define NET_PORT 8463
-#define NET_PACKET 9216
+#define NET_PACKET 65535
 
 /* One direction between two sites. Probabilities from 0 to 1. */
 struct wire {
@@ -45,6 +46,7 @@ struct wire {
 struct datagram {
 	struct endpoint from, to;
 	uint8_t tos;
+	struct virtio_net_hdr words; /* of a host's packet: what the kernel says of it */
 	uint32_t len;
 	uint8_t data[];
 };
@@ -188,7 +190,8 @@ struct endpoint endpoint_of(const char *text);
 void site_settle(struct site *);
 /* Datagrams and packets into the twins. */
 void site_deliver(struct site *, const struct datagram *);
-void site_intercept(struct site *, const uint8_t *packet, size_t len);
+void site_intercept(struct site *, const struct virtio_net_hdr *, const uint8_t *packet,
+		    size_t len);
 /* A datagram of a site's router, to the wire. For the twins. */
 void net_send(struct site *, uint8_t family, const struct endpoint *to, uint8_t tos,
 	      const uint8_t *data, size_t len);
@@ -224,6 +227,7 @@ struct host_packet {
 	uint8_t flags;	    /* TCP */
 	uint16_t mss;	    /* TCP option, 0: none */
 	uint8_t type, code; /* ICMP */
+	uint16_t gso;	    /* a super-packet of segments of this payload; 0: a single one */
 	const uint8_t *payload;
 	size_t len;
 };

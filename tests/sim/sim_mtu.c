@@ -42,8 +42,8 @@ static void start(struct net *n, unsigned first_hop, unsigned mtu)
 }
 
 /* A TCP segment of a stream whose bytes follow from their sequence number. */
-static void send_tcp(struct site *s, const struct ip *src, const struct ip *dst, uint32_t seq,
-		     size_t len)
+static void send_super(struct site *s, const struct ip *src, const struct ip *dst, uint32_t seq,
+		       size_t len, uint16_t gso)
 {
 	uint8_t payload[NET_PACKET];
 	struct host_packet h = { .src = *src,
@@ -53,12 +53,19 @@ static void send_tcp(struct site *s, const struct ip *src, const struct ip *dst,
 				 .dport = 80,
 				 .seq = seq,
 				 .flags = 0x18,
+				 .gso = gso,
 				 .payload = payload,
 				 .len = len };
 
 	for (size_t i = 0; i < len; i++)
 		payload[i] = (uint8_t)((seq + i) * 7 + (seq + i) / 256);
 	host_send(s, &h);
+}
+
+static void send_tcp(struct site *s, const struct ip *src, const struct ip *dst, uint32_t seq,
+		     size_t len)
+{
+	send_super(s, src, dst, seq, len, 0);
 }
 
 struct stream {
@@ -270,6 +277,99 @@ static void segments_are_cut(void **state)
 	assert_true(router_events(n->sites[1].router, EVENT_SEGMENTS_CUT) > 100);
 }
 
+struct partial {
+	unsigned marked, forward;
+};
+
+static void count_partial(void *arg, struct net *n, const struct site *from,
+			  const struct datagram *d)
+{
+	struct partial *p = arg;
+
+	(void)n;
+	(void)from;
+	p->forward += (d->data[0] & 15) == FRAME_FORWARD;
+	p->marked += (d->data[1] & STATE_PARTIAL) != 0;
+}
+
+/* A stream in super-packets, whose segments fit or don't, arrives whole, in order and
+ * with right checksums, whether they may be left partial on the way or not. */
+static void check_supers(const char *security, bool signs)
+{
+	struct net *n = net_new(3);
+	struct partial partial = { 0 };
+	uint64_t supers = 0;
+
+	n->sites[1].security = n->sites[2].security = security;
+	start(n, 1500, 1350);
+	net_run(n, 5 * SEC);
+	n->tap = count_partial;
+	n->tap_arg = &partial;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct ip src = v6 ? host6(1, 10) : host4(1, 10);
+		struct ip dst = v6 ? host6(2, 10) : host4(2, 10);
+		struct stream t = { .next = 0xfffff000 };
+		uint32_t seq = t.next;
+
+		n->sites[2].sink = take_tcp;
+		n->sites[2].sink_arg = &t;
+		for (unsigned i = 0; i < 200; i++) {
+			uint16_t gso = (uint16_t)(100 + net_random(n, 1400));
+			size_t len = 1 + net_random(n, i % 3 ? 65400 : 2 * gso);
+
+			send_super(&n->sites[1], &src, &dst, seq, len, gso);
+			seq += (uint32_t)len;
+			supers++;
+			net_run(n, 5 * MSEC);
+		}
+		net_run(n, SEC);
+		assert_int_equal(t.bad, 0);
+		assert_int_equal(t.next, seq);
+		assert_true(t.largest <= 1350 - OUTER - FRAME_OVERHEAD);
+		assert_true(t.packets > 20 * supers / (v6 + 1));
+	}
+	assert_int_equal(partial.marked, signs ? partial.forward : 0);
+	net_free(n);
+}
+
+static void super_packets(void **state)
+{
+	(void)state;
+	check_supers("sign = hmac-sha256\n", true);
+	check_supers("encrypt = aes-256-gcm\n", true);
+	check_supers("sign = none\n", false);
+}
+
+/* UDP: datagrams of the size that the host chose; too large for the path: the host is
+ * told, and none goes. */
+static void super_datagrams(void **state)
+{
+	struct net *n = *state;
+	uint8_t payload[10000];
+	struct host_packet h = { .src = host4(1, 10),
+				 .dst = host4(2, 10),
+				 .proto = 17,
+				 .sport = 5000,
+				 .dport = 53,
+				 .payload = payload,
+				 .len = sizeof(payload),
+				 .gso = 999 };
+
+	memset(payload, 7, sizeof(payload));
+	start(n, 1500, 1350);
+	net_run(n, 5 * SEC);
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_int_equal(n->sites[2].others, 11);
+	assert_int_equal(n->sites[2].other_len, 28 + sizeof(payload) - 10 * 999);
+	h.gso = 1400;
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_int_equal(n->sites[2].others, 11);
+	assert_int_equal(n->sites[1].answers, 1);
+	assert_int_equal(site_drops(&n->sites[1], DROP_TOO_BIG), 1);
+}
+
 static unsigned mss_of(const struct site *s)
 {
 	unsigned l4 = s->other[0] >> 4 == 6 ? 40 : 20;
@@ -463,6 +563,8 @@ int main(void)
 		net_test(host_is_told),
 		net_test(fragments),
 		net_test(segments_are_cut),
+		cmocka_unit_test(super_packets),
+		net_test(super_datagrams),
 		net_test(mss_is_clamped),
 		cmocka_unit_test(becomes_narrower),
 		net_test(becomes_wider),

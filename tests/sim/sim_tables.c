@@ -71,7 +71,7 @@ static void refused_at_home(void **state)
 	between(n, 1, "172.16.1.11", 2, "172.21.0.5", 20); /* the other network's */
 	between(n, 1, "172.16.1.11", 2, "172.31.0.5", 30); /* nobody's */
 	between(n, 1, "172.16.1.11", 1, "172.16.1.11", 5); /* this site's own */
-	site_intercept(s, junk, sizeof(junk));
+	site_intercept(s, &(struct virtio_net_hdr){ 0 }, junk, sizeof(junk));
 	net_run(n, 2 * SEC);
 	assert_drop(s, DROP_UNKNOWN_SOURCE, 10);
 	assert_drop(s, DROP_NO_ROUTE, 50);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/inet.h"
 #include "tests/sim/net.h"
 
 /* One queue of bytes, as device or as link of one worker. */
@@ -54,6 +55,7 @@ static int twin_recv(struct twin *t, struct batch *b, struct pool *pool, struct 
 			p->from = d->from;
 			p->to = d->to.ip;
 			p->outer_tos = d->tos;
+			offload_read(p, &d->words);
 			batch_add(b, p);
 			n++;
 		} else {
@@ -107,6 +109,7 @@ static void inject_send(struct inject *i, struct batch *b, struct pool *pool, st
 	struct twin *t = container_of(i, struct twin, inject);
 
 	for (unsigned k = 0; k < b->n; k++) {
+		packet_finish(b->p[k]);
 		hosts_take(t->site, b->p[k]->data, b->p[k]->len);
 		pool_put(pool, b->p[k]);
 	}
@@ -395,13 +398,14 @@ void site_deliver(struct site *s, const struct datagram *d)
 	twin_push(s->links[lane % s->workers][d->to.ip.family == 6], d);
 }
 
-void site_intercept(struct site *s, const uint8_t *packet, size_t len)
+void site_intercept(struct site *s, const struct virtio_net_hdr *words, const uint8_t *packet,
+		    size_t len)
 {
 	struct datagram *d = net_memory(NULL, sizeof(*d) + len);
 	unsigned v4 = packet[0] >> 4 == 4;
 	uint32_t hash = 2166136261;
 
-	*d = (struct datagram){ .len = (uint32_t)len };
+	*d = (struct datagram){ .words = *words, .len = (uint32_t)len };
 	memcpy(d->data, packet, len);
 	/* as the kernel spreads flows over the queues of a device: by the addresses */
 	for (size_t i = v4 ? 12 : 8; i < (v4 ? 20 : 40) && i < len; i++)

@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 
 #include "common/counters.h"
+#include "common/inet.h"
 #include "common/packet.h"
+#include "router/offload.h"
 #include "tests/unit/inet_build.h"
 #include "tests/unit/netns.h"
 
@@ -52,7 +54,7 @@ static inline bool readable(int fd)
 static inline struct packet *udp_packet(struct pool *pool, const char *from, const char *to,
 					size_t n, uint8_t fill)
 {
-	struct ip src = ip_of(from), dst = ip_of(to);
+	const struct ip src = ip_of(from), dst = ip_of(to);
 	const bool six = src.family == 6;
 	const size_t header = six ? 40 : 20, udp = 8 + n;
 	struct packet *p = pool_get(pool);
@@ -90,14 +92,19 @@ static inline struct packet *udp_packet(struct pool *pool, const char *from, con
 }
 
 /* Whether this is that payload in a UDP packet between the two, checksums right. */
-static inline bool is_udp(const struct packet *p, const char *from, const char *to,
-			  const void *payload, size_t n)
+/* Its checksum may be unfinished yet. */
+static inline bool is_udp(struct packet *p, const char *from, const char *to, const void *payload,
+			  size_t n)
 {
 	struct ip src = ip_of(from), dst = ip_of(to);
 	const bool six = src.family == 6;
 	const size_t header = six ? 40 : 20, size = six ? 16 : 4, at = six ? 8 : 12;
 	const uint8_t *d = p->data;
+	size_t len;
 
+	if (!inet_parse(d, p->len, &p->inet, &len) || !offload_check(p))
+		return false;
+	packet_finish(p);
 	return p->len == header + 8 + n && d[0] >> 4 == src.family &&
 	       !memcmp(d + at, src.b, size) && !memcmp(d + at + size, dst.b, size) &&
 	       !memcmp(d + header + 8, payload, n) && (six || ref_v4_ok(d)) &&

@@ -1,5 +1,6 @@
 /* links: router/host router/host_routes router/host_rules router/host_diagnose
- * router/netlink router/tun common/addr common/packet */
+ * router/netlink router/tun router/offload common/addr common/inet common/inet_check
+ * common/packet */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* links: common/inet common/inet_cut */
+/* links: common/inet common/inet_cut common/inet_check */
 /*
  * Cutting TCP segments and IPv4 packets: the pieces add up to the packet, fit
  * the MTU, and have right headers and checksums, for many lengths and MTUs.

@@ -1,4 +1,5 @@
-/* links: router/inject_raw router/tun common/addr common/packet */
+/* links: router/inject_raw router/tun router/offload common/addr common/inet common/inet_check
+ * common/packet */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* links: router/nfq router/host router/host_routes router/host_rules router/netlink
- * router/tun common/addr common/packet */
+ * router/tun router/offload common/addr common/inet common/inet_check common/packet */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

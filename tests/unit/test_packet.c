@@ -61,11 +61,16 @@ static void comes_clean(void **state)
 	buffer = p->buffer;
 	memset(p, 0xff, sizeof(*p));
 	p->buffer = buffer;
+	p->parent = NULL;
+	p->refs = 1;
+	p->large = true;
 	pool_put(pool, p);
 	p = pool_get(pool);
 	memset(&clean, 0, sizeof(clean));
 	clean.buffer = buffer;
 	clean.data = buffer + PACKET_HEADROOM;
+	clean.refs = 1;
+	clean.large = p->large;
 	assert_memory_equal(p, &clean, sizeof(clean));
 	assert_ptr_equal(packet_start(p), p->data);
 	assert_int_equal(packet_room(p), PACKET_ROOM + PACKET_TAILROOM);

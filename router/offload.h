@@ -1,0 +1,60 @@
+/*
+ * Super-packets at the device: what the kernel says of one that it hands out, and
+ * segments put together again for it. Pure functions over packets.
+ */
+#ifndef ROUTER_OFFLOAD_H
+#define ROUTER_OFFLOAD_H
+
+#include <linux/virtio_net.h>
+#include <sys/uio.h>
+
+#include "common/packet.h"
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* Linux 6.2 */
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+/* The kernel's words of a packet, as they stand in front of it. */
+#define OFFLOAD_HEADER sizeof(struct virtio_net_hdr)
+void offload_read(struct packet *, const struct virtio_net_hdr *);
+
+/* Whether these words and the packet, which has been parsed, agree; completes
+ * gso_header, and finishes a checksum that could not be left partial on our way. */
+bool offload_check(struct packet *);
+
+/* Packets of a batch that may go to the kernel as one: indexes, in order. */
+struct run {
+	uint8_t n;
+	uint8_t first, last;
+	bool closed;   /* nothing may follow */
+	uint16_t size; /* payload of each but the last */
+	uint32_t len;  /* all in all, headers once */
+};
+
+struct runs {
+	unsigned n;
+	struct run run[BATCH_MAX];  /* of one flow: in their order */
+	uint8_t next[BATCH_MAX];    /* packet behind this one in its run */
+	uint16_t header[BATCH_MAX]; /* of each packet; 0: it goes alone */
+};
+
+/* Sorts a batch into runs: (tcp) consecutive segments of a flow, (udp) datagrams of
+ * one size, which would come out of the kernel's cutting as they are. What came with a
+ * full checksum is only put together after that has been checked. */
+void offload_runs(struct runs *, const struct batch *, bool tcp, bool udp);
+
+#define OFFLOAD_HEADERS_MAX 112 /* of IP and TCP */
+
+/* A run as the kernel takes it; its packets stay as they are. */
+struct gathered {
+	uint8_t head[OFFLOAD_HEADER + OFFLOAD_HEADERS_MAX];
+	struct iovec iov[BATCH_MAX + 1];
+	unsigned n;
+};
+void offload_gather(struct gathered *, const struct batch *, const struct runs *,
+		    const struct run *);
+
+/* The words in front of a packet that goes alone; its checksum may be partial. */
+void offload_write(struct virtio_net_hdr *, struct packet *);
+
+#endif
