@@ -145,8 +145,7 @@ static bool install_sending(struct keying *k, const struct exchange *x, const st
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;
 	struct tx_keys *old = p->tx;
-	struct tx_keys *tx =
-		tx_keys_new(r->crypto, &x->tx, ALGORITHMS, h->epoch, own_lanes(r));
+	struct tx_keys *tx = tx_keys_new(r->crypto, &x->tx, ALGORITHMS, h->epoch, own_lanes(r));
 
 	if (!tx)
 		return false;
