@@ -3,7 +3,7 @@
  * The two libraries against each other: the same bytes out, the same frames refused,
  * whatever is mixed in a batch; and nothing read or written beyond a frame.
  *
- * With CRYPTO_TIMES set, what each takes per frame is printed too.
+ * With CRYPTO_TIMES set, what each takes per frame is printed instead.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -422,8 +422,6 @@ static void times(void **state)
 	struct pair p;
 
 	(void)state;
-	if (!getenv("CRYPTO_TIMES"))
-		skip();
 	pair_init(&p);
 	printf("# ns per frame sealed, or sealed and opened\n# algorithm     work  size   n  OpenSSL ipsec-mb  ratio\n");
 	for (int kind = PROTECT_HMAC; kind < PROTECTIONS; kind++)
@@ -443,9 +441,11 @@ int main(void)
 		cmocka_unit_test(long_batches_and_frames),
 		cmocka_unit_test(nothing_beyond_a_frame),
 		cmocka_unit_test(libraries_by_name),
-		cmocka_unit_test(times),
 	};
+	const struct CMUnitTest measured[] = { cmocka_unit_test(times) };
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	if (getenv("CRYPTO_TIMES"))
+		return cmocka_run_group_tests(measured, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
