@@ -19,6 +19,7 @@
 #include "router/stage.h"
 
 #define TCP_HEADER 20
+#define V6_LEAST 1280 /* what every IPv6 path carries, and no host goes below: RFC 8201 */
 
 static unsigned ip_header(const struct packet *p)
 {
@@ -78,13 +79,21 @@ static uint32_t single_len(const struct packet *p)
 	return p->gso_size ? (uint32_t)p->gso_header + p->gso_size : p->len;
 }
 
+/* The largest packet that may go on this path, and the size that hosts are told: IPv6
+ * hosts do not listen to less than they were promised. */
+static uint32_t most(const struct packet *p, uint32_t mtu)
+{
+	return p->inet.dst.family == 6 && mtu < V6_LEAST ? V6_LEAST : mtu;
+}
+
 /* A super-packet as single ones that fit, or a packet too large as smaller ones. */
 static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
 {
 	uint32_t single = single_len(p);
 
 	if (inet_cut_tcp(c, p->data, p->len, &p->inet, single < mtu ? single : mtu) ||
-	    (single <= mtu && inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
+	    (single <= most(p, mtu) &&
+	     inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
 		c->partial = p->csum_partial;
 		return true;
 	}
@@ -104,16 +113,16 @@ static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, stru
 	if (can_cut(&c, p, mtu)) {
 		if (single_len(p) > mtu && !p->cut) {
 			counter_add(&w->counters.events[EVENT_SEGMENTS_CUT], 1);
-			if (p->inet.dont_fragment && settled)
-				answer_too_big(w, p, mtu, now);
+			if (p->inet.dont_fragment && settled && single_len(p) > most(p, mtu))
+				answer_too_big(w, p, most(p, mtu), now);
 		}
 		return cut(w, p, &c, to, ret_full);
 	}
-	if (p->inet.dst.family == 6 && p->len <= 1280 && !p->gso_size)
+	if (p->len <= most(p, mtu) && !p->gso_size)
 		return KEEP;
 	if (!settled)
 		return hold(w, p, p->peer->id, now);
-	answer_too_big(w, p, mtu, now);
+	answer_too_big(w, p, most(p, mtu), now);
 	return DROP_TOO_BIG;
 }
 

@@ -232,6 +232,9 @@ struct host_packet {
 	size_t len;
 };
 size_t host_build(uint8_t *out, const struct host_packet *);
+/* The same as a device hands it out: with what the kernel says of it. */
+void host_offer(const struct host_packet *, struct virtio_net_hdr *ret_words, uint8_t *out,
+		size_t *ret_len);
 /* Sends it from a site's host. */
 void host_send(struct site *, const struct host_packet *);
 
