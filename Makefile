@@ -5,7 +5,11 @@
 #   make                 build/vine-router and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
-#   make unit sim fuzz net style bench   one kind of test alone
+#   make unit sim fuzz net style   one kind of test alone
+#   make bench           against the tunnels that are installed, as root: PEERS, ROUNDS,
+#                        SECONDS (of a test), OFFLOAD=on|off, OUT, REFERENCE
+#   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
+#   make charts          docs/performance/*.svg from BENCH="FILE..."
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -24,6 +28,10 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 PROVE ?= prove
 CLANG ?= clang
+ROUNDS ?= 5
+SECONDS ?= 5
+OFFLOAD ?= on
+BENCH ?= $(wildcard $(BUILD)/bench/*-on.jsonl)
 
 hash := \#
 OBJ := $(BUILD)/obj
@@ -87,7 +95,8 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim fuzz fuzz-build net style format check demo bench install uninstall clean FORCE
+.PHONY: all unit sim fuzz fuzz-build net style format check demo bench bench-paper charts install \
+	uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -168,7 +177,7 @@ fuzz-build: $(FUZZ_BIN)
 fuzz: $(FUZZ_BIN)
 	$(Q)scripts/fuzz $(FUZZ_SECONDS) $(FUZZ) $^
 
-net: all
+net: all $(BUILD)/bench/flood
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:
@@ -186,8 +195,22 @@ demo:
 	+$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) scripts/demo
 
-bench: all
-	$(Q)BUILD=$(BUILD) tests/bench/run
+$(BUILD)/bench/%: $(OBJ)/tests/bench/%.o
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^
+
+run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
+	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
+
+bench: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) $(PEERS)
+
+bench-paper: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) --paper $(PARTS)
+
+charts:
+	$(Q)tests/bench/chart $(if $(REFERENCE),--reference $(REFERENCE)) docs/performance $(BENCH)
 
 # Installing
 
