@@ -9,7 +9,7 @@
 #   make bench           against the tunnels that are installed, as root: PEERS, ROUNDS,
 #                        SECONDS (of a test), OFFLOAD=on|off, OUT, REFERENCE
 #   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
-#   make charts          docs/performance/*.svg from BENCH="FILE..."
+#   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -31,7 +31,6 @@ CLANG ?= clang
 ROUNDS ?= 5
 SECONDS ?= 5
 OFFLOAD ?= on
-BENCH ?= $(wildcard $(BUILD)/bench/*-on.jsonl)
 
 hash := \#
 OBJ := $(BUILD)/obj
@@ -95,7 +94,7 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim fuzz fuzz-build net style format check demo bench bench-paper charts install \
+.PHONY: all unit sim fuzz fuzz-build net style format check demo bench bench-paper figures install \
 	uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -200,6 +199,7 @@ $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) $^
 
+export WIREGUARD_GO
 run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
 	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
 
@@ -209,8 +209,12 @@ bench: all $(BUILD)/bench/flood
 bench-paper: all $(BUILD)/bench/flood
 	$(Q)$(run_bench) --paper $(PARTS)
 
-charts:
-	$(Q)tests/bench/chart $(if $(REFERENCE),--reference $(REFERENCE)) docs/performance $(BENCH)
+figures:
+	$(Q)for f in $(wildcard docs/performance/*.jsonl); do \
+		tests/bench/chart $(if $(REFERENCE),--reference $(REFERENCE)) docs/performance $$f && \
+		tests/bench/report --ratios $(if $(REFERENCE),--reference $(REFERENCE)) \
+			--into docs/performance.md $$f || exit; \
+	done
 
 # Installing
 

@@ -59,7 +59,7 @@ divided()
 rtt()
 {
 	local p50 p99 lost
-	on hosta timeout -k 1 $((BENCH_SECONDS + 20)) ping -n -c "$2" -i "$3" -s "$4" -W 1 \
+	on hosta timeout --foreground -k 1 $((BENCH_SECONDS + 20)) ping -n -c "$2" -i "$3" -s "$4" -W 1 \
 		"$HOST_B" > "$WORK/ping" 2>&1
 	read -r p50 p99 lost < <(sed -nE 's/.*time=([0-9.]+) ms$/\1/p' "$WORK/ping" | sort -n |
 		awk -v sent="$2" '{ t[NR] = $1 * 1000 }
@@ -89,7 +89,7 @@ tcp()
 	local name=$1 why mbps
 	shift
 	tcp_bytes=0
-	on hosta timeout -k 1 $((BENCH_SECONDS + 15)) iperf3 -J -c "$HOST_B" -C cubic \
+	on hosta timeout --foreground -k 1 $((BENCH_SECONDS + 15)) iperf3 -J -c "$HOST_B" -C cubic \
 		--connect-timeout 5000 -t "$BENCH_SECONDS" "$@" > "$WORK/$name.json" 2>&1
 	read -r tcp_bytes mbps < <(jq -r '.end.sum_received |
 		select(.bytes > 0) | "\(.bytes) \(.bits_per_second / 1e6)"' "$WORK/$name.json" 2> /dev/null)
@@ -133,8 +133,8 @@ flood()
 		> "$WORK/received" 2>> "$WORK/log" &
 	receiver=$!
 	wait_for 5 listening hostb u $FLOOD_PORT
-	on hosta timeout -k 1 $((${seconds%.*} + 10)) "$BENCH_FLOOD" send -s "$size" -t "$seconds" \
-		"$@" "$HOST_B" $FLOOD_PORT > "$WORK/sent" 2> "$WORK/why"
+	on hosta timeout --foreground -k 1 $((${seconds%.*} + 10)) \
+		"$BENCH_FLOOD" send -s "$size" -t "$seconds" "$@" "$HOST_B" $FLOOD_PORT > "$WORK/sent" 2> "$WORK/why"
 	drained
 	kill $receiver 2> /dev/null
 	wait $receiver 2> /dev/null
@@ -269,7 +269,7 @@ part_intercept()
 	ip -n "$(ns wan)" route add blackhole 10.3.0.0/16
 	for size in "${SIZES[@]}"; do
 		before=$(taken_in)
-		if ! on hosta timeout -k 1 $((BENCH_SECONDS + 10)) "$BENCH_FLOOD" send \
+		if ! on hosta timeout --foreground -k 1 $((BENCH_SECONDS + 10)) "$BENCH_FLOOD" send \
 			-s $((size - IP_UDP)) -g 40 -t "$BENCH_SECONDS" 10.3.0.10 $FLOOD_PORT \
 			> "$WORK/sent" 2> "$WORK/why"; then
 			failed "$size" "$(head -n 1 "$WORK/why")"

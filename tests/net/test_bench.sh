@@ -50,16 +50,34 @@ check_fails "a file of something else" "$PYTHON" "$bench/report" "$top/Makefile"
 
 # ---- Charts -----------------------------------------------------------------
 
-tac "$rounds" > "$WORK/turned"
+mkdir "$WORK/turned"
+tac "$rounds" > "$WORK/turned/rounds.jsonl"
 check "charts" "$PYTHON" "$bench/chart" "$WORK/one" "$rounds"
-check "again, of the same lines in another order" "$PYTHON" "$bench/chart" "$WORK/two" "$WORK/turned"
+check "again, of the same lines in another order" \
+	"$PYTHON" "$bench/chart" "$WORK/two" "$WORK/turned/rounds.jsonl"
 check "the same bytes" diff -r "$WORK/one" "$WORK/two"
-is "a file for each kind" "$(cd "$WORK/one" && echo *)" "gigabit.svg peers.svg sizes.svg workers.svg"
+is "a file for each kind" \
+	"$(cd "$WORK/one" && echo *)" \
+	"rounds-gigabit.svg rounds-sizes.svg rounds-workers.svg rounds.svg"
 check "each is well-formed" "$PYTHON" -c '
 import sys, xml.dom.minidom
 for f in sys.argv[1:]: xml.dom.minidom.parse(f)' "$WORK"/one/*.svg
-check "it bears the ratio" grep -q '>4.2<' "$WORK/one/peers.svg"
-check "and what failed" grep -q '>failed<' "$WORK/one/peers.svg"
+check "it bears the ratio" grep -q '>4.2<' "$WORK/one/rounds.svg"
+check "and what failed" grep -q '>failed<' "$WORK/one/rounds.svg"
+
+# Into a document, twice.
+printf 'before\n<!-- measured: rounds -->\nold\n<!-- end -->\nafter\n' > "$WORK/page.md"
+cp "$rounds" "$WORK/one/"
+check "a report is put into a document" \
+	"$PYTHON" "$bench/report" --into "$WORK/page.md" "$WORK/one/rounds.jsonl"
+is "in place of what was there" "$(grep -c '^old$\|^before$\|^after$' "$WORK/page.md")" 2
+is "below its headings" "$(grep -c '^### Ratios to fast$' "$WORK/page.md")" 1
+is "with the charts" "$(grep -c '^!\[.*](one/rounds.*\.svg)$' "$WORK/page.md")" 4
+cp "$WORK/page.md" "$WORK/page2.md"
+check "again" "$PYTHON" "$bench/report" --into "$WORK/page2.md" "$WORK/one/rounds.jsonl"
+check "the same comes of it" cmp "$WORK/page.md" "$WORK/page2.md"
+check_fails "a document without a place for it" \
+	"$PYTHON" "$bench/report" --into "$top/README.md" "$rounds"
 
 # ---- Flood ------------------------------------------------------------------
 
