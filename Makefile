@@ -5,8 +5,12 @@
 #   make                 build/vine-router and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
-#   make unit sim cost fuzz net style bench   one kind of test alone
+#   make unit sim cost fuzz net style   one kind of test alone
 #   make cost-update     what a packet costs now becomes the budget
+#   make bench           against the tunnels that are installed, as root: PEERS, ROUNDS,
+#                        SECONDS (of a test), OFFLOAD=on|off, OUT, REFERENCE
+#   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
+#   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -25,6 +29,9 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 PROVE ?= prove
 CLANG ?= clang
+ROUNDS ?= 5
+SECONDS ?= 5
+OFFLOAD ?= on
 
 hash := \#
 comma := ,
@@ -89,7 +96,8 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench install uninstall clean FORCE
+.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
+	bench-paper figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -194,7 +202,7 @@ cost: $(BUILD)/cost/cost
 cost-update: $(BUILD)/cost/cost
 	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
 
-net: all $(BUILD)/net/load
+net: all $(BUILD)/net/load $(BUILD)/bench/flood
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:
@@ -212,8 +220,27 @@ demo:
 	+$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) scripts/demo
 
-bench: all
-	$(Q)BUILD=$(BUILD) tests/bench/run
+$(BUILD)/bench/%: $(OBJ)/tests/bench/%.o
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^
+
+export WIREGUARD_GO
+run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
+	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
+
+bench: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) $(PEERS)
+
+bench-paper: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) --paper $(PARTS)
+
+figures:
+	$(Q)for f in $(wildcard docs/performance/*.jsonl); do \
+		tests/bench/chart $(if $(REFERENCE),--reference $(REFERENCE)) docs/performance $$f && \
+		tests/bench/report --ratios $(if $(REFERENCE),--reference $(REFERENCE)) \
+			--into docs/performance.md $$f || exit; \
+	done
 
 # Installing
 
