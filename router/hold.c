@@ -73,9 +73,8 @@ void held_hand_over(struct worker *from, struct worker *workers, unsigned n)
 			packet_drop(from, h->packet, peer ? DROP_HOLD_FULL : DROP_NO_PEER);
 			continue;
 		}
-		to->held[to->n_held++] = (struct held){
-			.packet = pool_copy(to->pool, h->packet), .router = h->router
-		};
+		to->held[to->n_held++] = (struct held){ .packet = pool_copy(to->pool, h->packet),
+							.router = h->router };
 		peer->share[to->number]->held++;
 		counter_add(&to->counters.made, 1);
 		counter_add(&from->counters.consumed, 1);

@@ -7,13 +7,13 @@
  * method changes is carried as well. With nfqueue a rule takes packets just before
  * they would reach it.
  *
- * Nothing is lost by changes, since whatever has been opened for packets stays open
- * and is read to the end: queues of the device (to close or to detach one purges it),
- * NFQUEUEs that no rule names any more, sockets that no frames are steered to. What is
- * new is read, by whoever there is, before anything is sent there. So a change of
- * method is a change of rules; for another number of workers first what they need is
- * opened, then rules and steering are changed, then threads (threads.c); and a change
- * that fails half-way leaves nothing behind but some descriptors for the next time.
+ * Nothing is lost by changes, since whatever packets have been sent to stays open and
+ * is read to the end: queues of the device (to close or to detach one purges it),
+ * NFQUEUEs that no rule names any more, sockets that no frames are steered to. And what
+ * is new is read before anything is sent there. So another method is, once the queues
+ * are open, a change of rules. Another number of workers: what they need is opened,
+ * then they begin (threads.c), all that is open being dealt to those there are, and
+ * then rules and steering follow, only for an even share.
  */
 #include "router/machine.h"
 
@@ -56,44 +56,78 @@ static void set_inject(struct machine *m, enum inject_method method)
 
 /* ---- opening ------------------------------------------------------------------ */
 
-/* What has been opened is read from now on. It is closed if that can't be. */
-static int take_up(struct machine *m, unsigned number, struct intercept *in, struct link *link,
-		   unsigned l)
+/* A new port takes it over: it is closed if that can't be. */
+static struct port *add_port(struct machine *m, unsigned number, struct intercept *in,
+			     struct link *link, unsigned l)
+{
+	struct port *port = port_new(&m->router->ports, number, in, link, (uint8_t)l);
+
+	if (!port && in)
+		in->ops->close(in);
+	if (!port && link)
+		link->ops->close(link);
+	return port;
+}
+
+/* From now on it is read by those that there are. */
+static int take_up(struct machine *m, struct port *port)
 {
 	struct router *r = m->router;
-	struct port *port = port_new(&r->ports, number, in, link, (uint8_t)l);
-	int e;
 
-	if (!port) {
-		if (in)
-			in->ops->close(in);
-		else
-			link->ops->close(link);
-		return -ENOMEM;
+	port->worker = &r->workers[port->number % r->n_workers];
+	return port->worker->loop ? loop_add(port->worker->loop, &port->source, EPOLLIN) : 0;
+}
+
+static int take_up_all(struct machine *m)
+{
+	int e = 0;
+
+	list_for_each(node, &m->router->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (!e && !port->worker)
+			e = take_up(m, port);
 	}
-	port->worker = &r->workers[number % r->n_workers];
-	e = port->worker->loop ? loop_add(port->worker->loop, &port->source, EPOLLIN) : 0;
-	if (e)
-		port_free(port);
 	return e;
 }
 
+/* Closes again what was opened and not taken up. */
+static void close_new(struct machine *m)
+{
+	list_for_each(node, &m->router->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker)
+			continue;
+		if (port->in)
+			m->n_queues--;
+		else
+			m->n_sockets[port->l]--;
+		port_free(port);
+	}
+}
+
+/* The kernel uses a queue as soon as it is there: so it is taken up at once, and not
+ * closed any more. */
 static int open_device(struct machine *m, unsigned i)
 {
+	struct port *port;
 	struct tun *t;
-	int e;
 
 	if (!m->raw[i])
 		m->raw[i] = inject_raw_open();
 	if (!m->raw[i])
 		return -errno;
+	m->router->workers[i].answer = m->raw[i];
 	t = tun_open(m->router->config->device, true);
 	if (!t)
 		return -errno;
-	e = take_up(m, i, &t->intercept, NULL, 0);
-	if (!e)
-		m->tun[i] = t;
-	return e;
+	port = add_port(m, i, &t->intercept, NULL, 0);
+	if (!port)
+		return -ENOMEM;
+	m->tun[i] = t;
+	m->n_devices++;
+	return take_up(m, port);
 }
 
 static const char *device_hint(int e)
@@ -117,8 +151,6 @@ static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 				r->config->device, strerror(-e), device_hint(e));
 			return false;
 		}
-		r->workers[m->n_devices].answer = m->raw[m->n_devices];
-		m->n_devices++;
 	}
 	set_inject(m, r->config->inject);
 	return true;
@@ -132,14 +164,12 @@ static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors
 	int e = 0;
 
 	while (!e && m->n_sockets[l] < n) {
-		struct worker *w = &r->workers[m->n_sockets[l]];
+		unsigned i = m->n_sockets[l];
 		struct link *link;
 
 		e = link_udp_open(at, 1, &link);
-		if (!e)
-			e = take_up(m, m->n_sockets[l], NULL, link, l);
-		if (!e)
-			w->links[l] = link;
+		if (!e && !add_port(m, i, NULL, link, l))
+			e = -ENOMEM;
 		m->n_sockets[l] += !e;
 	}
 	if (e < 0)
@@ -160,8 +190,6 @@ static bool open_links(struct machine *m, unsigned n, FILE *errors)
 	for (unsigned l = 0; l < count_links(r->config); l++)
 		if (!open_sockets(m, l, n, errors))
 			return false;
-	for (unsigned i = 0; i < n; i++)
-		r->workers[i].n_links = count_links(r->config);
 	return true;
 }
 
@@ -324,8 +352,10 @@ struct machine *machine_open(struct router *r, FILE *errors)
 			 "apart; see to it that rp_filter or your own rules do",
 			 what, strerror(-e));
 	if (!open_devices(m, r->n_workers, errors) || !open_links(m, r->n_workers, errors) ||
-	    !open_privileged(m, errors) || !steer(m, r->n_workers, errors) ||
-	    !machine_apply(m, r->config, errors))
+	    !open_privileged(m, errors))
+		goto fail;
+	router_deal(r, r->n_workers);
+	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;
 	diagnose(m);
 	return m;
@@ -336,15 +366,17 @@ fail:
 
 /* ---- interception -------------------------------------------------------------- */
 
-static int open_queues(struct machine *m, unsigned n)
+static int open_queues(struct machine *m, unsigned n, const char **ret_what)
 {
+	*ret_what = "NFQUEUE can't be bound (is its number in use?)";
 	while (m->n_queues < n) {
 		struct intercept *q =
 			nfqueue_open((uint16_t)(m->router->config->queue + m->n_queues));
-		int e = q ? take_up(m, m->n_queues, q, NULL, 0) : -errno;
 
-		if (e < 0)
-			return e;
+		if (!q)
+			return -errno;
+		if (!add_port(m, m->n_queues, q, NULL, 0))
+			return -ENOMEM;
 		m->n_queues++;
 	}
 	return 0;
@@ -357,18 +389,20 @@ static int set_rules(struct router *r, unsigned queues, const char **ret_what)
 			      queues ? r->config->queue : 0, (uint16_t)queues, ret_what);
 }
 
-static int start_queues(struct router *r, unsigned n, const char **ret_what)
+static int start_queues(struct router *r, const char **ret_what)
 {
 	const char *what;
-	int e = open_queues(r->machine, n);
+	int e = open_queues(r->machine, r->n_workers, ret_what);
 
 	if (e < 0) {
-		*ret_what = "NFQUEUE can't be bound (is its number in use?)";
+		close_new(r->machine);
 		return e;
 	}
-	e = set_rules(r, n, ret_what);
+	e = take_up_all(r->machine);
+	if (!e)
+		e = set_rules(r, r->n_workers, ret_what);
 	if (e < 0) /* as it was: the source check at least */
-		set_rules(r, r->intercept == INTERCEPT_NFQUEUE ? r->n_workers : 0, &what);
+		set_rules(r, 0, &what);
 	return e;
 }
 
@@ -380,8 +414,7 @@ int router_set_intercept(struct router *r, enum intercept_method method, const c
 		return 0;
 	if (!r->machine)
 		return -EOPNOTSUPP;
-	e = method == INTERCEPT_NFQUEUE ? start_queues(r, r->n_workers, ret_what)
-					: set_rules(r, 0, ret_what);
+	e = method == INTERCEPT_NFQUEUE ? start_queues(r, ret_what) : set_rules(r, 0, ret_what);
 	if (e < 0)
 		return e;
 	r->intercept = method;
@@ -423,8 +456,7 @@ static int start_workers(struct machine *m, unsigned n, int64_t *ret_pause)
 	return threads_set(m->threads, r, n, ret_pause);
 }
 
-/* All that they need that can be refused: open, and read already by those that there
- * are. */
+/* All that can be refused. */
 static bool open_for_workers(struct machine *m, unsigned n, FILE *errors)
 {
 	struct router *r = m->router;
@@ -435,44 +467,51 @@ static bool open_for_workers(struct machine *m, unsigned n, FILE *errors)
 		fprintf(errors, "not enough memory for %u workers\n", n);
 		return false;
 	}
-	if (!open_devices(m, n, errors) || !open_links(m, n, errors))
-		return false;
 	if (r->intercept == INTERCEPT_NFQUEUE)
-		e = start_queues(r, n, &what);
+		e = open_queues(m, n, &what);
 	if (e < 0)
 		fprintf(errors, "%s: %s\n", what, strerror(-e));
-	return !e;
+	return !e && open_links(m, n, errors) && open_devices(m, n, errors);
+}
+
+/* What arrives goes evenly to those that there are; all of it is read in any case. */
+static void spread(struct machine *m)
+{
+	struct router *r = m->router;
+	const char *what = "";
+	int e = 0;
+
+	steer(m, r->n_workers, stderr);
+	if (r->intercept == INTERCEPT_NFQUEUE)
+		e = set_rules(r, r->n_workers, &what);
+	if (e < 0)
+		log_warn("%s: %s: packets go to as many workers as before", what, strerror(-e));
 }
 
 bool router_set_workers(struct router *r, unsigned n, FILE *errors)
 {
 	unsigned before = r->n_workers;
 	struct machine *m = r->machine;
-	const char *what;
+	bool done = false;
 	int e;
 
 	if (n == before)
 		return true;
-	if (!m) {
-		fprintf(errors, "workers can't be changed in a simulation\n");
+	if (open_for_workers(m, n, errors)) {
+		e = start_workers(m, n, &r->pause);
+		done = !e;
+		if (e)
+			fprintf(errors, "%u threads can't be started: %s\n", n, strerror(-e));
+	}
+	if (!done) {
+		close_new(m);
+		router_dismiss(r, clock_now());
 		return false;
 	}
-	if (open_for_workers(m, n, errors) && steer(m, n, errors)) {
-		e = start_workers(m, n, &r->pause);
-		if (!e) {
-			log_info("workers: %u instead of %u", n, before);
-			log_debug("workers: no packet was carried for %lld us",
-				  (long long)(r->pause / USEC));
-			return true;
-		}
-		fprintf(errors, "%u threads can't be started: %s\n", n, strerror(-e));
-	}
-	/* those that there are read all that is open, so this may well come late */
-	steer(m, before, errors);
-	if (r->intercept == INTERCEPT_NFQUEUE)
-		set_rules(r, before, &what);
-	router_dismiss(r, clock_now());
-	return false;
+	spread(m);
+	log_info("workers: %u instead of %u", n, before);
+	log_debug("workers: no packet was carried for %lld us", (long long)(r->pause / USEC));
+	return true;
 }
 
 int machine_start(struct machine *m)

@@ -29,7 +29,7 @@ struct network_share {
 
 struct network {
 	uint32_t id;
-	_Atomic uint8_t protection;   /* enum protection */
+	_Atomic uint8_t protection;		  /* enum protection */
 	struct network_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
 
@@ -71,7 +71,7 @@ struct peer {
 	struct path *path;
 	struct stopped *stopped;
 
-	struct contact *contact; /* the control thread's side of it */
+	struct contact *contact;	       /* the control thread's side of it */
 	struct peer_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
 

@@ -18,8 +18,8 @@
 
 struct router {
 	struct config *config;
-	struct loop *loop;   /* the control thread's */
-	struct world *world; /* RCU */
+	struct loop *loop;	   /* the control thread's */
+	struct world *world;	   /* RCU */
 	struct worker *workers;	   /* WORKERS_MAX of them */
 	unsigned n_workers;	   /* that carry packets now */
 	unsigned n_made;	   /* that ever did: their counters count */

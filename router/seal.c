@@ -105,7 +105,8 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 static void count_sent(struct worker *w, const struct packet *p)
 {
 	uint64_t bytes = p->len - FRAME_OVERHEAD;
-	struct traffic *of[] = { &w->counters.traffic[OUT], &p->peer->share[w->number]->traffic[OUT],
+	struct traffic *of[] = { &w->counters.traffic[OUT],
+				 &p->peer->share[w->number]->traffic[OUT],
 				 &p->network->share[w->number]->traffic[OUT] };
 
 	for (unsigned i = 0; i < 3; i++) {

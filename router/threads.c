@@ -2,10 +2,11 @@
  * Threads of workers, see threads.h.
  *
  * A change is prepared while they run: new loops that watch what each is to read then
- * (a descriptor may be in two), and new threads, that wait. Then all end their turn and
- * wait too, offline for RCU; the change is some assignments; and they go on in their
- * new loops. Meanwhile packets wait in the kernel's queues: for a turn of the slowest
- * and two switches of context.
+ * (a descriptor may be in two), and new threads, that wait. Then each ends its turn and
+ * waits too, offline for RCU. The last one to come makes the change, some assignments,
+ * and all go on in their new loops; the control thread, which waits for them, need not
+ * get the processor in between. Meanwhile packets wait in the kernel's queues: for a
+ * turn of the slowest, and two switches of context.
  */
 #include "router/threads.h"
 
@@ -21,13 +22,18 @@ struct thread {
 	struct threads *all;
 	struct loop *loop, *next; /* to turn, and from the next change on */
 	_Atomic bool run;	  /* false: it is to wait at the end of its turn */
-	/* with the lock */
-	bool exists, waits, stop;
+	bool exists;		  /* the control thread's */
+	bool stop;		  /* with the lock */
 };
 
 struct threads {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	unsigned waiting;      /* threads */
+	struct router *router; /* with `awaited` threads waiting, it gets */
+	unsigned awaited, n;   /* ... so many workers; awaited 0: no change is under way */
+	mono_t begun;
+	int64_t pause; /* of the last change */
 	struct thread of[WORKERS_MAX];
 };
 
@@ -45,22 +51,53 @@ static void go_online(void *arg)
 
 const struct loop_hooks threads_rcu_hooks = { .before_wait = go_offline, .after_wait = go_online };
 
+/* ---- the change ------------------------------------------------------------------ */
+
+/* Each thread in its next loop, those beyond n in none; `next` is the one before. */
+static void exchange_loops(struct threads *all, struct router *r, unsigned n, mono_t now)
+{
+	for (unsigned i = 0; i < r->n_made; i++) {
+		struct thread *t = &all->of[i];
+		struct loop *before = t->loop;
+
+		t->loop = i < n ? t->next : NULL;
+		t->next = before;
+		worker_attach(&r->workers[i], t->loop, now);
+	}
+}
+
+/* With the lock, while all wait. */
+static void make_change(struct threads *all)
+{
+	router_deal(all->router, all->n);
+	exchange_loops(all, all->router, all->n, all->begun);
+	for (unsigned i = 0; i < all->n; i++)
+		atomic_store_explicit(&all->of[i].run, true, memory_order_release);
+	all->awaited = 0;
+	all->pause = mono_since(clock_now(), all->begun);
+	pthread_cond_broadcast(&all->changed);
+}
+
 /* ---- a thread -------------------------------------------------------------------- */
 
 /* Until it may run; false: it is to end. */
 static bool wait_for_leave(struct thread *t)
 {
+	struct threads *all = t->all;
 	bool stop;
 
 	rcu_thread_offline();
-	pthread_mutex_lock(&t->all->lock);
-	t->waits = true;
-	pthread_cond_broadcast(&t->all->changed);
+	pthread_mutex_lock(&all->lock);
+	all->waiting++;
+	if (all->waiting == all->awaited)
+		make_change(all);
+	else
+		pthread_cond_broadcast(&all->changed);
 	while (!atomic_load_explicit(&t->run, memory_order_relaxed) && !t->stop)
-		pthread_cond_wait(&t->all->changed, &t->all->lock);
-	t->waits = false;
+		pthread_cond_wait(&all->changed, &all->lock);
+	all->waiting--;
 	stop = t->stop;
-	pthread_mutex_unlock(&t->all->lock);
+	pthread_mutex_unlock(&all->lock);
 	rcu_thread_online();
 	return !stop;
 }
@@ -84,7 +121,7 @@ static int create(struct threads *all, unsigned i)
 	int e;
 
 	t->all = all;
-	t->stop = t->waits = false;
+	t->stop = false;
 	atomic_store(&t->run, false);
 	sigfillset(&every);
 	pthread_sigmask(SIG_SETMASK, &every, &old);
@@ -100,35 +137,35 @@ static int create(struct threads *all, unsigned i)
 
 /* ---- all of them ----------------------------------------------------------------- */
 
-static void let_run(struct threads *all, unsigned n)
+/* Has them all stop, `fresh` new ones besides, the change made, and those go on that are
+ * left. */
+static void change(struct threads *all, struct router *r, unsigned n, unsigned fresh)
 {
-	pthread_mutex_lock(&all->lock);
-	for (unsigned i = 0; i < n; i++)
-		atomic_store_explicit(&all->of[i].run, true, memory_order_release);
-	pthread_cond_broadcast(&all->changed);
-	pthread_mutex_unlock(&all->lock);
-}
+	unsigned exist = 0;
 
-/* From this number on. */
-static void make_wait(struct threads *all, struct router *r, unsigned from)
-{
-	for (unsigned i = from; i < WORKERS_MAX; i++) {
-		struct thread *t = &all->of[i];
-
-		if (t->exists && atomic_exchange(&t->run, false))
-			worker_kick(&r->workers[i]);
-	}
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		exist += all->of[i].exists;
 	rcu_thread_offline();
 	pthread_mutex_lock(&all->lock);
-	for (unsigned i = from; i < WORKERS_MAX; i++)
-		while (all->of[i].exists && !all->of[i].waits)
-			pthread_cond_wait(&all->changed, &all->lock);
+	while (all->waiting < fresh)
+		pthread_cond_wait(&all->changed, &all->lock);
+	all->router = r;
+	all->n = n;
+	all->awaited = exist;
+	all->begun = clock_now();
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (all->of[i].exists && atomic_exchange(&all->of[i].run, false))
+			worker_kick(&r->workers[i]);
+	if (all->waiting == all->awaited)
+		make_change(all);
+	while (all->awaited)
+		pthread_cond_wait(&all->changed, &all->lock);
 	pthread_mutex_unlock(&all->lock);
 	rcu_thread_online();
 }
 
-/* Those from this number on, which wait. */
-static void end_waiting(struct threads *all, unsigned from)
+/* Those from this number on, which do not run. */
+static void end_stopped(struct threads *all, unsigned from)
 {
 	pthread_mutex_lock(&all->lock);
 	for (unsigned i = from; i < WORKERS_MAX; i++)
@@ -170,41 +207,22 @@ static int prepare(struct threads *all, struct router *r, unsigned n)
 	return e;
 }
 
-/* Each thread in its next loop, those beyond n in none; `next` is the one before. */
-static void exchange_loops(struct threads *all, struct router *r, unsigned n, mono_t now)
-{
-	for (unsigned i = 0; i < r->n_made; i++) {
-		struct thread *t = &all->of[i];
-		struct loop *before = t->loop;
-
-		t->loop = i < n ? t->next : NULL;
-		t->next = before;
-		worker_attach(&r->workers[i], t->loop, now);
-	}
-}
-
 int threads_set(struct threads *all, struct router *r, unsigned n, int64_t *ret_pause)
 {
 	unsigned before = 0;
-	mono_t begun;
 	int e;
 
 	while (before < WORKERS_MAX && all->of[before].exists)
 		before++;
 	e = prepare(all, r, n);
 	if (e) {
-		end_waiting(all, before);
+		end_stopped(all, before);
 		free_next(all);
 		return e;
 	}
-	make_wait(all, r, before); /* new ones have come so far */
-	begun = clock_now();
-	make_wait(all, r, 0);
-	router_deal(r, n);
-	exchange_loops(all, r, n, begun);
-	let_run(all, n);
-	*ret_pause = mono_since(clock_now(), begun);
-	end_waiting(all, n);
+	change(all, r, n, n > before ? n - before : 0);
+	*ret_pause = all->pause;
+	end_stopped(all, n);
 	free_next(all);
 	router_kick(r); /* what waits may have been handed over */
 	router_dismiss(r, clock_now());
@@ -228,8 +246,10 @@ void threads_free(struct threads *all, struct router *r)
 {
 	if (!all)
 		return;
-	make_wait(all, r, 0);
-	end_waiting(all, 0);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (atomic_exchange(&all->of[i].run, false))
+			worker_kick(&r->workers[i]);
+	end_stopped(all, 0);
 	exchange_loops(all, r, 0, clock_now());
 	free_next(all);
 	pthread_cond_destroy(&all->changed);

@@ -172,8 +172,8 @@ static json_t *verb_reload(struct request *q)
 					      show_count(q->router->table_version), "messages",
 					      lines.text));
 	else
-		answer = control_error("%s", lines.len ? lines.text
-						       : "the configuration was refused");
+		answer = control_error("%s",
+				       lines.len ? lines.text : "the configuration was refused");
 	free(lines.text);
 	return answer;
 }
@@ -218,10 +218,9 @@ static json_t *set_workers(struct request *q, const char *value)
 	if (!lines_end(&lines))
 		return NULL;
 	if (ok)
-		answer = control_ok(json_pack("{s:i, s:i, s:f}", "workers", (int)r->n_workers,
-					      "before", (int)before, "pause_ms",
-					      r->n_workers == before ? 0.0
-								     : (double)r->pause / MSEC));
+		answer = control_ok(json_pack(
+			"{s:i, s:i, s:f}", "workers", (int)r->n_workers, "before", (int)before,
+			"pause_ms", r->n_workers == before ? 0.0 : (double)r->pause / MSEC));
 	else
 		answer = control_error("workers stay %u: %s", before, lines.text);
 	free(lines.text);

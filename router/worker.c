@@ -189,14 +189,14 @@ int worker_watch(struct worker *w, struct loop *loop, unsigned count)
 	struct timer room = { .fn = held_due };
 	int r;
 
-	if (w->kick_fd < 0)
+	if (w->kick_fd < 0) {
 		w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
+	}
 	if (w->kick_fd < 0)
 		return -errno;
-	w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
 	r = loop_add(loop, &w->kick_source, EPOLLIN);
-	list_for_each(node, w->ports)
-	{
+	list_for_each(node, w->ports) {
 		struct port *port = container_of(node, struct port, node);
 
 		if (!r && port->number % count == w->number)
@@ -223,8 +223,7 @@ bool worker_turn(struct worker *w, mono_t now)
 {
 	bool any = kicked(w, now);
 
-	list_for_each(node, w->ports)
-	{
+	list_for_each(node, w->ports) {
 		struct port *port = container_of(node, struct port, node);
 
 		if (port->worker == w && take(port, now) > 0)

@@ -35,10 +35,12 @@ struct port {
 	struct list node; /* of the router's ports */
 	struct source source;
 	unsigned number;
-	struct worker *worker; /* who reads it: changes only while no worker runs */
-	struct intercept *in;  /* what it is: this, */
-	struct link *link;     /* or this, */
-	uint8_t l;	       /* of this listening address */
+	/* Who reads it: changes only while no worker runs. NULL: nobody yet, and nothing
+	 * can be in it. */
+	struct worker *worker;
+	struct intercept *in; /* what it is: this, */
+	struct link *link;    /* or this, */
+	uint8_t l;	      /* of this listening address */
 };
 
 /* A packet that waits: for keys, or for the first result about the path MTU. */

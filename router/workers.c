@@ -108,6 +108,14 @@ bool router_make_room(struct router *r, unsigned n)
 	return true;
 }
 
+/* Sends by it from now on. */
+static void worker_use_link(struct worker *w, struct link *link, uint8_t l)
+{
+	w->links[l] = link;
+	if (w->n_links <= l)
+		w->n_links = l + 1u;
+}
+
 void router_deal(struct router *r, unsigned n)
 {
 	for (unsigned i = n; i < r->n_workers; i++)
@@ -119,6 +127,8 @@ void router_deal(struct router *r, unsigned n)
 		struct port *port = container_of(node, struct port, node);
 
 		port->worker = &r->workers[port->number % n];
+		if (port->link && port->number < n)
+			worker_use_link(&r->workers[port->number], port->link, port->l);
 	}
 	list_for_each(node, &r->contacts) {
 		peer_deal_lanes(container_of(node, struct contact, node)->peer, n);

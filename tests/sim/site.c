@@ -296,11 +296,8 @@ static struct inject *new_inject(struct site *s, const struct inject_ops *ops)
 static void add_port(struct site *s, unsigned i, struct intercept *in, struct link *link,
 		     unsigned l)
 {
-	struct port *port = NULL;
-
-	while (!port)
-		port = port_new(&s->router->ports, i, in, link, (uint8_t)l);
-	port->worker = &s->router->workers[i % s->router->n_workers];
+	while (!port_new(&s->router->ports, i, in, link, (uint8_t)l))
+		;
 }
 
 /* Twins for the worker of this number. */
@@ -321,7 +318,6 @@ static void equip(struct site *s, unsigned i)
 		t->family = l ? 6 : 4;
 		t->link = (struct link){ .ops = &link_ops, .fd = -1, .family = t->family };
 		add_port(s, i, NULL, &t->link, l);
-		w->links[w->n_links++] = &t->link;
 	}
 }
 
@@ -338,6 +334,7 @@ void site_start(struct site *s)
 	for (s->equipped = 0; s->equipped < s->workers; s->equipped++)
 		equip(s, s->equipped);
 	s->steered = s->workers;
+	router_deal(s->router, s->workers);
 }
 
 /* As machine.c does it: open, steer, deal. */
