@@ -114,9 +114,12 @@ struct counters {
 	/* Every packet is accounted for:
 	 * intercepted + received + made = sent + injected + consumed + drops + held */
 	counter_t intercepted, received; /* packets and frames that came in */
-	counter_t made;			 /* by the router: ICMP errors, pieces of a cut packet */
-	counter_t sent, injected;	 /* that went out */
-	counter_t consumed; /* meant for the router itself, or replaced by their pieces */
+	/* By the router: ICMP errors, pieces of a cut packet; or taken over, still waiting,
+	 * from a worker that ended. */
+	counter_t made;
+	counter_t sent, injected; /* that went out */
+	/* Meant for the router itself, replaced by their pieces, or handed over. */
+	counter_t consumed;
 };
 
 #endif

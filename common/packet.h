@@ -101,6 +101,9 @@ struct packet *pool_get_large(struct pool *);
 /* A packet whose bytes are these of another one, which stays out of the pool until
  * all its views are back; NULL when the pool is empty. */
 struct packet *pool_view(struct pool *, struct packet *of, uint8_t *data, uint32_t len);
+/* A packet of this pool with the same bytes and metadata as one of any pool; NULL when
+ * the pool is empty. */
+struct packet *pool_copy(struct pool *, const struct packet *);
 void pool_put(struct pool *, struct packet *);
 size_t pool_left(const struct pool *);
 size_t pool_size(const struct pool *);

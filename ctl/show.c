@@ -114,7 +114,7 @@ static void print_traffic(json_t *result)
 
 static void print_workers(json_t *list)
 {
-	static const char *const keys[] = { "worker", "intercepted", "received", "made",
+	static const char *const keys[] = { "intercepted", "received", "made",
 					    "sent",   "injected",    "consumed" };
 	struct columns *c = columns_new(">WORKER|>INTERCEPTED|>RECEIVED|>MADE|>SENT|>INJECTED|"
 					">CONSUMED");
@@ -122,8 +122,13 @@ static void print_workers(json_t *list)
 	json_t *w;
 	size_t i;
 
-	json_array_foreach(list, i, w) for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
-		columns_add(c, "%s", human_text(w, keys[k], a));
+	json_array_foreach(list, i, w)
+	{
+		columns_add(c, "%s%s", human_text(w, "worker", a),
+			    json_is_false(json_object_get(w, "works")) ? " (no more)" : "");
+		for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+			columns_add(c, "%s", human_text(w, keys[k], a));
+	}
 	columns_print(c, 0, NULL, stdout);
 }
 

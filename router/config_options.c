@@ -197,8 +197,7 @@ static const struct ini_option router_options[] = {
 	  .min = 1,
 	  .max = 32,
 	  .zero = "auto",
-	  .fallback = "auto",
-	  .flags = INI_FIXED },
+	  .fallback = "auto" },
 	/* 107: what a socket address has room for */
 	{ .key = "control",
 	  .type = &ini_path,

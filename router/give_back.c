@@ -15,8 +15,8 @@ static unsigned age(struct worker *w, struct packet *p, mono_t now)
 
 static unsigned count_received(struct worker *w, struct packet *p, mono_t now)
 {
-	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number].traffic[IN],
-				 &p->network->share[w->number].traffic[IN] };
+	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number]->traffic[IN],
+				 &p->network->share[w->number]->traffic[IN] };
 
 	(void)now;
 	for (unsigned i = 0; i < 3; i++) {

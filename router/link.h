@@ -46,9 +46,11 @@ struct link {
 	bool pending;
 };
 
-/* Opens one UDP socket per worker at this address, SO_REUSEPORT; arriving frames
- * are steered by their lane byte: lane mod workers. ret has room for `workers`
- * links, one each. 0 or -errno. */
-int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret);
+/* Opens n more UDP sockets at this address, SO_REUSEPORT, for workers of consecutive
+ * numbers from the first one on. ret has room for them. 0 or -errno. */
+int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret);
+/* Has the frames that arrive at the address of any of them steered to the first
+ * `workers` ones: as lane_reader says. At once; 0 or -errno. */
+int link_udp_steer(struct link *, unsigned workers);
 
 #endif

@@ -2,10 +2,12 @@
  * Frames in UDP datagrams: one socket per worker and listening address.
  *
  * The sockets of one address are a SO_REUSEPORT group. A classic BPF program on
- * the group picks the socket by the frame's lane byte, so that a lane is read by
- * one worker only, whatever port a NAT on the way has made of ours. Socket
- * indexes follow the order of bind; a foreign member that joins late gets
- * nothing.
+ * the group picks the socket by the frame's source and lane, so that a lane is read
+ * by one worker, whatever port a NAT on the way has made of ours. (As a rule: an
+ * interface may have merged frames of several lanes, of which the first one decides.)
+ * Socket indexes follow the order of bind; a foreign member that joins late gets
+ * nothing, and neither does one for a worker that there is not, which stays, so that
+ * indexes stay, for the next time there is.
  *
  * Don't-fragment is always set, and the kernel's idea of the path MTU, which any
  * forged ICMP can lower, is neither used nor asked: sizes are found by probing
@@ -663,18 +665,21 @@ static int set_options(int fd, uint8_t family)
 	return r;
 }
 
-/* Lane byte modulo workers. A load past the end of a short datagram ends the
- * program with 0. */
-static int steer(int fd, unsigned workers)
+/* lane_reader. A load past the end of a short datagram ends the program with 0. */
+int link_udp_steer(struct link *l, unsigned workers)
 {
 	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FRAME_SOURCE_OFFSET),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FRAME_LANE_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0
+	return setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) <
+			       0
 		       ? -errno
 		       : 0;
 }
@@ -719,24 +724,20 @@ static int open_one(const struct endpoint *local, struct link **ret)
 	return 0;
 }
 
-int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret)
+int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret)
 {
-	unsigned n = 0;
+	unsigned made = 0;
 	int r = 0;
 
 	if (local->ip.family != 4 && local->ip.family != 6)
 		return -EAFNOSUPPORT;
-	if (!workers)
-		return -EINVAL;
-	while (n < workers && !r) {
-		r = open_one(local, &ret[n]);
-		n += !r;
+	while (made < n && !r) {
+		r = open_one(local, &ret[made]);
+		made += !r;
 	}
-	if (!r)
-		r = steer(ret[0]->fd, workers);
-	while (r && n > 0) {
-		udp_close(ret[--n]);
-		ret[n] = NULL;
+	while (r && made > 0) {
+		udp_close(ret[--made]);
+		ret[made] = NULL;
 	}
 	return r;
 }

@@ -24,14 +24,16 @@
 
 static struct network *network_new(const struct router *r, const struct config_network *config)
 {
-	size_t size = sizeof(struct network) + (r->n_workers + 1) * sizeof(struct network_share);
-	struct network *n = aligned_alloc(64, (size + 63) / 64 * 64);
+	struct network *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return NULL;
-	memset(n, 0, size);
 	n->id = config->id;
 	n->protection = (uint8_t)config->protection;
+	if (!network_make_room(n, r->n_made)) {
+		network_free(n);
+		return NULL;
+	}
 	return n;
 }
 
@@ -149,7 +151,7 @@ static void change_undo(struct router *r, struct change *ch, const struct config
 {
 	for (size_t i = 0; ch->networks && i < config->n_nets; i++)
 		if (ch->networks[i] && router_network(r, ch->networks[i]->id) != ch->networks[i])
-			free(ch->networks[i]);
+			network_free(ch->networks[i]);
 	for (size_t i = 0; ch->contacts && i < config->n_peers; i++)
 		if (ch->contacts[i] && list_is_empty(&ch->contacts[i]->node))
 			contact_free(ch->contacts[i]);
@@ -251,7 +253,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	r->table_version++;
 	for (size_t i = 0; i < n_networks; i++)
 		if (!is_in(networks[i], (void *const *)r->networks, r->n_networks))
-			free(networks[i]);
+			network_free(networks[i]);
 	free(networks);
 	world_free(old);
 	for (size_t i = 0; i < config->n_peers; i++) {
@@ -308,15 +310,15 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 	r->started = now;
 	r->intercept = config->intercept;
 	list_init(&r->contacts);
-	r->workers = aligned_alloc(64, (workers * sizeof(*r->workers) + 63) / 64 * 64);
+	list_init(&r->ports);
+	/* room for all that there may ever be: what is not used is not touched */
+	r->workers = aligned_alloc(64, (WORKERS_MAX * sizeof(*r->workers) + 63) / 64 * 64);
 	r->handshakes = handshake_ctx_new(config->id);
 	r->resolver = resolver_new(loop);
 	r->crypto = crypto_new(workers + 1, CRYPTO_FASTEST);
-	while (r->workers && r->n_workers < workers &&
-	       worker_init(&r->workers[r->n_workers], r->n_workers, workers, &r->world))
-		r->n_workers++;
-	if (r->n_workers == workers && r->handshakes && r->resolver && r->crypto &&
-	    apply(r, config, now, errors))
+	if (r->workers && r->crypto && router_make_room(r, workers))
+		router_deal(r, workers);
+	if (r->n_workers && r->handshakes && r->resolver && apply(r, config, now, errors))
 		return r;
 	fprintf(errors, "%s: not enough memory to start with, or see above\n", config->file);
 	config_free(config);
@@ -328,10 +330,11 @@ void router_free(struct router *r)
 {
 	list_for_each(node, &r->contacts)
 		contact_free(container_of(node, struct contact, node));
-	while (r->n_workers)
-		worker_done(&r->workers[--r->n_workers]);
+	router_close_ports(r);
+	for (unsigned i = 0; i < r->n_made; i++)
+		worker_dismiss(&r->workers[i]);
 	for (size_t i = 0; i < r->n_networks; i++)
-		free(r->networks[i]);
+		network_free(r->networks[i]);
 	resolver_free(r->resolver);
 	handshake_ctx_free(r->handshakes);
 	world_free(r->world);
@@ -370,11 +373,13 @@ bool router_notes(struct router *r, mono_t now)
 {
 	bool more = false;
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
+	for (unsigned i = 0; i < r->n_made; i++) {
 		struct ring *notes = r->workers[i].notes;
 		struct note *n;
 		uint32_t len;
 
+		if (!notes)
+			continue;
 		for (unsigned k = 0; k < NOTES_PER_TURN && (n = ring_peek(notes, &len)); k++) {
 			take_note(r, n, now);
 			ring_release(notes);
@@ -447,7 +452,7 @@ uint64_t router_drops(const struct router *r, enum drop d)
 {
 	uint64_t n = counter_read(&r->drops[d]);
 
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		n += counter_read(&r->workers[i].counters.drops[d]);
 	return n;
 }
@@ -456,7 +461,7 @@ uint64_t router_events(const struct router *r, enum event e)
 {
 	uint64_t n = counter_read(&r->events[e]);
 
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		n += counter_read(&r->workers[i].counters.events[e]);
 	return n;
 }
@@ -471,7 +476,7 @@ void router_traffic(const struct router *r, enum direction d, uint64_t *ret_pack
 		    uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		add(&r->workers[i].counters.traffic[d], ret_packets, ret_bytes);
 }
 
@@ -479,14 +484,14 @@ void peer_traffic(const struct router *r, const struct peer *p, enum direction d
 		  uint64_t *ret_packets, uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
-		add(&p->share[i].traffic[d], ret_packets, ret_bytes);
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&p->share[i]->traffic[d], ret_packets, ret_bytes);
 }
 
 void network_traffic(const struct router *r, const struct network *n, enum direction d,
 		     uint64_t *ret_packets, uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
-		add(&n->share[i].traffic[d], ret_packets, ret_bytes);
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&n->share[i]->traffic[d], ret_packets, ret_bytes);
 }

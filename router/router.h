@@ -18,10 +18,12 @@
 
 struct router {
 	struct config *config;
-	struct loop *loop;   /* the control thread's */
-	struct world *world; /* RCU */
-	struct worker *workers;
-	unsigned n_workers;
+	struct loop *loop;	   /* the control thread's */
+	struct world *world;	   /* RCU */
+	struct worker *workers;	   /* WORKERS_MAX of them */
+	unsigned n_workers;	   /* that carry packets now */
+	unsigned n_made;	   /* that ever did: their counters count */
+	struct list ports;	   /* what they read */
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
@@ -30,7 +32,9 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct host *host;		 /* NULL in a simulation */
+	struct machine *machine;	 /* this too */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
+	int64_t pause;			 /* ns that the last change of workers took them */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
@@ -71,6 +75,22 @@ struct network *router_network(struct router *, uint32_t id);
 /* Changes the method of interception: opens what it needs, redirects, drains, closes.
  * 0 or -errno with *ret_what. */
 int router_set_intercept(struct router *, enum intercept_method, const char **ret_what);
+
+/* Another number of workers, 1 to WORKERS_MAX; no packet is lost by it. False, with
+ * lines on errors: it is as before. */
+bool router_set_workers(struct router *, unsigned n, FILE *errors);
+
+/* ---- workers.c: the steps of it that are the same in a simulation ---- */
+
+/* Room for n workers in all that each has its own of. False: out of memory, nothing
+ * that shows has changed. */
+bool router_make_room(struct router *, unsigned n);
+/* From now on there are n, room for whom has been made. No worker runs. */
+void router_deal(struct router *, unsigned n);
+/* Afterwards: reads what those have noted that are gone, and frees what they had. */
+void router_dismiss(struct router *, mono_t now);
+/* Closes everything that is read. No worker runs, nor will. */
+void router_close_ports(struct router *);
 
 /* Sums over workers. */
 uint64_t router_drops(const struct router *, enum drop);

@@ -184,13 +184,14 @@ static json_t *workers(struct router *r)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
+	for (unsigned i = 0; i < r->n_made && r->workers[i].count; i++) {
 		const struct counters *c = &r->workers[i].counters;
 
 		json_array_append_new(
-			list, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "worker", (int)i,
-					"intercepted", show_count(counter_read(&c->intercepted)),
-					"received", show_count(counter_read(&c->received)), "made",
+			list, json_pack("{s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "worker",
+					(int)i, "works", i < r->n_workers, "intercepted",
+					show_count(counter_read(&c->intercepted)), "received",
+					show_count(counter_read(&c->received)), "made",
 					show_count(counter_read(&c->made)), "sent",
 					show_count(counter_read(&c->sent)), "injected",
 					show_count(counter_read(&c->injected)), "consumed",

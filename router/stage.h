@@ -67,6 +67,9 @@ unsigned hold(struct worker *, struct packet *, uint32_t router, mono_t now);
  * wait is held anew); drops those that have waited too long. */
 void held_release(struct worker *, mono_t now);
 
+/* What waits at a worker that goes goes on waiting at these, while none of them runs. */
+void held_hand_over(struct worker *from, struct worker *workers, unsigned n);
+
 /* Sets route and peer of a packet from the route found: KEEP or a reason. */
 unsigned route_to(struct worker *, struct packet *, const struct route *);
 

@@ -78,9 +78,8 @@ static int take_out(struct worker *w, struct intercept *in, mono_t now)
 	return n < 0 ? n : all;
 }
 
-static int take_in(struct worker *w, unsigned l, mono_t now)
+static int take_in(struct worker *w, struct link *link, uint8_t l, mono_t now)
 {
-	struct link *link = w->links[l];
 	struct batch b;
 	int n = 0, all = 0;
 
@@ -92,13 +91,20 @@ static int take_in(struct worker *w, unsigned l, mono_t now)
 			break;
 		all += n;
 		for (unsigned k = 0; k < b.n; k++)
-			b.p[k]->link = (uint8_t)l;
+			b.p[k]->link = l;
 		inbound(w, &b, now);
 		answers_flush(w, now);
 		if (n < BATCH_MAX && !link->pending)
 			break;
 	}
 	return n < 0 ? n : all;
+}
+
+/* How many packets, or -errno. */
+static int take(struct port *port, mono_t now)
+{
+	return port->in ? take_out(port->worker, port->in, now)
+			: take_in(port->worker, port->link, port->l, now);
 }
 
 /* Held packets are looked at when the control thread says so, and now and then
@@ -129,76 +135,27 @@ static void hint(void *arg, const struct endpoint *remote)
 
 /* ---- descriptors --------------------------------------------------------- */
 
-static void device_ready(struct source *s, uint32_t events, mono_t now)
+static void port_ready(struct source *s, uint32_t events, mono_t now)
 {
-	struct worker *w = container_of(s, struct worker, device_source);
-
-	(void)events;
-	if (take_out(w, w->device, now) < 0) {
-		struct note n = { .kind = NOTE_DEVICE_GONE };
-
-		if (worker_note(w, &n, NULL, 0))
-			loop_remove(w->loop, s);
-	}
-	arm_held(w, now);
-}
-
-static void queue_ready(struct source *s, uint32_t events, mono_t now)
-{
-	struct worker *w = container_of(s, struct worker, queue_source);
-
-	(void)events;
-	if (take_out(w, w->queue, now) < 0) {
-		struct note n = { .kind = NOTE_DEVICE_GONE };
-
-		if (worker_note(w, &n, NULL, 0))
-			loop_remove(w->loop, s);
-	}
-	arm_held(w, now);
-}
-
-static void link_ready(struct source *s, uint32_t events, mono_t now)
-{
-	struct link_port *port = container_of(s, struct link_port, source);
+	struct port *port = container_of(s, struct port, source);
 	struct worker *w = port->worker;
-	unsigned l = (unsigned)(port - w->ports);
 
 	w->now = now;
-	if (events & EPOLLERR)
-		w->links[l]->ops->errors(w->links[l], hint, w);
-	take_in(w, l, now);
-	arm_held(w, now);
-}
+	if (port->link && events & EPOLLERR)
+		port->link->ops->errors(port->link, hint, w);
+	if (take(port, now) < 0 && port->in) {
+		struct note n = { .kind = NOTE_DEVICE_GONE };
 
-/* The switch of interception: a new queue is taken up; one that is to go is
- * emptied first, after its rule is gone. */
-static void switch_queue(struct worker *w, mono_t now)
-{
-	struct intercept *next =
-		atomic_exchange_explicit(&w->queue_next, NULL, memory_order_acq_rel);
-
-	if (next) {
-		w->queue = next;
-		if (w->loop && next->fd >= 0) {
-			w->queue_source = (struct source){ .fd = next->fd, .fn = queue_ready };
-			loop_add(w->loop, &w->queue_source, EPOLLIN);
-		}
+		if (worker_note(w, &n, NULL, 0))
+			loop_remove(w->loop, s);
 	}
-	if (!atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) || !w->queue)
-		return;
-	while (take_out(w, w->queue, now) > 0)
-		;
-	if (w->loop && w->queue->fd >= 0)
-		loop_remove(w->loop, &w->queue_source);
-	w->queue->ops->close(w->queue);
-	w->queue = NULL;
+	arm_held(w, now);
 }
 
 static bool kicked(struct worker *w, mono_t now)
 {
 	if (!atomic_exchange_explicit(&w->kicked, false, memory_order_acq_rel))
 		return false;
-	switch_queue(w, now);
 	release(w, now);
 	return true;
 }
@@ -227,26 +184,37 @@ void worker_kick(struct worker *w)
 		return; /* full: it will wake up anyway */
 }
 
-int worker_attach(struct worker *w, struct loop *loop)
+int worker_watch(struct worker *w, struct loop *loop, unsigned count)
 {
+	struct timer room = { .fn = held_due };
 	int r;
 
-	w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (w->kick_fd < 0) {
+		w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
+	}
 	if (w->kick_fd < 0)
 		return -errno;
+	r = loop_add(loop, &w->kick_source, EPOLLIN);
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (!r && port->number % count == w->number)
+			r = loop_add(loop, &port->source, EPOLLIN);
+	}
+	if (!r) /* so that there is room for its timer */
+		r = timer_set(loop, &room, mono_add(clock_now(), SEC));
+	timer_cancel(loop, &room);
+	return r;
+}
+
+void worker_attach(struct worker *w, struct loop *loop, mono_t now)
+{
+	if (w->loop)
+		timer_cancel(w->loop, &w->held_timer);
 	w->loop = loop;
 	w->held_timer.fn = held_due;
-	w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
-	w->device_source = (struct source){ .fd = w->device->fd, .fn = device_ready };
-	r = loop_add(loop, &w->kick_source, EPOLLIN);
-	if (!r)
-		r = loop_add(loop, &w->device_source, EPOLLIN);
-	for (unsigned l = 0; !r && l < w->n_links; l++) {
-		w->ports[l].worker = w;
-		w->ports[l].source = (struct source){ .fd = w->links[l]->fd, .fn = link_ready };
-		r = loop_add(loop, &w->ports[l].source, EPOLLIN);
-	}
-	return r;
+	arm_held(w, now);
 }
 
 /* ---- without descriptors ------------------------------------------------- */
@@ -255,61 +223,72 @@ bool worker_turn(struct worker *w, mono_t now)
 {
 	bool any = kicked(w, now);
 
-	if (w->device && take_out(w, w->device, now) > 0)
-		any = true;
-	if (w->queue && take_out(w, w->queue, now) > 0)
-		any = true;
-	for (unsigned l = 0; l < w->n_links; l++)
-		if (take_in(w, l, now) > 0)
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker == w && take(port, now) > 0)
 			any = true;
+	}
 	return any;
 }
 
 /* ---- life ------------------------------------------------------------------ */
 
-bool worker_init(struct worker *w, unsigned number, unsigned count, struct world **world)
+struct port *port_new(struct list *ports, unsigned number, struct intercept *in, struct link *link,
+		      uint8_t l)
+{
+	struct port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		return NULL;
+	port->number = number;
+	port->in = in;
+	port->link = link;
+	port->l = l;
+	port->source = (struct source){ .fd = in ? in->fd : link->fd, .fn = port_ready };
+	list_insert(ports, &port->node);
+	return port;
+}
+
+void port_free(struct port *port)
+{
+	list_remove(&port->node);
+	if (port->in)
+		port->in->ops->close(port->in);
+	else
+		port->link->ops->close(port->link);
+	free(port);
+}
+
+void worker_init(struct worker *w, unsigned number, struct world **world, struct list *ports)
 {
 	memset(w, 0, sizeof(*w));
 	w->number = number;
-	w->count = count;
 	w->world = world;
+	w->ports = ports;
 	w->kick_fd = -1;
-	w->pool = pool_new(POOL_PACKETS);
-	w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
-	if (!w->pool || !w->notes) {
-		worker_done(w);
-		return false;
-	}
-	return true;
 }
 
-static void close_intercept(struct intercept *in)
+bool worker_hire(struct worker *w)
 {
-	if (in)
-		in->ops->close(in);
+	if (!w->pool)
+		w->pool = pool_new(POOL_PACKETS);
+	if (!w->notes)
+		w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
+	return w->pool && w->notes;
 }
 
-void worker_close_devices(struct worker *w)
+void worker_dismiss(struct worker *w)
 {
-	for (unsigned l = 0; l < w->n_links; l++)
-		w->links[l]->ops->close(w->links[l]);
-	w->n_links = 0;
-	close_intercept(atomic_exchange(&w->queue_next, NULL));
-	close_intercept(w->queue);
-	close_intercept(w->device);
-	w->queue = w->device = NULL;
-	w->answer = NULL;
-	atomic_store(&w->inject, NULL);
-	w->loop = NULL;
-}
-
-void worker_done(struct worker *w)
-{
-	worker_close_devices(w);
 	for (unsigned i = 0; i < w->n_held; i++)
 		pool_put(w->pool, w->held[i].packet);
+	w->n_held = 0;
 	if (w->kick_fd >= 0)
 		close(w->kick_fd);
+	w->kick_fd = -1;
+	w->loop = NULL;
 	ring_free(w->notes);
 	pool_free(w->pool);
+	w->notes = NULL;
+	w->pool = NULL;
 }

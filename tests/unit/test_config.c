@@ -516,8 +516,6 @@ static void test_reload(void **state)
 		"metrics = 127.0.0.1:9463\n[intercept]\ndevice = vine1\nqueue = 8\n[inject]\nmethod = raw\n"
 		"[listen]\nudp = 0.0.0.0:8463\ntcp = 0.0.0.0:443\n",
 		"f: [router] id: can't change from 1 to 2 while the router runs; expected a restart\n"
-		"f: [router] workers: can't change from auto to 4 while the router runs; expected a "
-		"restart\n"
 		"f: [router] control: can't change from /run/vine/router.sock to /run/other while the "
 		"router runs; expected a restart\n"
 		"f: [router] mtu: can't change from auto to 1400 while the router runs; expected a "
