@@ -7,9 +7,10 @@
  *   table inet vine-DEVICE
  *     chain overlay_forward   hook forward
  *       meta oifname DEVICE   fib saddr . iif oif missing   counter drop
- *       meta oifname DEVICE   queue num FIRST-LAST
+ *       meta oifname DEVICE   meta l4proto tcp   queue num FIRST-LAST
+ *       meta oifname DEVICE   queue num FIRST-LAST of the range for the rest
  *     chain overlay_output    hook output
- *       meta oifname DEVICE   queue num FIRST-LAST
+ *       the last two again
  *
  * The hooks come after the kernel's routing, so that TTL and MTU are dealt with
  * and answered; and after the site's own filter rules (priority 0), so that these
@@ -39,8 +40,10 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "router/nfq.h"
+
 #define PRIORITY 10	/* after NF_IP_PRI_FILTER */
-#define BATCH_ROOM 8192 /* two chains with a rule each take about 1 kB */
+#define BATCH_ROOM 8192 /* two chains with three rules each take about 2 kB */
 
 /* One transaction being written. */
 struct transaction {
@@ -154,19 +157,34 @@ static bool match_device(struct nftnl_rule *r, const char *device)
 	return true;
 }
 
-static bool queue_by_expression(struct nftnl_rule *r, const struct rules *q)
+static bool match_tcp(struct nftnl_rule *r)
+{
+	struct nftnl_expr *meta = add_expr(r, "meta"), *cmp = add_expr(r, "cmp");
+	const uint8_t tcp = IPPROTO_TCP;
+
+	if (!meta || !cmp)
+		return false;
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	nftnl_expr_set(cmp, NFTNL_EXPR_CMP_DATA, &tcp, sizeof(tcp));
+	return true;
+}
+
+static bool queue_by_expression(struct nftnl_rule *r, const struct rules *q, uint16_t first)
 {
 	struct nftnl_expr *e = add_expr(r, "queue");
 
 	if (!e)
 		return false;
-	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, q->first);
+	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, first);
 	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, q->n);
 	nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS, 0); /* hash of addresses, no bypass */
 	return true;
 }
 
-static bool queue_by_target(struct nftnl_rule *r, const struct rules *q)
+static bool queue_by_target(struct nftnl_rule *r, const struct rules *q, uint16_t first)
 {
 	struct nftnl_expr *e = add_expr(r, "target");
 	/* Its size must be a multiple of 8. The expression frees it. */
@@ -174,7 +192,7 @@ static bool queue_by_target(struct nftnl_rule *r, const struct rules *q)
 
 	if (!info)
 		return false;
-	info->queuenum = q->first;
+	info->queuenum = first;
 	info->queues_total = q->n;
 	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
 	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
@@ -202,9 +220,21 @@ static bool drop_spoofed(struct nftnl_rule *r, const struct rules *q)
 	return true;
 }
 
-static bool queue(struct nftnl_rule *r, const struct rules *q)
+static bool queue(struct nftnl_rule *r, const struct rules *q, unsigned range)
 {
-	return q->expression ? queue_by_expression(r, q) : queue_by_target(r, q);
+	const uint16_t first = (uint16_t)(q->first + range);
+
+	return q->expression ? queue_by_expression(r, q, first) : queue_by_target(r, q, first);
+}
+
+static bool queue_tcp(struct nftnl_rule *r, const struct rules *q)
+{
+	return match_tcp(r) && queue(r, q, NFQUEUE_TCP);
+}
+
+static bool queue_rest(struct nftnl_rule *r, const struct rules *q)
+{
+	return queue(r, q, NFQUEUE_REST);
 }
 
 static void put_rule(struct transaction *t, const char *chain, const struct rules *q,
@@ -250,8 +280,10 @@ static int add_table(struct host *host, const char *name, const struct rules *q)
 		put_chain(t, chains[i].name, chains[i].hook);
 		if (q->check_source && chains[i].hook == NF_INET_FORWARD)
 			put_rule(t, chains[i].name, q, drop_spoofed);
-		if (q->n)
-			put_rule(t, chains[i].name, q, queue);
+		if (q->n) {
+			put_rule(t, chains[i].name, q, queue_tcp);
+			put_rule(t, chains[i].name, q, queue_rest);
+		}
 	}
 	e = commit(t);
 	free(t);
@@ -280,7 +312,7 @@ int host_rules_set(struct host *host, const char *device, bool check_source, uin
 	char name[sizeof(host->table)];
 	int e = -EINVAL;
 
-	if ((n && first > UINT16_MAX - (n - 1)) || strlen(device) >= IF_NAMESIZE) {
+	if (n > NFQUEUE_RANGE || first > NFQUEUE_FIRST_MAX || strlen(device) >= IF_NAMESIZE) {
 		*ret_what = "queue numbers or device name out of range";
 		return e;
 	}

@@ -1,4 +1,4 @@
-/* links: router/nfq router/host router/host_routes router/host_rules router/netlink
+/* links: router/nfq router/nfq_message router/nfq_flows router/host router/host_routes router/host_rules router/netlink
  * router/tun router/offload common/addr common/inet common/inet_check common/packet */
 #include <setjmp.h>
 #include <stdarg.h>
