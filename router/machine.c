@@ -30,6 +30,8 @@
 #define ADDRESS_CHECK (10 * SEC)
 #define OWN_MAX 64
 
+_Static_assert(WORKERS_MAX <= NFQUEUE_RANGE, "a queue for each worker");
+
 struct thread {
 	pthread_t id;
 	struct worker *worker;
@@ -263,8 +265,10 @@ static int start_queues(struct router *r, const char **ret_what)
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		if (e && queues[i])
 			queues[i]->ops->close(queues[i]);
-		if (!e)
+		if (!e) {
+			r->queue_offloads = queues[i]->offloads;
 			atomic_store(&r->workers[i].queue_next, queues[i]);
+		}
 	}
 	if (e) /* as it was: the source check at least */
 		host_rules_set(r->host, r->config->device, r->config->source_check, 0, 0, &what);
@@ -277,6 +281,8 @@ static int stop_queues(struct router *r, const char **ret_what)
 
 	for (unsigned i = 0; !e && i < r->n_workers; i++)
 		atomic_store(&r->workers[i].queue_drain, true);
+	if (!e)
+		r->queue_offloads = 0;
 	return e;
 }
 

@@ -393,6 +393,7 @@ static int open_channel(struct channel *ch)
 struct intercept *nfqueue_open(uint16_t number)
 {
 	struct nfq *q = calloc(1, sizeof(*q));
+	bool gso;
 	int e;
 
 	if (!q)
@@ -405,6 +406,9 @@ struct intercept *nfqueue_open(uint16_t number)
 		e = open_channel(&q->pieces);
 	if (!e)
 		e = configure(&q->in, q->tcp.number, NFQA_CFG_F_GSO);
+	gso = !e;
+	if (e == -EOPNOTSUPP)
+		e = configure(&q->in, q->tcp.number, 0);
 	if (!e)
 		e = configure(&q->in, q->rest.number, 0);
 	if (!e)
@@ -415,5 +419,7 @@ struct intercept *nfqueue_open(uint16_t number)
 		return NULL;
 	}
 	q->intercept = (struct intercept){ .ops = &ops, .fd = mnl_socket_get_fd(q->in.nl.socket) };
+	if (gso)
+		q->intercept.offloads = OFFLOAD_BIT(NFQUEUE_GSO);
 	return &q->intercept;
 }
