@@ -252,6 +252,12 @@ static int start_queues(struct router *r, const char **ret_what)
 	const char *what;
 	int e = 0;
 
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		if (atomic_load(&r->workers[i].queue_drain)) {
+			*ret_what = "the queues are being emptied since the last change; try again";
+			return -EBUSY;
+		}
+	}
 	for (unsigned i = 0; i < r->n_workers && !e; i++) {
 		queues[i] = nfqueue_open((uint16_t)(r->config->queue + i));
 		if (!queues[i]) {
