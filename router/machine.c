@@ -8,7 +8,9 @@
  * a rule takes packets just before they would reach it.
  *
  * A change of method loses nothing: to nfqueue, the queues are bound before the
- * rule appears; to tun, the rule goes first, then the workers drain the queues.
+ * rules appear; to tun, the rules go first, then the workers drain the queues. These
+ * stay bound for the next time: the kernel takes some 10 ms to close one, during which
+ * a worker would carry nothing.
  */
 #include "router/machine.h"
 
@@ -252,13 +254,7 @@ static int start_queues(struct router *r, const char **ret_what)
 	const char *what;
 	int e = 0;
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		if (atomic_load(&r->workers[i].queue_drain)) {
-			*ret_what = "the queues are being emptied since the last change; try again";
-			return -EBUSY;
-		}
-	}
-	for (unsigned i = 0; i < r->n_workers && !e; i++) {
+	for (unsigned i = 0; i < r->n_workers && !e && !r->queues_bound; i++) {
 		queues[i] = nfqueue_open((uint16_t)(r->config->queue + i));
 		if (!queues[i]) {
 			e = -errno;
@@ -268,10 +264,11 @@ static int start_queues(struct router *r, const char **ret_what)
 	if (!e)
 		e = host_rules_set(r->host, r->config->device, r->config->source_check,
 				   r->config->queue, (uint16_t)r->n_workers, ret_what);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		if (e && queues[i])
+	for (unsigned i = 0; i < r->n_workers && queues[i]; i++) {
+		if (e) {
 			queues[i]->ops->close(queues[i]);
-		if (!e) {
+		} else {
+			r->queues_bound = true;
 			r->queue_offloads = queues[i]->offloads;
 			atomic_store(&r->workers[i].queue_next, queues[i]);
 		}
@@ -287,8 +284,6 @@ static int stop_queues(struct router *r, const char **ret_what)
 
 	for (unsigned i = 0; !e && i < r->n_workers; i++)
 		atomic_store(&r->workers[i].queue_drain, true);
-	if (!e)
-		r->queue_offloads = 0;
 	return e;
 }
 

@@ -31,7 +31,8 @@ struct router {
 	struct resolver *resolver;
 	struct host *host;		 /* NULL in a simulation */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
-	unsigned queue_offloads;	 /* of the queues in use, bits of enum offload */
+	bool queues_bound;		 /* NFQUEUE: since they were first needed */
+	unsigned queue_offloads;	 /* theirs: bits of enum offload */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;

@@ -224,10 +224,12 @@ static json_t *offloads(struct router *r)
 #undef X
 	};
 	const struct worker *first = &r->workers[0];
-	unsigned on = (first->device ? first->device->offloads : 0) | r->queue_offloads;
+	unsigned on = first->device ? first->device->offloads : 0;
 	unsigned sockets = first->n_links ? ~0U : 0;
 	json_t *object = json_object();
 
+	if (r->intercept == INTERCEPT_NFQUEUE)
+		on |= r->queue_offloads;
 	for (unsigned i = 0; i < r->n_workers; i++)
 		for (unsigned l = 0; l < r->workers[i].n_links; l++)
 			sockets &= atomic_load_explicit(&r->workers[i].links[l]->offloads,

@@ -170,14 +170,8 @@ static void link_ready(struct source *s, uint32_t events, mono_t now)
 	arm_held(w, now);
 }
 
-static void close_intercept(struct intercept *in)
-{
-	if (in)
-		in->ops->close(in);
-}
-
-/* The switch of interception: a new queue is taken up; one that is to go is
- * emptied first, after its rule is gone. */
+/* The switch of interception: a new queue is taken up; one whose rule is gone is
+ * emptied, before the device gives what came later. */
 static void switch_queue(struct worker *w, mono_t now)
 {
 	struct intercept *next =
@@ -190,15 +184,10 @@ static void switch_queue(struct worker *w, mono_t now)
 			loop_add(w->loop, &w->queue_source, EPOLLIN);
 		}
 	}
-	if (!atomic_load_explicit(&w->queue_drain, memory_order_acquire))
+	if (!atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) || !w->queue)
 		return;
-	while (w->queue && take_out(w, w->queue, now) > 0)
+	while (take_out(w, w->queue, now) > 0)
 		;
-	if (w->loop && w->queue && w->queue->fd >= 0)
-		loop_remove(w->loop, &w->queue_source);
-	close_intercept(w->queue);
-	w->queue = NULL;
-	atomic_store_explicit(&w->queue_drain, false, memory_order_release);
 }
 
 static bool kicked(struct worker *w, mono_t now)
@@ -288,6 +277,12 @@ bool worker_init(struct worker *w, unsigned number, unsigned count, struct world
 		return false;
 	}
 	return true;
+}
+
+static void close_intercept(struct intercept *in)
+{
+	if (in)
+		in->ops->close(in);
 }
 
 void worker_close_devices(struct worker *w)

@@ -43,11 +43,11 @@ struct worker {
 	void *note_arg;
 
 	struct intercept *device;		/* TUN queue: always read */
-	struct intercept *queue;		/* NFQUEUE, NULL if not in use */
+	struct intercept *queue;		/* NFQUEUE, NULL if never used */
 	_Atomic(struct intercept *) queue_next; /* to be taken up at the next kick */
-	_Atomic bool queue_drain; /* to be emptied and closed at the next kick; until it is */
-	_Atomic(struct inject *) inject; /* gives hosts their packets */
-	struct inject *answer;		 /* gives hosts the router's own ICMP errors */
+	_Atomic bool queue_drain;		/* to be emptied at the next kick */
+	_Atomic(struct inject *) inject;	/* gives hosts their packets */
+	struct inject *answer;			/* gives hosts the router's own ICMP errors */
 	struct link *links[LINKS_MAX];
 	unsigned n_links;
 	int kick_fd; /* eventfd, -1 for one that is driven by worker_turn */
