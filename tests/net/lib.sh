@@ -541,7 +541,7 @@ not_ok()
 		echo "#   log of r$i:"
 		tail -n 15 "$(log_of "$i")" | diagnose
 		ctl "$i" show counters 2> /dev/null |
-			jq -c '{workers, drops: (.drops | map(select(.packets != "0")))}' | diagnose
+			jq -c '{workers, drops: (.drops | with_entries(select(.value != "0")))}' | diagnose
 	done
 }
 
