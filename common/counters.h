@@ -13,6 +13,7 @@
 /* Why a packet or frame went no further. X(name, "label", "text") */
 #define DROP_LIST(X) \
 	/* from the site */ \
+	X(QUEUE_FULL, "queue-full", "the kernel's queue to the router was full") \
 	X(MALFORMED, "malformed", "not a whole, well-formed IP packet") \
 	X(UNKNOWN_SOURCE, "unknown-source", "source address is in no network here") \
 	X(NO_ROUTE, "no-route", "destination is in no table of the source's networks") \
@@ -71,6 +72,7 @@ const char *drop_text(enum drop);
 	X(ICMP_LIMITED, "icmp_errors_suppressed", "ICMP errors withheld by their rate limit") \
 	X(MSS_CLAMPED, "mss_clamped", "TCP handshakes whose MSS was lowered") \
 	X(SEGMENTS_CUT, "packets_cut", "Packets cut to fit a path") \
+	X(SUPER_CUT, "super_packets_cut", "Super-packets that the kernel was made to cut") \
 	X(HELD, "packets_held", "Packets that waited for keys") \
 	X(ROAMS, "endpoint_changes", "Peers followed to a new address")
 

@@ -54,7 +54,7 @@ struct packet {
 	uint16_t gso_header; /* headers in front of it */
 	uint8_t gso_type;    /* VIRTIO_NET_HDR_GSO_... */
 	bool csum_partial;   /* transport checksum still to be finished */
-	uint16_t csum_start; /* as the kernel says it, until examined: from where */
+	uint16_t csum_start; /* as the kernel says it, until examined: from where; 0: as usual */
 	uint16_t csum_check; /* ... and where the checksum is from there */
 	uint32_t cut;	     /* bytes of payload that are on their way already */
 

@@ -105,7 +105,9 @@ static inline uint8_t lane_sender(uint32_t peer, unsigned worker, unsigned worke
 /* The lane that is used in the place of this one, with keys that have fewer. */
 static inline uint8_t tx_lane(const struct tx_keys *k, uint8_t lane)
 {
-	return lane < k->lanes ? lane : k->lanes < 2 ? 0 : (uint8_t)(1 + (lane - 1) % (k->lanes - 1));
+	return lane < k->lanes ? lane
+	       : k->lanes < 2  ? 0
+			       : (uint8_t)(1 + (lane - 1) % (k->lanes - 1));
 }
 
 /* The next sequence of a lane; shared: other threads may be taking one too. */

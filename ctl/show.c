@@ -115,7 +115,7 @@ static void print_traffic(json_t *result)
 static void print_workers(json_t *list)
 {
 	static const char *const keys[] = { "intercepted", "received", "made",
-					    "sent",   "injected",    "consumed" };
+					    "sent",	   "injected", "consumed" };
 	struct columns *c = columns_new(">WORKER|>INTERCEPTED|>RECEIVED|>MADE|>SENT|>INJECTED|"
 					">CONSUMED");
 	char a[HUMAN_TEXT];
@@ -161,6 +161,18 @@ static void print_counters(json_t *result)
 	columns_print(drops, 0, NULL, stdout);
 }
 
+/* What has been found out, as comments of the file. */
+static void print_found(json_t *result)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(json_object_get(result, "offloads"), name, v)
+		printf("; offload %s: %s\n", name, json_is_true(v) ? "on" : "off");
+	json_object_foreach(json_object_get(result, "crypto"), name, v)
+		printf("; %s by %s\n", name, json_string_value(v));
+}
+
 /* As a file would have it. */
 static void print_config(json_t *result)
 {
@@ -170,6 +182,7 @@ static void print_config(json_t *result)
 	size_t i;
 
 	printf("; %s, with every default filled in\n", human_text(result, "file", a));
+	print_found(result);
 	json_array_foreach(json_object_get(result, "settings"), i, s)
 	{
 		if (json_unpack(s, "{s:s, s:s, s:s}", "section", &section, "key", &key, "value",

@@ -245,12 +245,12 @@ static const struct ini_option intercept_options[] = {
 	  INI_ITEMS(struct config, networks, n_networks),
 	  .most = 256,
 	  .flags = INI_LIST },
-	/* room for 32 workers with two ranges each */
+	/* room for 32 workers with three ranges each (nfq.h) */
 	{ .key = "queue",
 	  .type = &ini_number,
 	  INI_FIELD(struct config, queue),
 	  .min = 0,
-	  .max = 65472,
+	  .max = 65440,
 	  .fallback = "0",
 	  .flags = INI_FIXED },
 	{ .key = "fail",

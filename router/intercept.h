@@ -8,6 +8,8 @@
 #ifndef ROUTER_INTERCEPT_H
 #define ROUTER_INTERCEPT_H
 
+#include <stdbool.h>
+
 #include "common/counters.h"
 #include "common/packet.h"
 
@@ -24,7 +26,11 @@ struct intercept_ops {
 
 struct intercept {
 	const struct intercept_ops *ops;
-	int fd; /* readable when there is something; -1: polled (twins) */
+	unsigned offloads; /* bits of enum offload that it has */
+	int fd;		   /* readable when there is something; -1: polled (twins) */
+	/* After recv: it holds packets that found no place in the batch, of which the
+	 * descriptor says nothing. The next recv gives these first. */
+	bool pending;
 };
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef ROUTER_LINK_H
 #define ROUTER_LINK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,8 +40,9 @@ struct link_ops {
 
 struct link {
 	const struct link_ops *ops;
-	int fd;		/* -1: polled (twins) */
-	uint8_t family; /* of its local address: 4 or 6 */
+	_Atomic unsigned offloads; /* bits of enum offload that it has; may become fewer */
+	int fd;			   /* -1: polled (twins) */
+	uint8_t family;		   /* of its local address: 4 or 6 */
 	/* After recv: it holds frames that found no place in the batch, of which the
 	 * descriptor says nothing. The next recv gives these and no others. */
 	bool pending;

@@ -49,6 +49,7 @@
 
 #include "common/list.h"
 #include "router/first_hop.h"
+#include "router/offload.h"
 
 #define BUFFER_SIZE (4 << 20)				      /* of the socket, either way, bytes */
 #define FRAME_ROOM (FRAME_HEADER + PACKET_SINGLE + FRAME_MAC) /* of one frame */
@@ -78,7 +79,6 @@ struct messages {
 struct udp {
 	struct link link;
 	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
-	bool segment;	     /* the kernel has UDP_SEGMENT */
 	unsigned expect;     /* how many datagrams the next recv makes packets ready for */
 	/* What was taken from the socket and is still to be given: next..n-1. */
 	struct taken {
@@ -95,6 +95,18 @@ struct udp {
 static struct udp *udp_of(struct link *l)
 {
 	return container_of(l, struct udp, link);
+}
+
+static bool has_segment(struct udp *u)
+{
+	return atomic_load_explicit(&u->link.offloads, memory_order_relaxed) &
+	       OFFLOAD_BIT(UDP_SEGMENT);
+}
+
+static void lacks_segment(struct udp *u)
+{
+	atomic_fetch_and_explicit(&u->link.offloads, ~OFFLOAD_BIT(UDP_SEGMENT),
+				  memory_order_relaxed);
 }
 
 /* ---- in ------------------------------------------------------------------ */
@@ -415,7 +427,7 @@ static unsigned out_refused(struct udp *u, const struct msghdr *h, int error,
 {
 	if (h->msg_iovlen > 1) {
 		if (error == EIO || error == EOPNOTSUPP)
-			u->segment = false; /* this interface never will */
+			lacks_segment(u); /* this interface never will */
 		return error == ENOBUFS ? 0 : out_apart(u, h, remote);
 	}
 	if (error == EMSGSIZE)
@@ -514,7 +526,7 @@ static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct 
 	if (kept) {
 		unsigned fitting = out_sort(b);
 
-		out_prepare(&u->out, b, 0, fitting, u->segment);
+		out_prepare(&u->out, b, 0, fitting, has_segment(u));
 		sent = out_send(u, b, 0);
 		sent += out_loose(u, b, fitting);
 	}
@@ -717,8 +729,8 @@ static int open_one(const struct endpoint *local, struct link **ret)
 	}
 	atomic_flag_clear(&u->sending);
 	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
-	u->segment = !set(fd, SOL_UDP, UDP_SEGMENT, 0);
-	set(fd, SOL_UDP, UDP_GRO, 1); /* if it can */
+	u->link.offloads = (!set(fd, SOL_UDP, UDP_SEGMENT, 0) ? OFFLOAD_BIT(UDP_SEGMENT) : 0) |
+			   (!set(fd, SOL_UDP, UDP_GRO, 1) ? OFFLOAD_BIT(UDP_GRO) : 0);
 	u->expect = RECV_LEAST;
 	*ret = &u->link;
 	return 0;

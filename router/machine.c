@@ -35,6 +35,8 @@
 
 #define PORT_PRIVILEGED 1024
 
+_Static_assert(WORKERS_MAX <= NFQUEUE_RANGE, "a queue for each worker");
+
 struct machine {
 	struct router *router;
 	struct host *host;
@@ -125,6 +127,7 @@ static int open_device(struct machine *m, unsigned i)
 	port = add_port(m, i, &t->intercept, NULL, 0);
 	if (!port)
 		return -ENOMEM;
+	m->router->device_offloads = t->intercept.offloads;
 	m->tun[i] = t;
 	m->n_devices++;
 	return take_up(m, port);
@@ -377,6 +380,7 @@ static int open_queues(struct machine *m, unsigned n, const char **ret_what)
 			return -errno;
 		if (!add_port(m, m->n_queues, q, NULL, 0))
 			return -ENOMEM;
+		m->router->queue_offloads = q->offloads;
 		m->n_queues++;
 	}
 	return 0;

@@ -50,6 +50,10 @@ bool offload_check(struct packet *p)
 	if (!p->csum_partial)
 		return !p->gso_size;
 	at = inet_check_at(p->data, p->len, &p->inet);
+	if (at && !p->csum_start) { /* not said: where it usually is */
+		p->csum_start = p->inet.l4;
+		p->csum_check = (uint16_t)(at - p->inet.l4);
+	}
 	if (!at || p->csum_start != p->inet.l4 || at != (size_t)p->csum_start + p->csum_check)
 		return !p->gso_size && finish_odd(p);
 	if (!p->gso_size)

@@ -31,10 +31,11 @@ struct router {
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
-	struct host *host;		 /* NULL in a simulation */
-	struct machine *machine;	 /* this too */
-	enum intercept_method intercept; /* in force: may be changed while it runs */
-	int64_t pause;			 /* ns that the last change of workers took them */
+	struct host *host;			  /* NULL in a simulation */
+	struct machine *machine;		  /* this too */
+	enum intercept_method intercept;	  /* in force: may be changed while it runs */
+	int64_t pause;				  /* ns that the last change of workers took them */
+	unsigned device_offloads, queue_offloads; /* of its queues, of NFQUEUEs: enum offload */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;

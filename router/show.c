@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/crypto.h"
+#include "router/offload.h"
+
 json_t *show_count(uint64_t n)
 {
 	return json_sprintf("%" PRIu64, n);
@@ -213,11 +216,50 @@ static void setting(void *arg, const char *section, const char *key, const char 
 					     "value", value));
 }
 
+/* What is on: of sockets, what all of them have. */
+static json_t *offloads(struct router *r)
+{
+	static const char *const keys[] = {
+#define X(name, key) key,
+		OFFLOAD_LIST(X)
+#undef X
+	};
+	const struct worker *first = &r->workers[0];
+	unsigned on = r->device_offloads;
+	unsigned sockets = first->n_links ? ~0U : 0;
+	json_t *object = json_object();
+
+	if (r->intercept == INTERCEPT_NFQUEUE)
+		on |= r->queue_offloads;
+	for (unsigned i = 0; i < r->n_workers; i++)
+		for (unsigned l = 0; l < r->workers[i].n_links; l++)
+			sockets &= atomic_load_explicit(&r->workers[i].links[l]->offloads,
+							memory_order_relaxed);
+	on |= sockets & (OFFLOAD_BIT(UDP_SEGMENT) | OFFLOAD_BIT(UDP_GRO));
+	for (unsigned i = 0; i < OFFLOADS; i++)
+		json_object_set_new(object, keys[i], json_boolean(on & 1U << i));
+	return object;
+}
+
+/* Whose code runs the frames of each protection. */
+static json_t *crypto(struct router *r)
+{
+	static const enum protection all[] = { PROTECT_HMAC, PROTECT_AES_256_GCM,
+					       PROTECT_CHACHA20_POLY1305 };
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		json_object_set_new(object, protection_name(all[i]),
+				    json_string(crypto_library(r->crypto, all[i])));
+	return object;
+}
+
 json_t *show_config(struct router *r, mono_t now)
 {
 	json_t *list = json_array();
 
 	(void)now;
 	config_each(r->config, setting, list);
-	return json_pack("{s:s?, s:o}", "file", r->config->file, "settings", list);
+	return json_pack("{s:s?, s:o, s:o, s:o}", "file", r->config->file, "settings", list,
+			 "offloads", offloads(r), "crypto", crypto(r));
 }

@@ -129,7 +129,8 @@ static void tun_send(struct inject *in, struct batch *b, struct pool *pool, stru
 	struct runs runs;
 	unsigned sent = 0;
 
-	offload_runs(&runs, b, t->offloads & TUN_F_TSO4, t->offloads & TUN_F_USO4);
+	offload_runs(&runs, b, t->intercept.offloads & OFFLOAD_BIT(TUN_TSO4),
+		     t->intercept.offloads & OFFLOAD_BIT(TUN_USO4));
 	for (unsigned i = 0; i < runs.n; i++)
 		sent += write_run(t->fd, b, &runs, &runs.run[i]);
 	for (unsigned i = 0; i < b->n; i++)
@@ -169,16 +170,16 @@ static const struct inject_ops inject_ops = {
 /* What the kernel hands out unfinished: as much as it knows of. */
 static unsigned set_offloads(int fd)
 {
-	static const unsigned long sets[] = {
-		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
-		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
-		TUN_F_CSUM,
-	};
+	const unsigned long csum = TUN_F_CSUM;
+	const unsigned long tso = csum | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	unsigned has = OFFLOAD_BIT(TUN_CSUM);
 
-	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-		if (ioctl(fd, TUNSETOFFLOAD, sets[i]) == 0)
-			return (unsigned)sets[i];
-	return 0;
+	if (!ioctl(fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6))
+		return has | OFFLOAD_BIT(TUN_TSO4) | OFFLOAD_BIT(TUN_TSO6) | OFFLOAD_BIT(TUN_USO4) |
+		       OFFLOAD_BIT(TUN_USO6);
+	if (!ioctl(fd, TUNSETOFFLOAD, tso))
+		return has | OFFLOAD_BIT(TUN_TSO4) | OFFLOAD_BIT(TUN_TSO6);
+	return ioctl(fd, TUNSETOFFLOAD, csum) ? 0 : has;
 }
 
 struct tun *tun_open(const char *name, bool multi_queue)
@@ -206,8 +207,9 @@ struct tun *tun_open(const char *name, bool multi_queue)
 		errno = e;
 		return NULL;
 	}
-	t->offloads = set_offloads(t->fd);
-	t->intercept = (struct intercept){ .ops = &intercept_ops, .fd = t->fd };
+	t->intercept = (struct intercept){ .ops = &intercept_ops,
+					   .fd = t->fd,
+					   .offloads = set_offloads(t->fd) };
 	t->inject = (struct inject){ .ops = &inject_ops };
 	return t;
 }

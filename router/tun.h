@@ -12,7 +12,6 @@ struct tun {
 	struct intercept intercept;
 	struct inject inject;
 	int fd;
-	unsigned offloads; /* TUN_F_...: what the kernel takes and gives */
 };
 
 /* Opens a queue of the device `name` (multi_queue: of several), which is made if

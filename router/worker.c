@@ -64,7 +64,7 @@ static int take_out(struct worker *w, struct intercept *in, mono_t now)
 	int n = 0, all = 0;
 
 	look(w);
-	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+	for (int i = 0; i < BATCHES_PER_TURN || in->pending; i++) {
 		b.n = 0;
 		n = in->ops->recv(in, &b, w->pool, &w->counters);
 		if (n <= 0)
@@ -72,7 +72,7 @@ static int take_out(struct worker *w, struct intercept *in, mono_t now)
 		all += n;
 		outbound(w, &b, now);
 		answers_flush(w, now);
-		if (n < BATCH_MAX)
+		if (n < BATCH_MAX && !in->pending)
 			break;
 	}
 	return n < 0 ? n : all;

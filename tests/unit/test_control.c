@@ -224,6 +224,15 @@ static void config(void **state)
 		seen++;
 	}
 	assert_int_equal(seen, 1);
+	/* No device and no socket: nothing is on, but everything has its key. */
+	e = json_object_get(s, "offloads");
+	assert_int_equal(json_object_size(e), 8);
+	assert_true(json_is_false(json_object_get(e, "tun_tso4")));
+	assert_true(json_is_false(json_object_get(e, "nfqueue_gso")));
+	assert_true(json_is_false(json_object_get(e, "udp_segment")));
+	e = json_object_get(s, "crypto");
+	assert_int_equal(json_object_size(e), 3);
+	assert_true(json_is_string(json_object_get(e, "aes-256-gcm")));
 	json_decref(s);
 }
 
@@ -278,8 +287,9 @@ static void reloading(void **state)
 /* What those have counted that work no more is not forgotten, nor whom it belongs to. */
 static void workers(void **state)
 {
-	static const char *const bad[] = { "0", "33", "-1", "auto", "", "2x", "1e9", " ",
-					   "99999999999999999999" };
+	static const char *const bad[] = { "0",	   "33", "-1",
+					   "auto", "",	 "2x",
+					   "1e9",  " ",	 "99999999999999999999" };
 	struct world_of_test *t = *state;
 	json_t *s, *list;
 
@@ -460,18 +470,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(status),
-		TEST(peers),
-		TEST(large_counters),
-		TEST(tables),
-		TEST(config),
-		TEST(why),
-		TEST(reloading),
-		TEST(workers),
-		TEST(intercept),
-		TEST(not_requests),
-		TEST(ping_requests),
-		TEST(pings_without_keys),
+		TEST(status),	      TEST(peers),	   TEST(large_counters),
+		TEST(tables),	      TEST(config),	   TEST(why),
+		TEST(reloading),      TEST(workers),	   TEST(intercept),
+		TEST(not_requests),   TEST(ping_requests), TEST(pings_without_keys),
 		TEST(pings_given_up),
 	};
 
