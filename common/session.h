@@ -94,7 +94,7 @@ struct rx_keys {
  */
 static inline unsigned lane_reader(uint32_t source, uint8_t lane, unsigned workers)
 {
-	return (source + lane) % workers;
+	return (source % workers + lane) % workers;
 }
 
 static inline uint8_t lane_sender(uint32_t peer, unsigned worker, unsigned workers)

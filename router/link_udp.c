@@ -682,6 +682,7 @@ int link_udp_steer(struct link *l, unsigned workers)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FRAME_SOURCE_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
 		BPF_STMT(BPF_MISC | BPF_TAX, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FRAME_LANE_OFFSET),
 		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),

@@ -318,7 +318,7 @@ static void steering(void **state)
 		for (unsigned i = 0; i < BATCH_MAX; i++) {
 			struct packet *p = frame(&f, &path, (uint8_t)(i * 5), i, 40);
 
-			p->data[FRAME_SOURCE_OFFSET] = i % 3 ? 0 : 0xff; /* near its end */
+			memset(p->data + FRAME_SOURCE_OFFSET, i % 3 ? 0 : 0xff, 3); /* near its end */
 			p->data[FRAME_SOURCE_OFFSET + 3] = (uint8_t)(i * 7);
 			batch_add(&b, p);
 		}
