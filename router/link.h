@@ -46,9 +46,18 @@ struct link {
 	bool pending;
 };
 
+/* Whose the frames of a lane are. Worker n sends on lane n + 1, and its frames go to the
+ * other side's worker n, as far as that has so many: so the kernel, which gives a flow to
+ * the queue that the other direction was written to, leaves both directions of a flow
+ * with one worker, and one that idles is woken once, not two by turns. */
+static inline unsigned lane_worker(uint8_t lane, unsigned workers)
+{
+	return (lane + workers - 1) % workers;
+}
+
 /* Opens one UDP socket per worker at this address, SO_REUSEPORT; arriving frames
- * are steered by their lane byte: lane mod workers. ret has room for `workers`
- * links, one each. 0 or -errno. */
+ * are steered by their lane byte: lane_worker. ret has room for `workers` links,
+ * one each. 0 or -errno. */
 int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret);
 
 #endif

@@ -102,7 +102,7 @@ static unsigned find_key(struct worker *w, struct packet *p, struct rx_keys **re
 		return DROP_UNKNOWN_KEY;
 	}
 	/* a lane is one worker's: steering sees to it, this makes sure */
-	if (p->frame.lane >= rx->lanes || p->frame.lane % w->count != w->number)
+	if (p->frame.lane >= rx->lanes || lane_worker(p->frame.lane, w->count) != w->number)
 		return DROP_BAD_LANE;
 	if (!replay_is_fresh(&rx->lane[p->frame.lane], p->frame.seq))
 		return DROP_REPLAY;

@@ -395,7 +395,7 @@ void site_deliver(struct site *s, const struct datagram *d)
 {
 	unsigned lane = d->len > FRAME_LANE_OFFSET ? d->data[FRAME_LANE_OFFSET] : 0;
 
-	twin_push(s->links[lane % s->workers][d->to.ip.family == 6], d);
+	twin_push(s->links[lane_worker((uint8_t)lane, s->workers)][d->to.ip.family == 6], d);
 }
 
 void site_intercept(struct site *s, const struct virtio_net_hdr *words, const uint8_t *packet,

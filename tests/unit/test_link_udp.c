@@ -298,7 +298,7 @@ static void sources_v6(void **state)
 	check_sources("::", "::1", "fd00::2", "::1", "2001:db8::1");
 }
 
-/* Each lane comes out at lane mod workers, datagrams without a lane byte at 0. */
+/* Each lane comes out at its worker, datagrams without a lane byte at 0. */
 static void steering(void **state)
 {
 	struct path path = path_to("127.0.0.1", NULL);
@@ -321,7 +321,8 @@ static void steering(void **state)
 				for (unsigned i = 0; i < b.n; i++, got++)
 					assert_int_equal(w, b.p[i]->len < 18
 								    ? 0
-								    : b.p[i]->data[17] % workers);
+								    : lane_worker(b.p[i]->data[17],
+										  workers));
 				put_back(&f, &b);
 			}
 		}
@@ -586,6 +587,7 @@ static void odd_datagrams(void **state)
 	(void)state;
 	assert_non_null(big);
 	setup(&f, "0.0.0.0", 2);
+	big[FRAME_LANE_OFFSET] = 1;
 	sendto(fd, big, 65507, 0, (struct sockaddr *)&to, sizeof(to));
 	sendto(fd, big, 0, 0, (struct sockaddr *)&to, sizeof(to));
 	assert_int_equal(recv_batch(&f, f.b[0], &b), 2);
@@ -657,6 +659,29 @@ static void check_merged(const char *any, const char *remote)
 	set_lo_mtu(65536);
 }
 
+/* What was cut from a super-packet, more than a message carries, stays together. */
+static void together(void **state)
+{
+	struct path path = path_to("127.0.0.1", "127.0.0.1");
+	struct batch b = { 0 };
+	struct fixture f;
+
+	(void)state;
+	setup(&f, "127.0.0.1", 1);
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned k = 0; k < 47; k++)
+			batch_add(&b, frame(&f, &path, 1, i, 1472));
+		send_batch(&f, &b);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(recv_batch(&f, f.b[0], &b), 47);
+		for (unsigned k = 0; k < 47; k++)
+			assert_int_equal(tag_of(b.p[k]), i);
+		put_back(&f, &b);
+	}
+	teardown(&f);
+}
+
 static void merged(void **state)
 {
 	(void)state;
@@ -694,7 +719,7 @@ int main(void)
 		cmocka_unit_test(icmp_v4),	 cmocka_unit_test(icmp_v6),
 		cmocka_unit_test(unreachable),	 cmocka_unit_test(empty_pool),
 		cmocka_unit_test(odd_datagrams), cmocka_unit_test(refused),
-		cmocka_unit_test(merged),
+		cmocka_unit_test(together),	 cmocka_unit_test(merged),
 	};
 
 	cpu_set_t one;
