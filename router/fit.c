@@ -1,9 +1,9 @@
 /*
  * Fit: no packet leaves that its path can't carry.
  *
- * A super-packet is cut into the packets that it stands for, a batch at a time; if
- * its checksum is partial so are theirs. One whose datagrams are too large for the
- * path is refused as a whole.
+ * A super-packet is cut into the packets that it stands for, in one
+ * batch where they find room there; if its checksum is partial so are theirs. One whose
+ * datagrams are too large for the path is refused as a whole.
  *
  * A TCP handshake's MSS is lowered to what the path takes. A TCP segment that is
  * too large all the same (its host ignores ICMP) is cut into smaller ones; an
@@ -47,11 +47,24 @@ static void inherit(struct packet *piece, const struct packet *p)
 	piece->path = p->path;
 }
 
+/* Whether a packet's pieces are better cut into a batch of their own: they arrive as a
+ * batch then, and go to the far host as one again. */
+static bool waits(const struct inet_cut *c, const struct batch *to)
+{
+	unsigned n = (c->len - c->header + c->step - 1) / c->step;
+
+	return to->n && n > BATCH_MAX - to->n && n <= BATCH_MAX;
+}
+
 /* Puts pieces of p into `to`. If it is full before p is done (*ret_full), p remembers
  * how far it came. */
 static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, struct batch *to,
 		    bool *ret_full)
 {
+	if (!p->cut && waits(c, to)) {
+		*ret_full = true;
+		return TAKEN;
+	}
 	for (c->at = p->cut; c->at < c->len - c->header; p->cut = c->at) {
 		struct packet *piece;
 

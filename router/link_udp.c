@@ -53,10 +53,11 @@
 
 #define BUFFER_SIZE (4 << 20)				      /* of the socket, either way, bytes */
 #define FRAME_ROOM (FRAME_HEADER + PACKET_SINGLE + FRAME_MAC) /* of one frame */
-#define MERGED_MAX 65507 /* bytes of one message, and what a socket gives at most */
-#define TAKE_MAX 32	 /* messages taken at a time: each may be as large as that */
-#define RETRIES 4	 /* of a call that reported somebody else's error */
-#define RECV_LEAST 8	 /* packets made ready for a quiet socket */
+#define MERGED_MAX 65507	/* bytes of one message, and what a socket gives at most */
+#define TAKE_BYTES (256 * 1024) /* from here on no more messages are taken at a time */
+#define TAKE_MAX 32		/* messages taken at a time: each may be as large as that */
+#define RETRIES 4		/* of a call that reported somebody else's error */
+#define RECV_LEAST 8		/* packets made ready for a quiet socket */
 #define ERRORS_PER_CALL 256
 #define HINTS_MAX 8
 #define DEFAULT_MTU 1500
@@ -87,6 +88,7 @@ struct udp {
 		uint32_t size; /* of each frame but the last */
 	} taken[TAKE_MAX];
 	unsigned next, n_taken;
+	size_t bytes;			  /* taken by the last call */
 	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
 	unsigned n_hints;
 	struct messages in, out;
@@ -213,12 +215,14 @@ static bool in_some(struct udp *u, struct pool *pool, unsigned want)
 	unsigned n = 0, got;
 
 	u->next = u->n_taken = 0;
+	u->bytes = 0;
 	while (n < want && (p[n] = pool_get_large(pool))) {
 		in_prepare(&u->in, n, p[n]);
 		n++;
 	}
 	got = n ? in_take(u->link.fd, u->in.m, n, 0) : 0;
 	for (unsigned i = 0; i < got; i++) {
+		u->bytes += u->in.m[i].msg_len;
 		if (in_finish(&u->in.m[i], p[i], &u->taken[u->n_taken]))
 			u->n_taken++;
 		else
@@ -245,13 +249,25 @@ static struct packet *in_view(struct taken *t, struct pool *pool)
 	return p;
 }
 
-/* Fills the batch from what was taken. */
+/* Whether the next message is better left for a batch of its own. What the other side cut
+ * from a super-packet comes as a large message and maybe a small one behind it (fit.c);
+ * all in one batch, it leaves as one packet again. */
+static bool in_waits(const struct taken *t, const struct batch *b)
+{
+	unsigned n = frames(t->p->len, t->size);
+
+	return !t->at && b->n && n <= BATCH_MAX && (n > BATCH_MAX / 2 || n > BATCH_MAX - b->n);
+}
+
+/* Fills the batch from what was taken, by whole messages. */
 static void in_give(struct udp *u, struct batch *b, struct pool *pool)
 {
 	while (u->next < u->n_taken && b->n < BATCH_MAX) {
 		struct taken *t = &u->taken[u->next];
 		struct packet *p = t->p;
 
+		if (in_waits(t, b))
+			break;
 		if (t->size < t->p->len) {
 			p = in_view(t, pool);
 			if (!p)
@@ -281,7 +297,9 @@ static int udp_recv(struct link *l, struct batch *b, struct pool *pool, struct c
 
 		more = in_some(u, pool, u->expect < room ? u->expect : room);
 		in_give(u, b, pool);
-		if (more)
+		if (u->bytes > TAKE_BYTES)
+			u->expect = RECV_LEAST;
+		else if (more)
 			u->expect = u->expect * 2 < most ? u->expect * 2 : most;
 	}
 	if (b->n - before < u->expect / 2 && u->expect > RECV_LEAST)

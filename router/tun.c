@@ -7,6 +7,10 @@
  * run of segments as one, from where they lie. Without any offload these words
  * say nothing, and all is as with plain packets.
  *
+ * A quiet device is asked for one packet at a time: asking again only to hear that
+ * there is no more would make that packet wait. Where each recv finds all that it
+ * asks for, the next asks for twice as many.
+ *
  * What comes when the pool is empty is taken out of the device and counted, lest
  * the descriptor stay readable for ever.
  */
@@ -67,17 +71,20 @@ static int tun_recv(struct intercept *in, struct batch *b, struct pool *pool, st
 {
 	struct tun *t = container_of(in, struct tun, intercept);
 	const unsigned before = b->n;
+	unsigned reads;
 	size_t bytes = 0;
 	int e = 0;
 
-	for (unsigned reads = 0; !e && b->n < BATCH_MAX && reads < BATCH_MAX; reads++) {
+	for (reads = 0; !e && b->n < BATCH_MAX && reads < t->expect && bytes < READ_MAX; reads++) {
 		unsigned n = b->n;
 
-		if (bytes >= READ_MAX)
-			break;
 		e = read_one(t->fd, b, pool, c);
 		bytes += b->n > n ? b->p[n]->len : 0;
 	}
+	if (e == -EAGAIN)
+		t->expect = reads > 1 ? reads - 1 : 1;
+	else if (reads == t->expect)
+		t->expect = reads * 2 < BATCH_MAX ? reads * 2 : BATCH_MAX;
 	if (b->n > before || e == -EAGAIN)
 		return (int)(b->n - before);
 	return e;
@@ -210,6 +217,7 @@ struct tun *tun_open(const char *name, bool multi_queue)
 	t->intercept = (struct intercept){ .ops = &intercept_ops,
 					   .fd = t->fd,
 					   .offloads = set_offloads(t->fd) };
+	t->expect = 1;
 	t->inject = (struct inject){ .ops = &inject_ops };
 	return t;
 }

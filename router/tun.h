@@ -12,6 +12,7 @@ struct tun {
 	struct intercept intercept;
 	struct inject inject;
 	int fd;
+	unsigned expect; /* how many packets the next recv asks for */
 };
 
 /* Opens a queue of the device `name` (multi_queue: of several), which is made if

@@ -318,7 +318,8 @@ static void steering(void **state)
 		for (unsigned i = 0; i < BATCH_MAX; i++) {
 			struct packet *p = frame(&f, &path, (uint8_t)(i * 5), i, 40);
 
-			memset(p->data + FRAME_SOURCE_OFFSET, i % 3 ? 0 : 0xff, 3); /* near its end */
+			memset(p->data + FRAME_SOURCE_OFFSET, i % 3 ? 0 : 0xff,
+			       3); /* near its end */
 			p->data[FRAME_SOURCE_OFFSET + 3] = (uint8_t)(i * 7);
 			batch_add(&b, p);
 		}
@@ -673,6 +674,29 @@ static void check_merged(const char *any, const char *remote)
 	set_lo_mtu(65536);
 }
 
+/* What was cut from a super-packet, more than a message carries, stays together. */
+static void together(void **state)
+{
+	struct path path = path_to("127.0.0.1", "127.0.0.1");
+	struct batch b = { 0 };
+	struct fixture f;
+
+	(void)state;
+	setup(&f, "127.0.0.1", 1);
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned k = 0; k < 47; k++)
+			batch_add(&b, frame(&f, &path, 1, i, 1472));
+		send_batch(&f, &b);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(recv_batch(&f, f.b[0], &b), 47);
+		for (unsigned k = 0; k < 47; k++)
+			assert_int_equal(tag_of(b.p[k]), i);
+		put_back(&f, &b);
+	}
+	teardown(&f);
+}
+
 static void merged(void **state)
 {
 	(void)state;
@@ -710,7 +734,7 @@ int main(void)
 		cmocka_unit_test(icmp_v4),	 cmocka_unit_test(icmp_v6),
 		cmocka_unit_test(unreachable),	 cmocka_unit_test(empty_pool),
 		cmocka_unit_test(odd_datagrams), cmocka_unit_test(refused),
-		cmocka_unit_test(merged),
+		cmocka_unit_test(together),	 cmocka_unit_test(merged),
 	};
 
 	cpu_set_t one;

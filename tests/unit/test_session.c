@@ -347,8 +347,8 @@ static void lanes_lead_back(void **state)
 					unsigned at = w, first = 0;
 
 					for (unsigned round = 0; round < 3; round++) {
-						unsigned there = lane_reader(
-							a, lane_sender(b, at, na), nb);
+						unsigned there =
+							lane_reader(a, lane_sender(b, at, na), nb);
 
 						at = lane_reader(b, lane_sender(a, there, nb), na);
 						if (!round)
