@@ -72,6 +72,8 @@ const char *drop_text(enum drop);
 	X(MSS_CLAMPED, "mss_clamped", "TCP handshakes whose MSS was lowered") \
 	X(SEGMENTS_CUT, "packets_cut", "Packets cut to fit a path") \
 	X(HELD, "packets_held", "Packets that waited for keys") \
+	X(RAW, "packets_by_raw_socket", \
+	  "Packets that inject = packet left to the kernel's routing") \
 	X(ROAMS, "endpoint_changes", "Peers followed to a new address")
 
 enum event {

@@ -1,7 +1,7 @@
 /*
  * The router on a real machine, see machine.h.
  *
- * Each worker has a queue of the TUN device, raw sockets, one socket per
+ * Each worker has a queue of the TUN device, raw and packet sockets, one socket per
  * listening address, an epoll loop and a thread. Whatever the method of
  * interception, the device is read: the overlay's prefixes are routed to it, so
  * what is on it already when the method changes is carried as well. With nfqueue
@@ -24,6 +24,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/neighbours.h"
 #include "router/nfq.h"
 #include "router/tun.h"
 
@@ -43,6 +44,9 @@ struct machine {
 	struct host *host;
 	struct thread threads[WORKERS_MAX];
 	struct inject *raw[WORKERS_MAX];
+	struct inject *packet[WORKERS_MAX];
+	int packet_error;	       /* why there is none */
+	struct neighbours *neighbours; /* followed where the kernel does not route */
 	struct source notes;
 	struct timer addresses;
 	bool rules; /* the Netfilter table is there */
@@ -71,8 +75,10 @@ static bool open_devices(struct machine *m, FILE *errors)
 			fprintf(errors, "raw sockets can't be opened: %s\n", strerror(errno));
 			return false;
 		}
-		atomic_store(&r->workers[i].inject,
-			     r->config->inject == INJECT_RAW ? m->raw[i] : &t->inject);
+		m->packet[i] = inject_packet_open(m->raw[i]);
+		if (!m->packet[i])
+			m->packet_error = -errno;		 /* said when it is wanted */
+		atomic_store(&r->workers[i].inject, &t->inject); /* until told otherwise */
 	}
 	return true;
 }
@@ -160,6 +166,50 @@ static void addresses_due(struct timer *t, mono_t now)
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
+static void publish_adjacencies(void *arg, struct adjacencies *a)
+{
+	router_set_adjacencies(arg, a);
+}
+
+static int follow_neighbours(struct machine *m, const struct config *config)
+{
+	if (!m->neighbours)
+		m->neighbours = neighbours_open(m->router->loop, publish_adjacencies, m->router);
+	if (!m->neighbours)
+		return -errno;
+	return neighbours_set_site(m->neighbours, config->lndt, config->n_lndt, clock_now());
+}
+
+/* Where the kernel does not route, the way to the hosts is known before the first packet
+ * goes so, until after the last one. */
+static bool set_inject(struct machine *m, const struct config *config, FILE *errors)
+{
+	struct router *r = m->router;
+	int e = config->inject == INJECT_PACKET ? m->packet_error : 0;
+
+	if (!e && config->inject != INJECT_TUN)
+		e = follow_neighbours(m, config);
+	if (e < 0) {
+		fprintf(errors, "%s: [inject] method = %s: its sockets can't be opened: %s\n",
+			config->file, inject_method_name(config->inject), strerror(-e));
+		return false;
+	}
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct tun *t = container_of(r->workers[i].device, struct tun, intercept);
+		struct inject *in[] = { [INJECT_TUN] = &t->inject,
+					[INJECT_RAW] = m->raw[i],
+					[INJECT_PACKET] = m->packet[i] };
+
+		atomic_store(&r->workers[i].inject, in[config->inject]);
+	}
+	if (config->inject == INJECT_TUN && m->neighbours) {
+		neighbours_close(m->neighbours);
+		m->neighbours = NULL;
+		router_set_adjacencies(r, NULL);
+	}
+	return true;
+}
+
 bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
@@ -176,13 +226,7 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 			strerror(-e));
 		return false;
 	}
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct tun *t = container_of(r->workers[i].device, struct tun, intercept);
-
-		atomic_store(&r->workers[i].inject,
-			     config->inject == INJECT_RAW ? m->raw[i] : &t->inject);
-	}
-	return true;
+	return set_inject(m, config, errors);
 }
 
 static void diagnosed(void *arg, const char *line)
@@ -414,12 +458,15 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
+	neighbours_close(m->neighbours);
 	if (m->host)
 		host_rules_remove(m->host);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct worker *w = &r->workers[i];
 
 		worker_close_devices(w);
+		if (m->packet[i])
+			m->packet[i]->ops->close(m->packet[i]);
 		if (m->raw[i])
 			m->raw[i]->ops->close(m->raw[i]);
 		loop_free(m->threads[i].loop);

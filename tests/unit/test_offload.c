@@ -169,7 +169,7 @@ static void test_cut_and_join(void **state)
 			gathered += r->n;
 			if (r->n == 1)
 				continue;
-			offload_gather(&g, &b, &runs, r);
+			offload_gather(&g, &b, &runs, r, NULL, 0);
 			check_gathered(&g, whole[f], size[f]);
 		}
 		assert_int_equal(gathered, b.n);
