@@ -37,6 +37,7 @@
 #define PROBES_MAX 64	     /* at a time */
 #define NEWS_MAX 64	     /* messages at a time */
 #define NEWS_ROOM 32768
+#define DISCARD_MAX 65536 /* messages: more than the socket holds */
 
 #define NEWS \
 	(RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_RULE | \
@@ -235,6 +236,18 @@ static int dump(struct neighbours *nb, uint16_t type, size_t size, mnl_cb_t fn,
 	return netlink_dump(&nb->netlink, h, fn, nb, forget);
 }
 
+/* News that the reading will tell as well. After an overrun the kernel goes on to lose
+ * them without a word until there are none left, so it has to be all of them. */
+static bool discard_news(struct neighbours *nb)
+{
+	char byte;
+
+	for (unsigned i = 0; i < DISCARD_MAX; i++)
+		if (recv(nb->source.fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+			return true;
+	return false;
+}
+
 static int read_all(struct neighbours *nb)
 {
 	int e = dump(nb, RTM_GETRULE, sizeof(struct fib_rule_hdr), on_rule, forget_rules);
@@ -290,7 +303,7 @@ static void update(struct neighbours *nb, mono_t now)
 {
 	const bool ruled[2] = { nb->ruled[0], nb->ruled[1] };
 	struct adjacencies *a = NULL;
-	int e = nb->stale ? read_all(nb) : 0;
+	int e = !nb->stale ? 0 : discard_news(nb) ? read_all(nb) : -EBUSY;
 
 	if (!e) {
 		nb->routes.n = usable_routes(nb);
@@ -412,7 +425,7 @@ static void read_news(struct neighbours *nb)
 	_Alignas(struct nlmsghdr) char buf[NEWS_ROOM];
 
 	for (unsigned i = 0; i < NEWS_MAX; i++) {
-		ssize_t n = recv(mnl_socket_get_fd(nb->news), buf, sizeof(buf), MSG_DONTWAIT);
+		ssize_t n = recv(nb->source.fd, buf, sizeof(buf), MSG_DONTWAIT);
 		struct nlmsghdr *h = (struct nlmsghdr *)buf;
 		int left = (int)n;
 
