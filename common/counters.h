@@ -74,6 +74,8 @@ const char *drop_text(enum drop);
 	X(SEGMENTS_CUT, "packets_cut", "Packets cut to fit a path") \
 	X(SUPER_CUT, "super_packets_cut", "Super-packets that the kernel was made to cut") \
 	X(HELD, "packets_held", "Packets that waited for keys") \
+	X(RAW, "packets_by_raw_socket", \
+	  "Packets that inject = packet left to the kernel's routing") \
 	X(ROAMS, "endpoint_changes", "Peers followed to a new address")
 
 enum event {

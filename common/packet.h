@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/wire.h"
 
+struct adjacency; /* router/adjacency.h */
 struct route;
 struct netset;
 struct network; /* router/peer.h */
@@ -66,6 +67,9 @@ struct packet {
 	struct peer *peer; /* the router it goes to or came from */
 	struct path *path;
 	mono_t since; /* when it first had to wait, {0} if never */
+
+	/* inbound: how it leaves for the host; NULL: the kernel's to know */
+	struct adjacency *adjacency;
 
 	/* inbound: how the frame arrived */
 	struct frame_header frame;

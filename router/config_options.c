@@ -23,9 +23,9 @@ static const struct ini_word intercept_words[] = {
 	{ "tap", -1 },
 	{ 0 },
 };
-static const struct ini_word inject_words[] = { { "tun", INJECT_TUN },
-						{ "raw", INJECT_RAW },
-						{ 0 } };
+static const struct ini_word inject_words[] = {
+	{ "tun", INJECT_TUN }, { "raw", INJECT_RAW }, { "packet", INJECT_PACKET }, { 0 }
+};
 static const struct ini_word fail_words[] = { { "closed", FAIL_CLOSED },
 					      { "open", FAIL_OPEN },
 					      { 0 } };

@@ -14,8 +14,14 @@
  * IPv6 promises 1,280 bytes to every host, so where a path carries less
  * than that inside, packets up to that size go out larger than the path's frames,
  * and the link lets them be fragmented: the one case where that is unavoidable.
+ *
+ * What the kernel does not route on its way to a host is fitted alike, to the MTU of the
+ * interface that it leaves by.
  */
+#include <urcu-qsbr.h>
+
 #include "common/inet.h"
+#include "router/adjacency.h"
 #include "router/stage.h"
 
 #define TCP_HEADER 20
@@ -45,6 +51,7 @@ static void inherit(struct packet *piece, const struct packet *p)
 	piece->network = p->network;
 	piece->peer = p->peer;
 	piece->path = p->path;
+	piece->adjacency = p->adjacency;
 }
 
 /* Whether a packet's pieces are better cut into a batch of their own: they arrive as a
@@ -117,10 +124,9 @@ static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
 }
 
 /* What becomes of a packet that can't go as it is: KEEP if it may nevertheless. */
-static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, struct batch *to,
-			  bool *ret_full, mono_t now)
+static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, bool settled,
+			  struct batch *to, bool *ret_full, mono_t now)
 {
-	bool settled = atomic_load_explicit(&p->path->settled, memory_order_relaxed);
 	struct inet_cut c;
 
 	if (can_cut(&c, p, mtu)) {
@@ -139,8 +145,11 @@ static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, stru
 	return DROP_TOO_BIG;
 }
 
-static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
-			mono_t now)
+typedef unsigned fit_fn(struct worker *, struct packet *, struct batch *to, bool *ret_full,
+			mono_t now);
+
+static unsigned fit_path(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
+			 mono_t now)
 {
 	uint32_t mtu = path_inner_mtu(p->path);
 
@@ -148,17 +157,27 @@ static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bo
 		clamp(w, p, path_clamp_mtu(p->path));
 	if (p->len <= mtu && !p->gso_size)
 		return KEEP;
-	return too_large(w, p, mtu, to, ret_full, now);
+	return too_large(w, p, mtu, atomic_load_explicit(&p->path->settled, memory_order_relaxed),
+			 to, ret_full, now);
 }
 
-bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+static unsigned fit_adjacency(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
+			      mono_t now)
+{
+	p->adjacency = adjacency_lookup(rcu_dereference(w->view->adjacencies), &p->inet.dst);
+	if (!p->adjacency || p->len <= p->adjacency->mtu)
+		return KEEP;
+	return too_large(w, p, p->adjacency->mtu, true, to, ret_full, now);
+}
+
+static bool fit_each(struct worker *w, struct batch *from, struct batch *to, mono_t now, fit_fn *fn)
 {
 	unsigned i;
 	bool full = false;
 
 	to->n = 0;
 	for (i = 0; i < from->n && to->n < BATCH_MAX; i++) {
-		unsigned verdict = fit_one(w, from->p[i], to, &full, now);
+		unsigned verdict = fn(w, from->p[i], to, &full, now);
 
 		if (full)
 			break;
@@ -171,4 +190,14 @@ bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
 		from->p[j - i] = from->p[j];
 	from->n -= i;
 	return to->n > 0;
+}
+
+bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+{
+	return fit_each(w, from, to, now, fit_path);
+}
+
+bool fit_site(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+{
+	return fit_each(w, from, to, now, fit_adjacency);
 }

@@ -1,8 +1,8 @@
 /*
  * The router on a real machine, see machine.h.
  *
- * Each worker has a queue of the TUN device, raw sockets, a socket for each listening
- * address, an epoll loop and a thread. Whatever the method of interception, the device
+ * Each worker has a queue of the TUN device, raw and packet sockets, a socket for each
+ * listening address, an epoll loop and a thread. Whatever the method of interception, the device
  * is read: the overlay's prefixes are routed to it, so what is on it already when the
  * method changes is carried as well. With nfqueue a rule takes packets just before
  * they would reach it.
@@ -26,6 +26,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/neighbours.h"
 #include "router/nfq.h"
 #include "router/threads.h"
 #include "router/tun.h"
@@ -45,15 +46,25 @@ struct machine {
 	struct tun *tun[WORKERS_MAX];
 	struct inject *raw[WORKERS_MAX];
 	unsigned n_devices, n_queues, n_sockets[LINKS_MAX];
+	struct inject *packet[WORKERS_MAX];
+	enum inject_method inject;     /* in force */
+	int packet_error;	       /* why there is none */
+	struct neighbours *neighbours; /* followed where the kernel does not route */
 	struct source notes;
 	struct timer addresses;
 };
 
-static void set_inject(struct machine *m, enum inject_method method)
+/* Gives each worker that has a device its injector. Without a packet socket (which can't
+ * be opened any more where privileges are given up) it is the raw one. */
+static void deal_inject(struct machine *m, enum inject_method method)
 {
-	for (unsigned i = 0; i < m->n_devices; i++)
-		atomic_store(&m->router->workers[i].inject,
-			     method == INJECT_RAW ? m->raw[i] : &m->tun[i]->inject);
+	for (unsigned i = 0; i < m->n_devices; i++) {
+		struct inject *in[] = { [INJECT_TUN] = &m->tun[i]->inject,
+					[INJECT_RAW] = m->raw[i],
+					[INJECT_PACKET] = m->packet[i] ? m->packet[i] : m->raw[i] };
+
+		atomic_store(&m->router->workers[i].inject, in[method]);
+	}
 }
 
 /* ---- opening ------------------------------------------------------------------ */
@@ -121,6 +132,10 @@ static int open_device(struct machine *m, unsigned i)
 	if (!m->raw[i])
 		return -errno;
 	m->router->workers[i].answer = m->raw[i];
+	if (!m->packet[i])
+		m->packet[i] = inject_packet_open(m->raw[i]);
+	if (!m->packet[i] && !m->packet_error)
+		m->packet_error = -errno; /* said when it is wanted */
 	t = tun_open(m->router->config->device, true);
 	if (!t)
 		return -errno;
@@ -155,7 +170,7 @@ static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 			return false;
 		}
 	}
-	set_inject(m, r->config->inject);
+	deal_inject(m, m->inject);
 	return true;
 }
 
@@ -270,6 +285,44 @@ static void addresses_due(struct timer *t, mono_t now)
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
+static void publish_adjacencies(void *arg, struct adjacencies *a)
+{
+	router_set_adjacencies(arg, a);
+}
+
+static int follow_neighbours(struct machine *m, const struct config *config)
+{
+	if (!m->neighbours)
+		m->neighbours = neighbours_open(m->router->loop, publish_adjacencies, m->router);
+	if (!m->neighbours)
+		return -errno;
+	return neighbours_set_site(m->neighbours, config->lndt, config->n_lndt, clock_now());
+}
+
+/* Where the kernel does not route, the way to the hosts is known before the first packet
+ * goes so, until after the last one. */
+static bool set_inject(struct machine *m, const struct config *config, FILE *errors)
+{
+	struct router *r = m->router;
+	int e = config->inject == INJECT_PACKET ? m->packet_error : 0;
+
+	if (!e && config->inject != INJECT_TUN)
+		e = follow_neighbours(m, config);
+	if (e < 0) {
+		fprintf(errors, "%s: [inject] method = %s: its sockets can't be opened: %s\n",
+			config->file, inject_method_name(config->inject), strerror(-e));
+		return false;
+	}
+	m->inject = config->inject;
+	deal_inject(m, m->inject);
+	if (config->inject == INJECT_TUN && m->neighbours) {
+		neighbours_close(m->neighbours);
+		m->neighbours = NULL;
+		router_set_adjacencies(r, NULL);
+	}
+	return true;
+}
+
 bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
@@ -286,8 +339,7 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 			strerror(-e));
 		return false;
 	}
-	set_inject(m, config->inject);
-	return true;
+	return set_inject(m, config, errors);
 }
 
 static void diagnosed(void *arg, const char *line)
@@ -550,13 +602,17 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
+	neighbours_close(m->neighbours);
 	if (m->host)
 		host_rules_remove(m->host);
 	threads_free(m->threads, r);
 	router_close_ports(r);
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		if (m->packet[i])
+			m->packet[i]->ops->close(m->packet[i]);
 		if (m->raw[i])
 			m->raw[i]->ops->close(m->raw[i]);
+	}
 	if (m->notes.fd >= 0) {
 		loop_remove(r->loop, &m->notes);
 		close(m->notes.fd);

@@ -67,17 +67,19 @@ struct runs {
 void offload_runs(struct runs *, const struct batch *, bool tcp, bool udp);
 
 #define OFFLOAD_HEADERS_MAX 112 /* of IP and TCP */
+#define OFFLOAD_LINK_MAX 14	/* a link's header, where the kernel takes whole frames */
 
-/* A run as the kernel takes it; its packets stay as they are. */
+/* A run as the kernel takes it, behind this link header; its packets stay as they are. */
 struct gathered {
-	uint8_t head[OFFLOAD_HEADER + OFFLOAD_HEADERS_MAX];
+	uint8_t head[OFFLOAD_HEADER + OFFLOAD_LINK_MAX + OFFLOAD_HEADERS_MAX];
 	struct iovec iov[BATCH_MAX + 1];
 	unsigned n;
 };
 void offload_gather(struct gathered *, const struct batch *, const struct runs *,
-		    const struct run *);
+		    const struct run *, const void *link, size_t link_len);
 
-/* The words in front of a packet that goes alone; its checksum may be partial. */
-void offload_write(struct virtio_net_hdr *, struct packet *);
+/* The words in front of a packet that goes alone, behind so many bytes of a link header;
+ * its checksum may be partial. */
+void offload_write(struct virtio_net_hdr *, struct packet *, size_t link_len);
 
 #endif

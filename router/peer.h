@@ -85,6 +85,7 @@ struct world {
 	struct ip address4, address6; /* the site's own, source of ICMP errors */
 	struct ip *own;		      /* addresses of this machine */
 	size_t n_own;
+	struct adjacencies *adjacencies; /* RCU by itself; of the site's hosts, NULL: unknown */
 };
 
 /* Shares for so many workers; false: out of memory, what was there stays. */

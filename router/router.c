@@ -97,6 +97,7 @@ static void world_free(struct world *v)
 	free(v->networks);
 	free(v->peers);
 	free(v->own);
+	adjacencies_free(v->adjacencies);
 	free(v);
 }
 
@@ -227,6 +228,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	if (old) {
 		ch->world->own = old->own;
 		ch->world->n_own = old->n_own;
+		ch->world->adjacencies = old->adjacencies;
 		if (!config->address4.family)
 			ch->world->address4 = old->address4;
 		if (!config->address6.family)
@@ -234,8 +236,10 @@ static void change_commit(struct router *r, struct config *config, struct change
 	}
 	rcu_assign_pointer(r->world, ch->world);
 	synchronize_rcu();
-	if (old)
-		old->own = NULL; /* the new world's now */
+	if (old) { /* the new world's now */
+		old->own = NULL;
+		old->adjacencies = NULL;
+	}
 
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
@@ -444,6 +448,15 @@ bool router_set_addresses(struct router *r, const struct ip *own, size_t n,
 	free(old->own);
 	free(old);
 	return true;
+}
+
+void router_set_adjacencies(struct router *r, struct adjacencies *a)
+{
+	struct adjacencies *old = r->world->adjacencies;
+
+	rcu_assign_pointer(r->world->adjacencies, a);
+	synchronize_rcu();
+	adjacencies_free(old);
 }
 
 /* ---- sums --------------------------------------------------------------------------------------- */

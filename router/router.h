@@ -11,6 +11,7 @@
 #include "common/handshake.h"
 #include "common/list.h"
 #include "common/loop.h"
+#include "router/adjacency.h"
 #include "router/config.h"
 #include "router/contact.h"
 #include "router/host.h"
@@ -67,6 +68,9 @@ void router_update_mtu(struct router *);
  * Whether anything has changed. */
 bool router_set_addresses(struct router *, const struct ip *own, size_t n,
 			  const struct ip *address4, const struct ip *address6);
+
+/* The way to the site's hosts; takes it over. NULL: not known. */
+void router_set_adjacencies(struct router *, struct adjacencies *);
 
 /* By name or ID text; NULL if there is none. */
 struct contact *router_contact(struct router *, const char *name_or_id);

@@ -50,6 +50,8 @@ void path_pick(struct worker *, struct batch *, mono_t now);
 /* Moves packets that fit their path from `from` to `to`, cutting what is too
  * large; false when `from` is empty and `to` too. */
 bool fit(struct worker *, struct batch *from, struct batch *to, mono_t now);
+/* The same for the way to the site's hosts, which it looks up. */
+bool fit_site(struct worker *, struct batch *from, struct batch *to, mono_t now);
 void seal(struct worker *, struct batch *, mono_t now);
 void transmit(struct worker *, struct batch *, mono_t now);
 

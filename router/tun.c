@@ -99,7 +99,7 @@ static bool write_one(int fd, struct packet *p)
 	uint8_t *at = p->data - sizeof(h); /* headroom, or where the frame's header was */
 	ssize_t n;
 
-	offload_write(&h, p);
+	offload_write(&h, p, 0);
 	memcpy(at, &h, sizeof(h));
 	do {
 		n = write(fd, at, sizeof(h) + p->len);
@@ -116,7 +116,7 @@ static unsigned write_run(int fd, const struct batch *b, const struct runs *runs
 	ssize_t n;
 
 	if (r->n > 1) {
-		offload_gather(&g, b, runs, r);
+		offload_gather(&g, b, runs, r, NULL, 0);
 		do {
 			n = writev(fd, g.iov, (int)g.n);
 		} while (n < 0 && errno == EINTR);

@@ -481,6 +481,7 @@ static void test_methods(void **state)
 	assert_string_equal(intercept_method_name(INTERCEPT_NFQUEUE), "nfqueue");
 	assert_string_equal(inject_method_name(INJECT_TUN), "tun");
 	assert_string_equal(inject_method_name(INJECT_RAW), "raw");
+	assert_string_equal(inject_method_name(INJECT_PACKET), "packet");
 }
 
 static void expect_reload(const char *old_text, const char *new_text, const char *expected)
