@@ -6,6 +6,7 @@
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
 #   make unit sim fuzz net style bench   one kind of test alone
+#   make bench-tables    how fast the tables are at size, alone and while they change
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -87,7 +88,7 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim fuzz fuzz-build net style format check demo bench install uninstall clean FORCE
+.PHONY: all unit sim fuzz fuzz-build net style format check demo bench bench-tables install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -188,6 +189,14 @@ demo:
 
 bench: all
 	$(Q)BUILD=$(BUILD) tests/bench/run
+
+$(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-tables: $(BUILD)/bench/tables
+	$(Q)$<
 
 # Installing
 

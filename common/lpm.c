@@ -59,12 +59,11 @@ struct hit {
 static inline __attribute__((always_inline)) unsigned list_find(const struct lpm_list *l,
 								struct lpm_key key, unsigned max)
 {
-	const struct lpm_leaf *leaves = list_leaves(l);
 	unsigned i = list_place(l, key);
 
 	while (i != LPM_NO_PARENT &&
-	       (leaves[i].len > max || !key_match(list_key(l, i), key, leaves[i].len)))
-		i = leaves[i].parent;
+	       (l->at[i].len > max || !key_match(list_key(l, i), key, l->at[i].len)))
+		i = l->at[i].parent;
 	return i;
 }
 
@@ -99,7 +98,7 @@ uint32_t lpm_lookup(const struct lpm *l, const struct ip *ip, unsigned *ret_len)
 
 	if (!hit.list)
 		return LPM_NONE;
-	leaf = &list_leaves(hit.list)[hit.at];
+	leaf = &hit.list->at[hit.at];
 	if (ret_len)
 		*ret_len = leaf->len;
 	return leaf->value;
@@ -109,11 +108,11 @@ uint32_t lpm_get(const struct lpm *l, const struct prefix *p, uint64_t *ret_note
 {
 	struct hit hit = find(l, &p->ip, p->len);
 
-	if (!hit.list || list_leaves(hit.list)[hit.at].len != p->len)
+	if (!hit.list || hit.list->at[hit.at].len != p->len)
 		return LPM_NONE;
 	if (ret_note)
 		*ret_note = list_notes(hit.list)[hit.at];
-	return list_leaves(hit.list)[hit.at].value;
+	return hit.list->at[hit.at].value;
 }
 
 uint32_t lpm_around(const struct lpm *l, const struct prefix *p)
@@ -122,7 +121,7 @@ uint32_t lpm_around(const struct lpm *l, const struct prefix *p)
 
 	if (p->len)
 		hit = find(l, &p->ip, p->len - 1);
-	return hit.list ? list_leaves(hit.list)[hit.at].value : LPM_NONE;
+	return hit.list ? hit.list->at[hit.at].value : LPM_NONE;
 }
 
 /* ---- one after the other ------------------------------------------------------- */
@@ -140,7 +139,7 @@ struct walk {
 static bool list_each(const struct lpm_list *l, unsigned from, unsigned end, struct walk *w)
 {
 	for (unsigned i = from; i < end; i++) {
-		const struct lpm_leaf *leaf = &list_leaves(l)[i];
+		const struct lpm_leaf *leaf = &l->at[i];
 		struct lpm_key key = list_key(l, i);
 		struct lpm_entry e;
 

@@ -57,7 +57,7 @@ void lpm_block_drop(struct lpm_block *b)
 
 static struct lpm_item list_item(const struct lpm_list *l, unsigned i)
 {
-	const struct lpm_leaf *leaf = &list_leaves(l)[i];
+	const struct lpm_leaf *leaf = &l->at[i];
 
 	return (struct lpm_item){ .key = list_key(l, i),
 				  .note = list_notes(l)[i],
@@ -72,7 +72,7 @@ static bool item_after(struct lpm_key key, unsigned len, const struct lpm_list *
 
 	if (key.hi != other.hi || key.lo != other.lo)
 		return key_after(key, other);
-	return len >= list_leaves(l)[i].len;
+	return len >= l->at[i].len;
 }
 
 /* The place of this prefix or, *ret_there false, where it would be. */
@@ -87,7 +87,7 @@ static unsigned list_seek(const struct lpm_list *l, struct lpm_key key, unsigned
 		*ret_there = false;
 		return 0;
 	}
-	*ret_there = list_leaves(l)[at].len == len && key_match(list_key(l, at), key, 128);
+	*ret_there = l->at[at].len == len && key_match(list_key(l, at), key, 128);
 	return *ret_there ? at : at + 1;
 }
 
@@ -104,8 +104,7 @@ static struct lpm_list *list_new(unsigned n, bool wide)
 static struct lpm_list *list_of(const struct lpm_item *items, unsigned n)
 {
 	struct lpm_list *l;
-	struct lpm_leaf *leaves;
-	uint64_t *notes;
+	uint64_t *lo, *notes;
 	bool wide = false;
 
 	for (unsigned i = 0; i < n; i++)
@@ -113,21 +112,21 @@ static struct lpm_list *list_of(const struct lpm_item *items, unsigned n)
 	l = list_new(n, wide);
 	if (!l)
 		return NULL;
-	leaves = (struct lpm_leaf *)list_leaves(l);
+	lo = (uint64_t *)list_lo(l);
 	notes = (uint64_t *)list_notes(l);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned parent = i ? i - 1 : LPM_NO_PARENT;
 
-		l->hi[i] = items[i].key.hi;
 		if (wide)
-			l->hi[n + i] = items[i].key.lo;
+			lo[i] = items[i].key.lo;
 		notes[i] = items[i].note;
 		while (parent != LPM_NO_PARENT &&
 		       !key_match(items[parent].key, items[i].key, items[parent].len))
-			parent = leaves[parent].parent;
-		leaves[i] = (struct lpm_leaf){ .value = items[i].value,
-					       .parent = (uint16_t)parent,
-					       .len = items[i].len };
+			parent = l->at[parent].parent;
+		l->at[i] = (struct lpm_leaf){ .hi = items[i].key.hi,
+					      .value = items[i].value,
+					      .parent = (uint16_t)parent,
+					      .len = items[i].len };
 	}
 	return l;
 }

@@ -22,20 +22,21 @@ struct lpm_block {
 	uint8_t byte, shift;
 };
 
-/* An outcome of a lookup, and the next longer of the list around it. */
+/* A prefix and its outcome. */
 struct lpm_leaf {
+	uint64_t hi; /* the upper half of its key */
 	uint32_t value;
 	uint16_t parent; /* place of the longest prefix around it in the list */
 	uint8_t len;
 };
 
-/* Some prefixes, ascending by address, then length. Arrays follow: the upper
- * halves of their keys, if wide the lower ones, leaves, notes. */
+/* Some prefixes, ascending by address, then length. Behind them, if wide, the lower
+ * halves of their keys, and then their notes. */
 struct lpm_list {
 	struct lpm_block block;
 	uint16_t n;
 	bool wide; /* prefixes longer than 64 bits are among them */
-	uint64_t hi[];
+	struct lpm_leaf at[];
 };
 
 struct lpm_fork {
@@ -69,28 +70,23 @@ static inline const struct lpm_fork *as_fork(const struct lpm_block *b)
 
 static inline const uint64_t *list_lo(const struct lpm_list *l)
 {
-	return l->hi + l->n;
-}
-
-static inline const struct lpm_leaf *list_leaves(const struct lpm_list *l)
-{
-	return (const struct lpm_leaf *)(l->hi + (l->wide ? 2 * l->n : l->n));
+	return (const uint64_t *)(l->at + l->n);
 }
 
 static inline const uint64_t *list_notes(const struct lpm_list *l)
 {
-	return (const uint64_t *)(list_leaves(l) + l->n);
+	return list_lo(l) + (l->wide ? l->n : 0);
 }
 
 static inline struct lpm_key list_key(const struct lpm_list *l, unsigned i)
 {
-	return (struct lpm_key){ .hi = l->hi[i], .lo = l->wide ? list_lo(l)[i] : 0 };
+	return (struct lpm_key){ .hi = l->at[i].hi, .lo = l->wide ? list_lo(l)[i] : 0 };
 }
 
 static inline size_t list_size(unsigned n, bool wide)
 {
 	return sizeof(struct lpm_list) +
-	       n * ((wide ? 3 : 2) * sizeof(uint64_t) + sizeof(struct lpm_leaf));
+	       n * (sizeof(struct lpm_leaf) + (wide ? 2 : 1) * sizeof(uint64_t));
 }
 
 static inline size_t fork_size(unsigned bits)
@@ -149,7 +145,7 @@ static inline unsigned list_place(const struct lpm_list *l, struct lpm_key key)
 			end = middle;
 	}
 	if (!l->wide)
-		while (at + 1 < end && l->hi[at + 1] <= key.hi)
+		while (at + 1 < end && l->at[at + 1].hi <= key.hi)
 			at++;
 	else
 		while (at + 1 < end && !key_after(list_key(l, at + 1), key))
