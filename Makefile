@@ -11,6 +11,7 @@
 #                        SECONDS (of a test), OFFLOAD=on|off, OUT, REFERENCE
 #   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
 #   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
+#   make bench-tables    the tables at size, alone and while they change
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -97,7 +98,7 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
-	bench-paper figures install uninstall clean FORCE
+	bench-paper bench-tables figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -241,6 +242,14 @@ figures:
 		tests/bench/report --ratios $(if $(REFERENCE),--reference $(REFERENCE)) \
 			--into docs/performance.md $$f || exit; \
 	done
+
+$(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-tables: $(BUILD)/bench/tables
+	$(Q)$<
 
 # Installing
 

@@ -5,7 +5,8 @@
  * A reload builds everything that can fail first, then switches: networks and
  * peers that stay keep their objects (counters, keys), the new world is
  * published, and what has gone is freed after a grace period. So no packet that
- * both configurations carry is lost.
+ * both configurations carry is lost. A change of tables alone does the same with a
+ * world that differs in these only.
  */
 #include "router/router.h"
 
@@ -22,36 +23,48 @@
 
 /* ---- networks ------------------------------------------------------------------- */
 
-static struct network *network_new(const struct router *r, const struct config_network *config)
+static struct network *network_new(const struct router *r, uint32_t id, enum protection protection)
 {
 	struct network *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return NULL;
+<<<<<<< HEAD
 	n->id = config->id;
 	n->protection = (uint8_t)config->protection;
 	if (!network_make_room(n, r->n_made)) {
 		network_free(n);
 		return NULL;
 	}
+=======
+	memset(n, 0, size);
+	n->id = id;
+	n->protection = (uint8_t)protection;
+>>>>>>> tables
 	return n;
 }
 
-struct network *router_network(struct router *r, uint32_t id)
+/* The place of a network in the router's list, or where it would be. */
+static size_t network_place(const struct router *r, uint32_t id)
 {
 	size_t low = 0, high = r->n_networks;
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 
-		if (r->networks[mid]->id == id)
-			return r->networks[mid];
 		if (r->networks[mid]->id < id)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return NULL;
+	return low;
+}
+
+struct network *router_network(struct router *r, uint32_t id)
+{
+	size_t at = network_place(r, id);
+
+	return at < r->n_networks && r->networks[at]->id == id ? r->networks[at] : NULL;
 }
 
 /* ---- contacts --------------------------------------------------------------------- */
@@ -173,7 +186,8 @@ static bool change_prepare(struct router *r, const struct config *config, struct
 	for (size_t i = 0; i < config->n_nets; i++) {
 		struct network *n = router_network(r, config->nets[i].id);
 
-		ch->networks[i] = n ? n : network_new(r, &config->nets[i]);
+		ch->networks[i] =
+			n ? n : network_new(r, config->nets[i].id, config->nets[i].protection);
 		if (!ch->networks[i])
 			return false;
 	}
@@ -296,6 +310,129 @@ bool router_reload(struct router *r, struct config *config, mono_t now, FILE *er
 		return false;
 	}
 	counter_add(&r->events[EVENT_RELOADS], 1);
+	return true;
+}
+
+/* ---- a change of tables ----------------------------------------------------------------- */
+
+static uint32_t changed_network(const struct table_change *c)
+{
+	return c->kind == LNDT_ADD || c->kind == LNDT_REMOVE ? c->lndt.network : c->gndt.network;
+}
+
+/* Makes the network unless it is there: as its section in the configuration says, or
+ * as those do that have none. */
+static bool network_need(struct router *r, uint32_t id)
+{
+	size_t at = network_place(r, id);
+	enum protection protection = r->config->protection;
+	struct network **networks, *n;
+
+	if (at < r->n_networks && r->networks[at]->id == id)
+		return true;
+	for (size_t i = 0; i < r->config->n_nets; i++)
+		if (r->config->nets[i].id == id)
+			protection = r->config->nets[i].protection;
+	networks = realloc(r->networks, (r->n_networks + 1) * sizeof(networks[0]));
+	if (!networks)
+		return false;
+	r->networks = networks;
+	n = network_new(r, id, protection);
+	if (!n)
+		return false;
+	memmove(networks + at + 1, networks + at, (r->n_networks++ - at) * sizeof(networks[0]));
+	networks[at] = n;
+	return true;
+}
+
+/* Drops the networks among the changed ones that the tables don't know any more. */
+static void networks_tidy(struct router *r, const struct table_change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id = changed_network(&changes[i]);
+		size_t at = network_place(r, id);
+
+		if (at == r->n_networks || r->networks[at]->id != id ||
+		    table_slot(r->world->table, id) != UINT32_MAX)
+			continue;
+		free(r->networks[at]);
+		memmove(r->networks + at, r->networks + at + 1,
+			(--r->n_networks - at) * sizeof(r->networks[0]));
+	}
+}
+
+/* The networks by slot: the old list where no changed one has another slot now. */
+static bool world_renumber(struct router *r, struct world *v, const struct table_change *changes,
+			   size_t n)
+{
+	const struct table *old = r->world->table;
+	bool same = true;
+
+	for (size_t i = 0; i < n && same; i++) {
+		uint32_t id = changed_network(&changes[i]);
+
+		same = table_slot(v->table, id) == table_slot(old, id);
+	}
+	if (same)
+		return true;
+	v->networks = calloc(table_slots(v->table) + 1, sizeof(v->networks[0]));
+	for (uint32_t slot = 0; v->networks && slot < table_slots(v->table); slot++) {
+		const struct vnet *net = table_network(v->table, slot);
+
+		v->networks[slot] = net ? router_network(r, net->id) : NULL;
+	}
+	return v->networks != NULL;
+}
+
+/* Peers are told how networks are protected that they take part in from now on. */
+static void announce_new(struct router *r, const struct table *old,
+			 const struct table_change *changes, size_t n, mono_t now)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct gndt_row *row = &changes[i].gndt;
+		struct contact *c;
+
+		if (changes[i].kind != GNDT_ADD ||
+		    gndt_names(old, table_slot(old, row->network), row->router))
+			continue;
+		c = router_contact_by_id(r, row->router);
+		if (c)
+			contact_announce(c, now);
+	}
+}
+
+bool router_table_change(struct router *r, const struct table_change *changes, size_t n, mono_t now,
+			 FILE *errors)
+{
+	struct world *old = r->world, *v = malloc(sizeof(*v));
+	bool made = v != NULL;
+
+	if (v) {
+		*v = *old;
+		v->table = table_update(old->table, changes, n, r->table_version + 1,
+					report_conflict, errors);
+		made = v->table != NULL;
+	}
+	for (size_t i = 0; made && i < n; i++)
+		made = table_slot(v->table, changed_network(&changes[i])) == UINT32_MAX ||
+		       network_need(r, changed_network(&changes[i]));
+	if (!made || !world_renumber(r, v, changes, n)) {
+		networks_tidy(r, changes, n);
+		if (v)
+			table_free(v->table);
+		free(v);
+		return false;
+	}
+	rcu_assign_pointer(r->world, v);
+	synchronize_rcu();
+	r->table_version++;
+	networks_tidy(r, changes, n);
+	announce_new(r, old->table, changes, n, now);
+	if (v->networks != old->networks)
+		free(old->networks);
+	table_free(old->table);
+	free(old);
+	router_kick(r);
 	return true;
 }
 

@@ -40,7 +40,7 @@ struct router {
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
-	uint64_t table_version;	  /* counts reloads */
+	uint64_t table_version;	  /* counts reloads and changes of tables */
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
 	struct log_limit odd; /* messages that outsiders can provoke */
@@ -56,6 +56,12 @@ void router_free(struct router *);
 /* Applies a changed configuration, which it takes over, all or nothing, without
  * losing a packet: false, with lines on errors, if it can't. */
 bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
+
+/* Changes rows of the tables in force (table_update), all or nothing, without losing
+ * a packet: false, with lines on errors, if they don't go together. What the
+ * configuration says is not changed; a reload brings its tables back. */
+bool router_table_change(struct router *, const struct table_change *, size_t n, mono_t now,
+			 FILE *errors);
 
 /* Takes in what the workers have noted, a bounded number. Called when they say there
  * is something; true if there is more. */
