@@ -24,7 +24,7 @@
 #define KERNEL (LPM_NONE - 1) /* as an index: the kernel's to route */
 
 struct adjacencies {
-	struct lpm *lpm;      /* -> index into at */
+	struct lpm lpm;	      /* -> index into at */
 	struct adjacency *at; /* those with a next hop first */
 	size_t n, resolved;
 };
@@ -36,7 +36,7 @@ struct build {
 	size_t n_links, n_neighbours, n_routes;
 	struct prefix *local; /* wider than a host */
 	size_t n_local;
-	struct lpm *by_route; /* -> index into routes */
+	struct lpm by_route; /* -> index into routes */
 	struct lpm_entry *entries;
 	size_t n_entries;
 	struct adjacencies *a;
@@ -127,9 +127,9 @@ static bool index_routes(struct build *b)
 			b->local[b->n_local++] = b->routes[i].prefix;
 	choose_routes(b);
 	for (size_t i = 0; i < b->n_routes; i++)
-		b->entries[i] = (struct lpm_entry){ b->routes[i].prefix, (uint32_t)i };
-	b->by_route = lpm_new(b->entries, b->n_routes);
-	return b->by_route != NULL;
+		b->entries[i] =
+			(struct lpm_entry){ .prefix = b->routes[i].prefix, .value = (uint32_t)i };
+	return lpm_init(&b->by_route, b->entries, b->n_routes);
 }
 
 /* ---- adjacencies --------------------------------------------------------------- */
@@ -151,7 +151,7 @@ static uint32_t add_adjacency(struct build *b, const struct link_row *link,
 
 static void add_entry(struct build *b, const struct prefix *prefix, uint32_t value)
 {
-	b->entries[b->n_entries++] = (struct lpm_entry){ *prefix, value };
+	b->entries[b->n_entries++] = (struct lpm_entry){ .prefix = *prefix, .value = value };
 }
 
 /* Neighbours on the links that the routes lead to. */
@@ -160,7 +160,7 @@ static void add_hosts(struct build *b)
 	for (size_t i = 0; i < b->n_neighbours; i++) {
 		const struct neighbour_row *n = &b->neighbours[i];
 		const struct prefix host = prefix_host(&n->ip);
-		uint32_t at = lpm_lookup(b->by_route, &n->ip, NULL);
+		uint32_t at = lpm_lookup(&b->by_route, &n->ip, NULL);
 		const struct route_row *r = at == LPM_NONE ? NULL : &b->routes[at];
 		const struct link_row *link = r ? find_link(b, r->ifindex) : NULL;
 
@@ -197,8 +197,7 @@ static struct adjacencies *build(struct build *b)
 	add_routes(b, true);
 	a->resolved = a->n;
 	add_routes(b, false);
-	a->lpm = lpm_new(b->entries, b->n_entries);
-	return a->lpm ? a : NULL;
+	return lpm_init(&a->lpm, b->entries, b->n_entries) ? a : NULL;
 }
 
 /* Doubles would be two entries of one prefix. */
@@ -251,7 +250,7 @@ struct adjacencies *adjacencies_new(const struct link_row *links, size_t n_links
 	}
 	if (!result)
 		adjacencies_free(b.a);
-	lpm_free(b.by_route);
+	lpm_done(&b.by_route);
 	free(b.entries);
 	free(b.local);
 	free(b.neighbours);
@@ -264,14 +263,14 @@ void adjacencies_free(struct adjacencies *a)
 {
 	if (!a)
 		return;
-	lpm_free(a->lpm);
+	lpm_done(&a->lpm);
 	free(a->at);
 	free(a);
 }
 
 struct adjacency *adjacency_lookup(const struct adjacencies *a, const struct ip *ip)
 {
-	uint32_t i = a ? lpm_lookup(a->lpm, ip, NULL) : LPM_NONE;
+	uint32_t i = a ? lpm_lookup(&a->lpm, ip, NULL) : LPM_NONE;
 
 	return i < KERNEL ? &a->at[i] : NULL;
 }

@@ -1,4 +1,4 @@
-/* links: router/adjacency common/lpm common/addr */
+/* links: router/adjacency common/lpm common/lpm_change common/addr */
 /*
  * The image of rows of routes, links and neighbours: which of them a packet follows,
  * and what is left to the kernel.
