@@ -29,18 +29,12 @@ static struct network *network_new(const struct router *r, uint32_t id, enum pro
 
 	if (!n)
 		return NULL;
-<<<<<<< HEAD
-	n->id = config->id;
-	n->protection = (uint8_t)config->protection;
+	n->id = id;
+	n->protection = (uint8_t)protection;
 	if (!network_make_room(n, r->n_made)) {
 		network_free(n);
 		return NULL;
 	}
-=======
-	memset(n, 0, size);
-	n->id = id;
-	n->protection = (uint8_t)protection;
->>>>>>> tables
 	return n;
 }
 
