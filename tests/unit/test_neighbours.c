@@ -1,5 +1,5 @@
 /* links: router/neighbours router/neighbours_parse router/adjacency router/netlink
- * common/addr common/clock common/log common/loop common/lpm */
+ * common/addr common/clock common/log common/loop common/lpm common/lpm_change */
 /*
  * What is published follows what `ip` sets up in a namespace of the test's own: two
  * Ethernet interfaces that are each other's end.
