@@ -27,6 +27,9 @@
 	X(HOLD_FULL, "hold-full", "too many packets already wait for keys") \
 	X(NO_BUFFER, "no-buffer", "packet buffers are used up") \
 	X(SEND, "send-failed", "the kernel did not take the datagram") \
+	X(MAILBOX_FULL, "mailbox-full", "the worker that writes to its stream is too busy") \
+	X(WAIT_FULL, "frames-full", "pushed out of its queue by younger frames") \
+	X(WAIT_OLD, "frames-old", "waited too long in its queue") \
 	/* from the wire */ \
 	X(SHORT, "short", "frame shorter than it says or than a header") \
 	X(LONG, "long", "frame longer than it says") \

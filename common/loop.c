@@ -58,6 +58,11 @@ struct loop *loop_new(void)
 	return l;
 }
 
+int loop_fd(const struct loop *l)
+{
+	return l->epoll;
+}
+
 void loop_free(struct loop *l)
 {
 	if (!l)

@@ -31,6 +31,11 @@ struct timer {
 struct loop *loop_new(void);
 void loop_free(struct loop *);
 
+/* A descriptor that is readable when one of the loop's sources is: for a loop inside
+ * another one, whose turn is then loop_turn(loop, 0). Its timers are the outer one's to
+ * look after, see loop_next. */
+int loop_fd(const struct loop *);
+
 /* 0 or -errno. The source must stay where it is until removed. */
 int loop_add(struct loop *, struct source *, uint32_t events);
 int loop_modify(struct loop *, struct source *, uint32_t events);

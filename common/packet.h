@@ -76,7 +76,9 @@ struct packet {
 	struct endpoint from; /* whence */
 	struct ip to;	      /* which address of ours */
 	uint8_t outer_tos;
-	uint8_t link; /* which listening socket took it */
+	uint8_t link;	 /* which listening socket took it */
+	uint32_t stream; /* on which it came instead, 0: none */
+	uint32_t via;	 /* the router that relayed it, 0: none */
 
 	struct packet *next;   /* in the pool's free list */
 	struct packet *parent; /* in whose buffer its bytes lie; NULL: its own */

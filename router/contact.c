@@ -145,12 +145,6 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 		keying_want(&c->keying, now);
 }
 
-static bool way_equal(const struct way *a, const struct way *b)
-{
-	return a->link == b->link && endpoint_equal(&a->remote, &b->remote) &&
-	       ip_equal(&a->local, &b->local);
-}
-
 static struct path *path_new(const struct contact *c, const struct way *way)
 {
 	const struct router *r = c->router;
@@ -194,8 +188,7 @@ void contact_ready(struct contact *c, const struct way *way, mono_t now)
 	c->moved = false;
 	/* Which address of ours a way leaves from is known to one side of a handshake
 	 * only: the same remote is the same path, and its MTU stays known. */
-	if (!path || path->way.link != way->link ||
-	    !endpoint_equal(&path->way.remote, &way->remote))
+	if (!path || !way_same(&path->way, way))
 		set_path(c, way, now);
 	liveness_ready(c, now);
 	contact_announce(c, now);
@@ -320,6 +313,7 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 	case NOTE_MOVED: challenge(c, &n->way, now); break;
 	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
+	case NOTE_STREAM_GONE:
 	case NOTE_TOO_BIG: break;
 	}
 }

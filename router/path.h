@@ -1,6 +1,6 @@
 /*
- * A path: one 5-tuple to a peer. Today a peer has one; several, chosen by
- * flowlet, will be picked in path.c alone (SPEC section 11).
+ * A path: one way to a peer, with what is known of it. Today a peer has one in use;
+ * several, chosen by flowlet, will be picked in route.c alone (SPEC section 11).
  */
 #ifndef ROUTER_PATH_H
 #define ROUTER_PATH_H
@@ -12,12 +12,28 @@
 #include "common/addr.h"
 #include "common/packet.h"
 
-/* Where datagrams of a path go and which of our addresses they leave from. */
+/* How frames get to a peer. */
+enum way_kind {
+	WAY_UDP = 0, /* datagrams to `remote`, from `local` by the socket `link` */
+	WAY_STREAM,  /* one after the other on the stream `stream`, which leads to `remote` */
+	WAY_RELAY    /* inside queue frames, by the router `via` */
+};
+
 struct way {
+	enum way_kind kind;
 	struct endpoint remote;
 	struct ip local; /* family 0: the kernel chooses */
 	uint8_t link;	 /* which of the router's listening sockets */
+	uint32_t stream; /* never 0, and never used again for another one */
+	uint32_t via;	 /* router ID */
 };
+
+/* Whether two ways lead along the same path; exactly: from the same address of ours. */
+bool way_same(const struct way *, const struct way *);
+bool way_equal(const struct way *, const struct way *);
+#define WAY_TEXT 96
+/* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
+char *way_format(const struct way *, char buf[static WAY_TEXT]);
 
 /* Immutable but for the frame bound; published by pointer, freed after a grace
  * period. */
@@ -30,9 +46,12 @@ struct path {
 	/* Whether probing has come to a first result. Until then nobody is told
 	 * that a packet is too big: it waits. */
 	_Atomic bool settled;
+	bool held; /* frames wait until the peer asks for them */
+	/* What waits for it has grown: who understands marks is to be told. */
+	_Atomic bool crowded;
 };
 
-/* Bytes of IP and UDP header in front of a frame. */
+/* Bytes of IP and UDP header in front of a frame in a datagram. */
 static inline unsigned way_overhead(const struct way *w)
 {
 	return (w->remote.ip.family == 6 ? 40 : 20) + 8;

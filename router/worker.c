@@ -15,6 +15,8 @@
 #include <urcu-qsbr.h>
 
 #include "common/list.h"
+#include "router/link_stream.h"
+#include "router/mailbox.h"
 #include "router/stage.h"
 
 #define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
@@ -100,9 +102,18 @@ static int take_in(struct worker *w, struct link *link, uint8_t l, mono_t now)
 	return n < 0 ? n : all;
 }
 
+void worker_take_frames(struct worker *w, struct batch *b, mono_t now)
+{
+	look(w);
+	inbound(w, b, now);
+	answers_flush(w, now);
+}
+
 /* How many packets, or -errno. */
 static int take(struct port *port, mono_t now)
 {
+	if (port->streams)
+		return link_stream_ready(port, now);
 	return port->in ? take_out(port->worker, port->in, now)
 			: take_in(port->worker, port->link, port->l, now);
 }
@@ -150,13 +161,17 @@ static void port_ready(struct source *s, uint32_t events, mono_t now)
 			loop_remove(w->loop, s);
 	}
 	arm_held(w, now);
+	link_stream_flush(w, now);
 }
 
 static bool kicked(struct worker *w, mono_t now)
 {
 	if (!atomic_exchange_explicit(&w->kicked, false, memory_order_acq_rel))
 		return false;
+	look(w);
+	link_stream_letters(w, now);
 	release(w, now);
+	link_stream_flush(w, now);
 	return true;
 }
 
@@ -172,7 +187,10 @@ static void kick_ready(struct source *s, uint32_t events, mono_t now)
 
 static void held_due(struct timer *t, mono_t now)
 {
-	release(container_of(t, struct worker, held_timer), now);
+	struct worker *w = container_of(t, struct worker, held_timer);
+
+	release(w, now);
+	link_stream_flush(w, now);
 }
 
 void worker_kick(struct worker *w)
@@ -245,7 +263,10 @@ struct port *port_new(struct list *ports, unsigned number, struct intercept *in,
 	port->in = in;
 	port->link = link;
 	port->l = l;
-	port->source = (struct source){ .fd = in ? in->fd : link->fd, .fn = port_ready };
+	port->source = (struct source){ .fd = in     ? in->fd
+					      : link ? link->fd
+						     : -1,
+					.fn = port_ready };
 	list_insert(ports, &port->node);
 	return port;
 }
@@ -255,8 +276,10 @@ void port_free(struct port *port)
 	list_remove(&port->node);
 	if (port->in)
 		port->in->ops->close(port->in);
-	else
+	else if (port->link)
 		port->link->ops->close(port->link);
+	else
+		link_stream_close(port);
 	free(port);
 }
 

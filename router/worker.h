@@ -38,9 +38,12 @@ struct port {
 	/* Who reads it: changes only while no worker runs. NULL: nobody yet, and nothing
 	 * can be in it. */
 	struct worker *worker;
-	struct intercept *in; /* what it is: this, */
-	struct link *link;    /* or this, */
-	uint8_t l;	      /* of this listening address */
+	struct intercept *in;	 /* what it is: this, */
+	struct link *link;	 /* or this, */
+	uint8_t l;		 /* of this listening address, */
+	struct streams *streams; /* or these; see link_stream.h */
+	_Atomic(struct arrival *) arrivals;
+	struct timer due;
 };
 
 /* A packet that waits: for keys, or for the first result about the path MTU. */
@@ -65,7 +68,10 @@ struct worker {
 	struct inject *answer;		 /* gives hosts the router's own ICMP errors */
 	struct link *links[LINKS_MAX];	 /* to send by: those of its number */
 	unsigned n_links;
-	int kick_fd; /* eventfd, -1 for one that is driven by worker_turn */
+	struct port **streams;	 /* the router's, by number; NULL where there are none */
+	struct mailbox *mailbox; /* frames of other threads for streams that are this one's */
+	bool stream_dirty;	 /* a stream has something to write */
+	int kick_fd;		 /* eventfd, -1 for one that is driven by worker_turn */
 	struct source kick_source;
 	struct timer held_timer;
 
@@ -93,6 +99,7 @@ enum note_kind {
 	NOTE_MOVED,	    /* an authenticated frame from another way than the path's */
 	NOTE_BAD_HANDSHAKE, /* a handshake frame in its name with a wrong MAC */
 	NOTE_DEVICE_GONE,   /* the device can't be read any more; router 0 */
+	NOTE_STREAM_GONE,   /* way.stream has ended; data: why; router 0 */
 	NOTE_TOO_BIG	    /* ICMP hint about a datagram to way.remote; router 0 */
 };
 
@@ -124,6 +131,8 @@ void worker_dismiss(struct worker *);
  * number or who works in its place; NULL: out of memory. */
 struct port *port_new(struct list *ports, unsigned number, struct intercept *, struct link *,
 		      uint8_t l);
+/* Carries frames that have come on a stream. */
+void worker_take_frames(struct worker *, struct batch *, mono_t now);
 /* Closes what is read. */
 void port_free(struct port *);
 

@@ -1,0 +1,221 @@
+/*
+ * Streams of the workers, see link_stream.h.
+ *
+ * Who finds a stream's queue grown long tells the peer's path, where the senders of that
+ * peer's frames look (relay.c).
+ */
+#include "router/link_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <urcu-qsbr.h>
+
+#include "router/mailbox.h"
+#include "router/stage.h"
+
+#define QUEUE_BYTES (1 << 20) /* of one stream */
+#define QUEUE_AGE SEC
+#define LETTERS_PER_TURN 256
+
+/* A stream on its way to its worker. */
+struct arrival {
+	struct arrival *next;
+	uint32_t id;
+	struct stream *stream;
+	struct endpoint remote;
+	bool proved;
+	size_t len;
+	uint8_t first[FRAME_HEADER];
+};
+
+/* ---- what streams tell ---------------------------------------------------------- */
+
+static void frames(void *arg, struct batch *b, mono_t now)
+{
+	struct port *port = arg;
+
+	worker_take_frames(port->worker, b, now);
+}
+
+static void gone(void *arg, uint32_t id, const char *why)
+{
+	struct port *port = arg;
+	struct note n = { .kind = NOTE_STREAM_GONE, .way = { .kind = WAY_STREAM, .stream = id } };
+
+	worker_note(port->worker, &n, why, strlen(why));
+}
+
+/* ---- in and out of the worker's loop -------------------------------------------- */
+
+static void due(struct timer *t, mono_t now);
+
+bool link_stream_ready(struct port *port, mono_t now)
+{
+	struct worker *w = port->worker;
+	bool any;
+
+	streams_belong(port->streams, w->pool, &w->counters);
+	any = streams_turn(port->streams, now);
+	if (w->loop)
+		timer_set(w->loop, &port->due, streams_next(port->streams));
+	return any;
+}
+
+static void due(struct timer *t, mono_t now)
+{
+	link_stream_ready(container_of(t, struct port, due), now);
+}
+
+struct port *link_stream_open(struct list *ports, unsigned number, bool polled)
+{
+	const struct queue_limits limits = { .bytes = QUEUE_BYTES, .age = QUEUE_AGE };
+	struct streams_hooks hooks = { .frames = frames, .gone = gone };
+	struct port *port = port_new(ports, number, NULL, NULL, 0);
+
+	if (!port)
+		return NULL;
+	hooks.arg = port;
+	port->streams = streams_new(polled, &hooks, &limits);
+	port->due.fn = due;
+	if (port->streams) {
+		port->source.fd = streams_fd(port->streams);
+		return port;
+	}
+	port_free(port);
+	return NULL;
+}
+
+bool link_stream_give(struct port *port, uint32_t id, struct stream *s,
+		      const struct endpoint *remote, const uint8_t *first, size_t len, bool proved)
+{
+	struct arrival *a = calloc(1, sizeof(*a));
+
+	if (!a) {
+		s->ops->close(s);
+		return false;
+	}
+	*a = (struct arrival){ .id = id, .stream = s, .remote = *remote, .proved = proved };
+	a->len = len < sizeof(a->first) ? len : sizeof(a->first);
+	if (a->len)
+		memcpy(a->first, first, a->len);
+	a->next = atomic_load(&port->arrivals);
+	while (!atomic_compare_exchange_weak(&port->arrivals, &a->next, a))
+		;
+	worker_kick(port->worker);
+	return true;
+}
+
+static void take_up(struct port *port, mono_t now)
+{
+	struct worker *w = port->worker;
+	struct arrival *a = atomic_exchange(&port->arrivals, NULL);
+
+	while (a) {
+		struct arrival *next = a->next;
+
+		streams_belong(port->streams, w->pool, &w->counters);
+		if (!streams_add(port->streams, a->id, a->stream, &a->remote, a->first, a->len,
+				 a->proved, now))
+			gone(port, a->id, "too many streams");
+		free(a);
+		a = next;
+	}
+}
+
+void link_stream_close(struct port *port)
+{
+	struct arrival *a = atomic_exchange(&port->arrivals, NULL);
+
+	while (a) {
+		struct arrival *next = a->next;
+
+		a->stream->ops->close(a->stream);
+		free(a);
+		a = next;
+	}
+	if (port->worker && port->worker->loop)
+		timer_cancel(port->worker->loop, &port->due);
+	streams_free(port->streams);
+}
+
+/* ---- out -------------------------------------------------------------------------- */
+
+/* The port's worker runs this, or nobody. */
+static void put(struct port *port, uint32_t stream, uint32_t router, const uint8_t *frame,
+		size_t len, mono_t now)
+{
+	struct worker *w = port->worker;
+	struct peer *peer;
+	struct path *path;
+	bool crowded;
+
+	streams_belong(port->streams, w->pool, &w->counters);
+	if (!len) {
+		streams_close(port->streams, stream);
+		return;
+	}
+	streams_send(port->streams, stream, frame, len, now, &crowded);
+	w->stream_dirty = true;
+	peer = world_peer(rcu_dereference(*w->world), router);
+	path = peer ? rcu_dereference(peer->path) : NULL;
+	if (path)
+		atomic_store_explicit(&path->crowded, crowded, memory_order_relaxed);
+}
+
+void link_stream_send(struct port *port, unsigned sender, uint32_t stream, uint32_t router,
+		      const uint8_t *frame, size_t len, struct counters *c, mono_t now)
+{
+	struct letter l = { .kind = LETTER_STREAM,
+			    .router = router,
+			    .way = { .kind = WAY_STREAM, .stream = stream } };
+
+	if (port->worker->number == sender) {
+		put(port, stream, router, frame, len, now);
+	} else if (mailbox_put(port->worker->mailbox, sender, &l, frame, len)) {
+		if (c && len)
+			counter_add(&c->consumed, 1);
+		worker_kick(port->worker);
+	} else if (c && len) {
+		counter_add(&c->drops[DROP_MAILBOX_FULL], 1);
+	}
+}
+
+static void read_letters(struct worker *w, mono_t now)
+{
+	const struct letter *l;
+	const uint8_t *frame;
+	size_t len;
+
+	for (unsigned i = 0; i < LETTERS_PER_TURN && (l = mailbox_peek(w->mailbox, &frame, &len));
+	     i++) {
+		struct port *port = w->streams[l->way.stream % WORKERS_MAX];
+
+		if (len)
+			counter_add(&w->counters.made, 1);
+		if (port)
+			put(port, l->way.stream, l->router, frame, len, now);
+		mailbox_release(w->mailbox);
+	}
+	if (mailbox_peek(w->mailbox, &frame, &len))
+		worker_kick(w); /* the rest in another turn */
+}
+
+void link_stream_letters(struct worker *w, mono_t now)
+{
+	for (unsigned i = 0; w->streams && i < WORKERS_MAX; i++)
+		if (w->streams[i] && w->streams[i]->worker == w)
+			take_up(w->streams[i], now);
+	if (w->streams)
+		read_letters(w, now);
+}
+
+void link_stream_flush(struct worker *w, mono_t now)
+{
+	if (!w->stream_dirty)
+		return;
+	w->stream_dirty = false;
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (w->streams[i] && w->streams[i]->worker == w)
+			streams_flush(w->streams[i]->streams, now);
+}
