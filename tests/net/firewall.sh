@@ -181,7 +181,8 @@ rebind()
 }
 
 # move I: its public address is another one from now on (and by the next call the first
-# again); what was sent to the old one is lost.
+# again); what was sent to the old one is lost. Mappings go with the address that they had,
+# once: the kernel sees to that.
 move()
 {
 	local from to via n
@@ -191,9 +192,8 @@ move()
 	else
 		from=$(first_wan4 "$1") to=$(other_wan4 "$1") via=$(other_wan4 "$1" 1) MOVED[$1]=yes
 	fi
-	ip -n "$n" addr add "$to/30" dev wan && ip -n "$n" route replace default via "$via" &&
-		ip -n "$n" addr del "$from/30" dev wan || return
-	[ "${KIND[$1]}" = public ] || forget "$1"
+	ip -n "$n" addr del "$from/30" dev wan && ip -n "$n" addr add "$to/30" dev wan &&
+		ip -n "$n" route replace default via "$via"
 }
 
 # cut_off I: the Internet drops what goes to site I or comes from it, silently.
