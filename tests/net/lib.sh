@@ -27,7 +27,7 @@ nodes=()   # names of machines
 inodes=()  # of their namespaces
 pids=()    # of what runs beside the test
 sites=()   # numbers, in the order made
-declare -A NAME LAN4 LAN6 LNDT GNDT router_pid
+declare -A NAME LAN4 LAN6 LNDT GNDT ENVIRONMENT router_pid
 
 # ---- Waiting ----------------------------------------------------------------
 
@@ -145,16 +145,24 @@ host()
 # site I [HOST=NUMBER...]: a gateway and hosts (default: one, hI=10) behind it.
 site()
 {
-	local i=$1 h gw
-	gw=$(ns "gw$1")
+	local i=$1
 	shift
-	[ $# -gt 0 ] || set -- "h$i=10"
 	sites+=("$i")
 	node "gw$i" forward && cable "gw$i" wan net "to$i" &&
 		address "gw$i" wan "$(wan4 "$i")/30" "$(wan6 "$i")/64" &&
 		address net "to$i" "198.51.100.$((4 * i + 1))/30" "2001:db8:0:$i::1/64" &&
 		default_route "gw$i" "198.51.100.$((4 * i + 1))" "2001:db8:0:$i::1" &&
-		ip -n "$gw" link add lan type bridge && ip -n "$gw" link set lan up &&
+		lan "$i" "$@"
+}
+
+# lan I [HOST=NUMBER...]: what is behind a site's gateway.
+lan()
+{
+	local i=$1 h gw
+	gw=$(ns "gw$1")
+	shift
+	[ $# -gt 0 ] || set -- "h$i=10"
+	ip -n "$gw" link add lan type bridge && ip -n "$gw" link set lan up &&
 		address "gw$i" lan "$(lan4 "$i").1/24" "$(lan6 "$i")::1/64" || return
 	for h in "$@"; do
 		host "${h%%=*}" "$i" "${h##*=}" || return
@@ -255,11 +263,11 @@ iperf_server()
 	wait_for 5 listening "$1" 5201
 }
 
-# http_server NODE DIRECTORY: on port 80, both families.
+# http_server NODE DIRECTORY [PORT]: both families.
 http_server()
 {
-	spawn "http-$1" "$1" "$PYTHON" -m http.server --bind :: --directory "$2" 80
-	wait_for 10 listening "$1" 80
+	spawn "http-$1" "$1" "$PYTHON" -m http.server --bind :: --directory "$2" "${3:-80}"
+	wait_for 10 listening "$1" "${3:-80}"
 }
 
 # ---- Routers ----------------------------------------------------------------
@@ -276,6 +284,29 @@ key()
 	echo "$file"
 }
 
+# What firewall.sh has its own answers to. peers_of I: the sites whose routers it knows.
+# listen_of I: its part of the file. reach_of I J 4|6: how it gets to J, of [peer].
+peers_of()
+{
+	local j
+	for j in "${sites[@]}"; do
+		[ "$j" = "$1" ] || echo "$j"
+	done
+}
+
+listen_of()
+{
+	echo "udp = 0.0.0.0:8463, [::]:8463"
+}
+
+reach_of()
+{
+	local endpoint
+	endpoint=$(wan_at "$2" "$3")
+	[ "$3" = 4 ] || endpoint="[$endpoint]"
+	echo "endpoint = $endpoint:8463"
+}
+
 # lndt_of I, gndt_of I: the tables as text of the file. LNDT[I] and GNDT[I] go first.
 lndt_of()
 {
@@ -290,8 +321,8 @@ gndt_of()
 		return
 	fi
 	echo "[gndt $NETWORK]"
-	for j in "${sites[@]}"; do
-		[ "$j" = "$1" ] || echo "$(name_of "$j") = $(lan4 "$j").0/24, $(lan6 "$j")::/64"
+	for j in $(peers_of "$1"); do
+		echo "$(name_of "$j") = $(lan4 "$j").0/24, $(lan6 "$j")::/64"
 	done
 }
 
@@ -299,7 +330,7 @@ gndt_of()
 # inject, workers, sign, encrypt, rekey, fail, log; more=TEXT goes to the end.
 configure()
 {
-	local i=$1 j endpoint
+	local i=$1 j
 	local outside=4 method=tun inject=tun workers=1 sign=hmac-sha256 encrypt=none rekey=120s
 	local fail=closed log=info more='' metrics=off
 	shift
@@ -325,7 +356,7 @@ configure()
 			method = $inject
 
 			[listen]
-			udp = 0.0.0.0:8463, [::]:8463
+			$(listen_of "$i")
 
 			[security]
 			sign = $sign
@@ -337,12 +368,9 @@ configure()
 
 			$(gndt_of "$i")
 		END
-		for j in "${sites[@]}"; do
-			[ "$j" != "$i" ] || continue
-			endpoint=$(wan_at "$j" "$outside")
-			[ "$outside" = 4 ] || endpoint="[$endpoint]"
-			printf '\n[peer %s]\nid = %s\nendpoint = %s:8463\nkey-file = %s\n' \
-				"$(name_of "$j")" "$j" "$endpoint" "$(key "$i" "$j")"
+		for j in $(peers_of "$i"); do
+			printf '\n[peer %s]\nid = %s\n%s\nkey-file = %s\n' "$(name_of "$j")" "$j" \
+				"$(reach_of "$i" "$j" "$outside")" "$(key "$i" "$j")"
 		done
 		printf '%s\n' "$more"
 	} > "$WORK/r$i/new.conf"
@@ -378,10 +406,12 @@ router_ready()
 	gone "${router_pid[$1]}" || ctl "$1" status
 }
 
-# start_router I: returns once it answers; fails if it ended instead.
+# start_router I: returns once it answers; fails if it ended instead. ENVIRONMENT[I] is
+# what it finds there, as words NAME=VALUE.
 start_router()
 {
-	spawn "r$1" "gw$1" "$BUILD/vine-router" --config "$(conf "$1")"
+	# shellcheck disable=SC2086
+	spawn "r$1" "gw$1" env ${ENVIRONMENT[$1]:-} "$BUILD/vine-router" --config "$(conf "$1")"
 	router_pid[$1]=$spawned
 	wait_for 10 router_ready "$1" && alive "$spawned"
 }
