@@ -43,6 +43,10 @@ void config_done(struct config *c)
 	free(c->networks);
 	free(c->udp);
 	free(c->tcp);
+	free(c->tls);
+	free(c->tls_certificate);
+	free(c->tls_key);
+	crypto_wipe(&c->proxy, sizeof(c->proxy));
 	free(c->lndt);
 	free(c->gndt);
 	free(c->nets);

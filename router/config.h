@@ -14,6 +14,7 @@
 #include "common/crypto.h"
 #include "common/table.h"
 #include "common/wire.h"
+#include "router/proxy.h"
 
 enum intercept_method { INTERCEPT_TUN, INTERCEPT_NFQUEUE, INTERCEPT_METHODS };
 enum inject_method { INJECT_TUN, INJECT_RAW, INJECT_PACKET };
@@ -38,6 +39,7 @@ struct config_peer {
 	uint32_t id;
 	char *host; /* of the endpoint: a name or an address; NULL: it comes to us */
 	uint16_t port;
+	uint16_t tls_port;
 	enum protocol protocol;
 	char *key_file;
 	uint8_t key[CRYPTO_KEY];
@@ -77,6 +79,11 @@ struct config {
 	size_t n_udp;
 	struct endpoint *tcp;
 	size_t n_tcp;
+	struct endpoint *tls;
+	size_t n_tls;
+	char *tls_certificate, *tls_key; /* paths; NULL: made when the router starts */
+	/* [proxy]; host "": not given */
+	struct proxy proxy;
 	/* [security] */
 	enum protection protection; /* default for all networks */
 	int64_t rekey_after;	    /* nanoseconds of use */

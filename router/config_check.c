@@ -428,6 +428,36 @@ static void check_listen(struct draft *d, const char *key, const struct endpoint
 	}
 }
 
+/* One socket can't be both. */
+static void check_tls(struct draft *d)
+{
+	const struct ini_section *s = d->plain[KIND_LISTEN];
+	const struct config *c = &d->c;
+	char text[ENDPOINT_TEXT];
+
+	for (size_t i = 0; i < c->n_tls; i++)
+		for (size_t k = 0; k < c->n_tcp; k++)
+			if (endpoint_equal(&c->tls[i], &c->tcp[k]))
+				ini_error(d->ini, ini_line(s, "tls", i), s->label, "tls",
+					  "another port", "%s is in tcp too",
+					  endpoint_format(&c->tls[i], text));
+	if (c->tls_certificate && !c->tls_key && !ini_bad(s, "tls-key"))
+		ini_error(d->ini, ini_line(s, "tls-certificate", 0), s->label, "tls-key",
+			  "the file of the certificate's key", "is missing");
+	if (c->tls_key && !c->tls_certificate && !ini_bad(s, "tls-certificate"))
+		ini_error(d->ini, ini_line(s, "tls-key", 0), s->label, "tls-certificate",
+			  "the file of the key's certificate", "is missing");
+}
+
+static void check_file(struct draft *d, const char *key, const char *path)
+{
+	const struct ini_section *s = d->plain[KIND_LISTEN];
+
+	if (path && access(path, R_OK) != 0)
+		ini_error(d->ini, ini_line(s, key, 0), s->label, key, "a PEM file",
+			  "%s can't be read: %s", path, strerror(errno));
+}
+
 static bool take_peers(struct draft *d)
 {
 	struct config *c = &d->c;
@@ -455,11 +485,16 @@ void config_check(struct draft *d, bool keys)
 		goto out;
 	check_listen(d, "udp", c->udp, c->n_udp);
 	check_listen(d, "tcp", c->tcp, c->n_tcp);
+	check_listen(d, "tls", c->tls, c->n_tls);
+	check_tls(d);
 	check_names(d, &ix);
 	check_ids(d, &ix);
 	check_ways(d, &ix);
-	if (keys)
+	if (keys) {
 		check_keys(d);
+		check_file(d, "tls-certificate", c->tls_certificate);
+		check_file(d, "tls-key", c->tls_key);
+	}
 	if (!make_rows(d, &ix) || !make_networks(d))
 		goto out;
 	check_networks(d);

@@ -285,6 +285,21 @@ static const struct ini_option listen_options[] = {
 	  INI_ITEMS(struct config, tcp, n_tcp),
 	  .most = 64,
 	  .flags = INI_LIST | INI_FIXED },
+	{ .key = "tls",
+	  .type = &ini_endpoint,
+	  INI_ITEMS(struct config, tls, n_tls),
+	  .most = 64,
+	  .flags = INI_LIST | INI_FIXED },
+	{ .key = "tls-certificate",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, tls_certificate),
+	  .max = 4095,
+	  .flags = INI_FIXED },
+	{ .key = "tls-key",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, tls_key),
+	  .max = 4095,
+	  .flags = INI_FIXED },
 };
 
 static const struct ini_option security_options[] = {
@@ -310,6 +325,13 @@ static const struct ini_option security_options[] = {
 	  .min = 1000,
 	  .max = 1ull << 32,
 	  .fallback = "4294967296" },
+};
+
+static const struct ini_option proxy_options[] = {
+	{ .key = "url",
+	  .type = &config_proxy_type,
+	  INI_FIELD(struct config, proxy),
+	  .flags = INI_REQUIRED },
 };
 
 static const struct ini_option limited_options[] = {
@@ -360,6 +382,12 @@ static const struct ini_option peer_options[] = {
 	  .max = ID_LAST,
 	  .flags = INI_REQUIRED },
 	{ .key = "endpoint", .type = &config_host_type },
+	{ .key = "tls-port",
+	  .type = &ini_number,
+	  INI_FIELD(struct config_peer, tls_port),
+	  .min = 1,
+	  .max = 65535,
+	  .fallback = "443" },
 	{ .key = "protocol",
 	  .type = &ini_choice,
 	  INI_FIELD(struct config_peer, protocol),
@@ -394,6 +422,10 @@ const struct ini_kind config_kinds[KINDS] = {
 	[KIND_INJECT] = { .name = "inject", OPTIONS(inject_options), .open = open_plain },
 	[KIND_LISTEN] = { .name = "listen", OPTIONS(listen_options), .open = open_plain },
 	[KIND_SECURITY] = { .name = "security", OPTIONS(security_options), .open = open_plain },
+	[KIND_PROXY] = { .name = "proxy",
+			 .optional = true,
+			 OPTIONS(proxy_options),
+			 .open = open_plain },
 	[KIND_LIMITED] = { .name = "limited",
 			   .optional = true,
 			   OPTIONS(limited_options),

@@ -93,7 +93,8 @@ void config_each(const struct config *c,
 	char section[CONFIG_NAME_MAX + 16];
 
 	for (int k = KIND_ROUTER; k <= KIND_LIMITED; k++) {
-		if (k == KIND_LIMITED && c->limited == LIMITED_NONE)
+		if ((k == KIND_PROXY && !*c->proxy.host) ||
+		    (k == KIND_LIMITED && c->limited == LIMITED_NONE))
 			continue;
 		if (k == KIND_SECURITY)
 			show_protection("security", c->protection, fn, arg);

@@ -162,6 +162,38 @@ static void host_expect(const struct ini_option *o, FILE *out)
 
 const struct ini_type config_host_type = { host_parse, host_format, host_expect };
 
+/* url of [proxy]: its password appears in no message and no listing */
+
+static bool proxy_url_parse(const struct ini_value *v, void *field)
+{
+	if (proxy_parse(v->text, field))
+		return true;
+	ini_refuse(v, "http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+		   "is no address of an HTTP proxy");
+	return false;
+}
+
+static void proxy_url_format(const struct ini_option *o, const void *field, FILE *out)
+{
+	const struct proxy *p = field;
+
+	(void)o;
+	if (!*p->host)
+		return;
+	fputs("http://", out);
+	if (*p->user)
+		fprintf(out, "%s:***@", p->user);
+	fprintf(out, strchr(p->host, ':') ? "[%s]:%u" : "%s:%u", p->host, p->port);
+}
+
+static void proxy_url_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("the URL of an HTTP proxy", out);
+}
+
+const struct ini_type config_proxy_type = { proxy_url_parse, proxy_url_format, proxy_url_expect };
+
 /* key-file: relative to where the configuration is */
 
 static bool key_file_parse(const struct ini_value *v, void *field)

@@ -1,11 +1,6 @@
 /*
- * Contact: where a peer is and what is said to it. Its liveness, path MTU and
+ * Contact: a peer, and what is said to it. The ways to it, its liveness, path MTU and
  * announcements are in files of their own.
- *
- * A peer's endpoint is configured (an address or a name), or it comes to us: the
- * way on which a handshake with it ended is its path. An authenticated frame
- * from elsewhere makes us challenge that address; only a signed answer from
- * there moves the path. Relayed or repeated frames so move nothing.
  */
 #include "router/contact.h"
 
@@ -18,18 +13,8 @@
 #include "router/router.h"
 
 #define COMPLAINT (60 * SEC)
-#define CHALLENGE_TIME (2 * SEC)
 
 /* ---- sending ------------------------------------------------------------------ */
-
-static int send_frame(struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
-{
-	struct worker *w = &c->router->workers[0];
-
-	if (way->link >= w->n_links)
-		return -ENOTCONN;
-	return w->links[way->link]->ops->send_one(w->links[way->link], way, frame, len);
-}
 
 /* Header in front, HMAC under this key behind; len: of the payload in place. */
 static void sign_frame(struct contact *c, struct frame_header *h, struct crypto_key *key,
@@ -61,7 +46,7 @@ void contact_send_handshake(struct contact *c, const struct way *way, const uint
 		return;
 	memcpy(frame + FRAME_HEADER, payload, len);
 	sign_frame(c, &h, c->peer->handshake_key, frame, len);
-	send_frame(c, way, frame, len + FRAME_OVERHEAD);
+	ways_send(c, way, frame, len + FRAME_OVERHEAD);
 }
 
 int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
@@ -86,7 +71,7 @@ int contact_send(struct contact *c, const struct way *way, const struct control_
 	h.epoch = tx->epoch;
 	h.seq = tx_next(tx, 0, false);
 	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
-	return send_frame(c, way, frame, len + FRAME_OVERHEAD);
+	return ways_send(c, way, frame, len + FRAME_OVERHEAD);
 }
 
 void contact_bye(struct contact *c)
@@ -95,38 +80,6 @@ void contact_bye(struct contact *c)
 }
 
 /* ---- where it is ---------------------------------------------------------------- */
-
-/* The first listening socket of this family. */
-static bool link_for(const struct router *r, uint8_t family, uint8_t *ret)
-{
-	const struct worker *w = &r->workers[0];
-
-	for (unsigned l = 0; l < w->n_links; l++)
-		if (w->links[l]->family == family) {
-			*ret = (uint8_t)l;
-			return true;
-		}
-	return false;
-}
-
-bool contact_way(const struct contact *c, struct way *ret)
-{
-	struct way way = { .link = 0 };
-
-	if (c->peer->path && (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
-		*ret = c->peer->path->way;
-		return true;
-	}
-	for (unsigned i = 0; i < c->n_candidates; i++) {
-		way.remote.ip = c->candidates[(c->candidate + i) % c->n_candidates];
-		way.remote.port = c->config.port;
-		if (link_for(c->router, way.remote.ip.family, &way.link)) {
-			*ret = way;
-			return true;
-		}
-	}
-	return false;
-}
 
 static void resolved(void *arg, const struct ip *ips, size_t n, const char *error, mono_t now)
 {
@@ -138,58 +91,18 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 		return;
 	}
 	c->resolve_error[0] = '\0';
-	memcpy(c->candidates, ips, n * sizeof(*ips));
-	c->n_candidates = (unsigned)n;
-	c->candidate = 0;
+	memcpy(c->addresses, ips, n * sizeof(*ips));
+	c->n_addresses = (unsigned)n;
+	for (unsigned i = 0; i < RUNGS; i++)
+		c->trial[i].address = 0;
+	ways_update(c, now);
 	if (!keying_is_ready(&c->keying) || !c->up || c->moved)
 		keying_want(&c->keying, now);
 }
 
-static struct path *path_new(const struct contact *c, const struct way *way)
+void contact_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
 {
-	const struct router *r = c->router;
-	struct link *link = r->workers[0].links[way->link];
-	struct path *p = calloc(1, sizeof(*p));
-	bool fixed = r->config->mtu != 0;
-
-	if (!p)
-		return NULL;
-	p->way = *way;
-	p->frame_hope = fixed ? (uint16_t)(r->config->mtu - way_overhead(way))
-			      : link->ops->first_hop_max(link, way);
-	p->frame_max = fixed			    ? p->frame_hope
-		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
-						    : PMTU_BASE_V4;
-	if (p->frame_max > p->frame_hope)
-		p->frame_max = p->frame_hope;
-	p->settled = fixed;
-	return p;
-}
-
-static void set_path(struct contact *c, const struct way *way, mono_t now)
-{
-	struct path *old = c->peer->path, *path = path_new(c, way);
-
-	if (!path)
-		return;
-	rcu_assign_pointer(c->peer->path, path);
-	synchronize_rcu();
-	free(old);
-	c->challenge = 0;
-	probe_start(c, now);
-	router_update_mtu(c->router);
-	router_kick(c->router);
-}
-
-void contact_ready(struct contact *c, const struct way *way, mono_t now)
-{
-	const struct path *path = c->peer->path;
-
-	c->moved = false;
-	/* Which address of ours a way leaves from is known to one side of a handshake
-	 * only: the same remote is the same path, and its MTU stays known. */
-	if (!path || !way_same(&path->way, way))
-		set_path(c, way, now);
+	ways_ready(c, way, ours, now);
 	liveness_ready(c, now);
 	contact_announce(c, now);
 	router_kick(c->router);
@@ -197,49 +110,20 @@ void contact_ready(struct contact *c, const struct way *way, mono_t now)
 
 void contact_failed(struct contact *c, const char *why, mono_t now)
 {
-	char text[ENDPOINT_TEXT] = "an unknown address";
+	char text[WAYS_TEXT] = "an unknown address";
+	struct way ways[CONTACT_WAYS];
 	uint32_t more;
-	struct way way;
 
 	if (log_allowed(&c->complaint, now, COMPLAINT, &more)) {
-		if (contact_way(c, &way))
-			endpoint_format(&way.remote, text);
+		if (contact_ways(c, ways))
+			ways_text(c, &ways[0], text);
 		log_warn("peer %s: no handshake with %s: %s (is vine-router running there, and is "
 			 "its key the same as in %s?)",
 			 c->peer->name, text, why,
 			 c->config.key_file ? c->config.key_file : "key-file");
 	}
-	c->candidate++;
 	if (c->watch)
 		watch_refresh(c->watch);
-}
-
-/* An authenticated frame came from a way that is not the path's. */
-static void challenge(struct contact *c, const struct way *way, mono_t now)
-{
-	struct control_message m = { .kind = CONTROL_CHALLENGE };
-
-	if (c->challenge && mono_since(now, c->challenged_at) < SEC)
-		return;
-	if (!crypto_random(&c->challenge, sizeof(c->challenge)))
-		return;
-	c->challenge |= 1;
-	c->challenged = *way;
-	c->challenged_at = now;
-	m.token = c->challenge;
-	contact_send(c, way, &m, 0);
-}
-
-static void take_response(struct contact *c, const struct note *n, uint64_t token, mono_t now)
-{
-	char text[ENDPOINT_TEXT];
-
-	if (!c->challenge || token != c->challenge || !way_equal(&n->way, &c->challenged) ||
-	    mono_since(now, c->challenged_at) > CHALLENGE_TIME)
-		return;
-	log_info("peer %s: moved to %s", c->peer->name, endpoint_format(&n->way.remote, text));
-	counter_add(&c->router->events[EVENT_ROAMS], 1);
-	set_path(c, &n->way, now);
 }
 
 /* ---- notes ------------------------------------------------------------------------ */
@@ -267,7 +151,7 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_NETWORKS: announce_recv(c, &m, now); break;
 	case CONTROL_NETWORKS_ACK: announce_acked(c, &m, now); break;
 	case CONTROL_CHALLENGE: contact_send(c, &n->way, &answer, 0); break;
-	case CONTROL_RESPONSE: take_response(c, n, m.token, now); break;
+	case CONTROL_RESPONSE: ways_answered(c, &n->way, m.token, now); break;
 	case CONTROL_BYE: liveness_bye(c, now); break;
 	default: break;
 	}
@@ -275,14 +159,14 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 
 static void complain_refused(struct contact *c, const struct note *n, mono_t now)
 {
-	char text[ENDPOINT_TEXT];
+	char text[WAYS_TEXT];
 	uint32_t more;
 
 	if (log_allowed(&c->complaint, now, COMPLAINT, &more))
 		log_warn(
 			"peer %s: handshake from %s with a wrong MAC: its key differs from the one "
 			"in %s, or somebody else uses its ID",
-			c->peer->name, endpoint_format(&n->way.remote, text),
+			c->peer->name, ways_text(c, &n->way, text),
 			c->config.key_file ? c->config.key_file : "key-file");
 }
 
@@ -310,7 +194,7 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 		if (!is_talking(c, now)) /* or anybody could have keys made anew */
 			keying_want(&c->keying, now);
 		break;
-	case NOTE_MOVED: challenge(c, &n->way, now); break;
+	case NOTE_MOVED: ways_seen(c, &n->way, now); break;
 	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
 	case NOTE_STREAM_GONE:
@@ -369,6 +253,7 @@ struct contact *contact_new(struct router *r, const struct config_peer *config, 
 	c->down_since = now;
 	list_init(&c->node);
 	keying_init(&c->keying, c);
+	ways_start(c);
 	liveness_start(c, now);
 	watch_endpoint(c);
 	return c;
@@ -377,6 +262,7 @@ struct contact *contact_new(struct router *r, const struct config_peer *config, 
 void contact_configure(struct contact *c, const struct config_peer *config, mono_t now)
 {
 	bool moved = (!config->host) != (!c->config.host) || config->port != c->config.port ||
+		     config->tls_port != c->config.tls_port ||
 		     (config->host && strcmp(config->host, c->config.host) != 0);
 
 	c->config = *config;
@@ -384,10 +270,11 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 	if (moved) {
 		watch_free(c->watch);
 		c->watch = NULL;
-		c->n_candidates = 0;
-		c->moved = true;
+		c->n_addresses = 0;
+		ways_begin_anew(c, now);
 		watch_endpoint(c);
 	}
+	ways_update(c, now);
 	contact_announce(c, now);
 }
 
@@ -396,6 +283,7 @@ void contact_free(struct contact *c)
 	struct peer *p = c->peer;
 
 	keying_done(&c->keying);
+	ways_stop(c, clock_now());
 	liveness_stop(c);
 	probe_stop(c);
 	announce_stop(c);

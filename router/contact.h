@@ -1,6 +1,6 @@
 /*
- * The control thread's side of a peer: where it is (name lookup, the way, moves
- * to another address), whether it answers (ping, round trip), how large its
+ * The control thread's side of a peer: where it is (name lookup, the ways that are tried,
+ * moves to another one), whether it answers (ping, round trip), how large its
  * path's frames may be (probes), which networks are stopped with it; and keying.
  */
 #ifndef ROUTER_CONTACT_H
@@ -11,9 +11,11 @@
 #include "router/config.h"
 #include "router/keying.h"
 #include "router/pmtu.h"
+#include "router/reach.h"
 #include "router/resolve.h"
 #include "router/worker.h"
 
+struct dial;
 struct router;
 
 #define PINGS_KEPT 8
@@ -22,6 +24,19 @@ struct router;
 /* What a ping of vinectl waits for. */
 typedef void ping_fn(void *arg, bool answered, int64_t rtt, uint16_t frame_size);
 
+/* A way that a rung of the ladder leads to, while it is tried. */
+struct trial {
+	struct contact *contact;
+	enum rung rung;
+	unsigned address;  /* which of those that are known, modulo their number */
+	unsigned tries;	   /* how many of them have been dialled at this try */
+	struct dial *dial; /* NULL: none under way */
+	bool open;
+	struct way way;
+	uint64_t token; /* of the question on it */
+	unsigned asked;
+};
+
 struct contact {
 	struct list node; /* of router->contacts */
 	struct router *router;
@@ -29,14 +44,18 @@ struct contact {
 	struct config_peer config; /* a view: strings belong to the router's configuration */
 	struct keying keying;
 
-	/* where it may be */
+	/* where it may be (ways.c) */
 	struct watch *watch;
-	struct ip candidates[RESOLVE_MAX];
-	unsigned n_candidates, candidate;
+	struct ip addresses[RESOLVE_MAX];
+	unsigned n_addresses;
 	char resolve_error[80];
+	struct reach reach;
+	struct trial trial[RUNGS];
+	struct timer reach_timer;
 	bool moved; /* another endpoint is configured than the path's: to be tried */
+	struct log_limit vain;
 
-	/* a new address that is to prove itself */
+	/* a way by which it has come, and which is to prove itself */
 	struct way challenged;
 	uint64_t challenge; /* token, 0: none */
 	mono_t challenged_at;
@@ -48,7 +67,9 @@ struct contact {
 		mono_t sent;
 	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
 	unsigned n_pings;
-	bool waiting; /* for the answer to any of them */
+	bool waiting;	    /* for the answer to any of them */
+	mono_t waiting_since, asked; /* the first that has no answer yet; the last */
+	uint64_t ping_packets; /* sent to the peer at the last look */
 	int64_t rtt;  /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
@@ -84,10 +105,12 @@ void contact_free(struct contact *);
 /* Notes from the workers. */
 void contact_note(struct contact *, const struct note *, mono_t now);
 
-/* Where a handshake as client should go now; false if no address is known. */
-bool contact_way(const struct contact *, struct way *ret);
-/* keying tells: keys are there, made on this way; or a handshake failed. */
-void contact_ready(struct contact *, const struct way *, mono_t now);
+/* Where a handshake as client should go now, the best guess first; how many. */
+#define CONTACT_WAYS (RUNGS + 2)
+unsigned contact_ways(const struct contact *, struct way ret[static CONTACT_WAYS]);
+/* keying tells: keys are there, made on this way, which we chose or the other did; or a
+ * handshake failed. */
+void contact_ready(struct contact *, const struct way *, bool ours, mono_t now);
 void contact_failed(struct contact *, const char *why, mono_t now);
 /* Sends a handshake frame with this payload. */
 void contact_send_handshake(struct contact *, const struct way *, const uint8_t *payload,
@@ -103,6 +126,31 @@ void contact_announce(struct contact *, mono_t now);
  * frame_size (0: as it is). 0 or -errno: -ENOTCONN without keys or way. */
 int contact_send(struct contact *, const struct way *, const struct control_message *,
 		 size_t frame_size);
+
+/* ways.c: the ways to it, and which is used. */
+void ways_start(struct contact *);
+void ways_stop(struct contact *, mono_t now);
+/* What it depends on has changed: configuration, addresses, the proxy. */
+void ways_update(struct contact *, mono_t now);
+/* Another endpoint is configured. */
+void ways_begin_anew(struct contact *, mono_t now);
+/* An authentic frame has come by another way than the path's. */
+void ways_seen(struct contact *, const struct way *, mono_t now);
+/* A challenge has been answered on this way. */
+void ways_answered(struct contact *, const struct way *, uint64_t token, mono_t now);
+/* A handshake has succeeded on it. */
+void ways_ready(struct contact *, const struct way *, bool ours, mono_t now);
+/* A stream of the peer, or in its name, has ended. */
+void ways_ended(struct contact *, uint32_t stream, const char *why, mono_t now);
+/* Whether nothing is heard on the path although something should be. */
+void ways_set_silent(struct contact *, bool silent, mono_t now);
+/* The transport of a way, "udp", "tcp", "tls", "proxy" or "relay"; and for people, "tls to
+ * 198.51.100.2:443". */
+const char *ways_transport(const struct contact *, const struct way *);
+#define WAYS_TEXT 120
+char *ways_text(const struct contact *, const struct way *, char buf[static WAYS_TEXT]);
+/* Sends a finished frame that way. 0 or -errno. */
+int ways_send(const struct contact *, const struct way *, const uint8_t *frame, size_t len);
 
 /* liveness.c: ping, round trip, up or down. */
 void liveness_start(struct contact *, mono_t now);

@@ -62,7 +62,24 @@ static void exchange_done(struct exchange *x)
 	crypto_wipe(x, sizeof(*x));
 }
 
-/* Everything that the handshake wants sent, on the way it uses. */
+/* A client that has had no answer yet says it on all ways. */
+static void say(struct keying *k, struct exchange *x, const uint8_t *payload, size_t len)
+{
+	struct way ways[CONTACT_WAYS];
+	unsigned n;
+
+	if (x->role == HANDSHAKE_SERVER || x->answered) {
+		contact_send_handshake(k->contact, &x->way, payload, len);
+		return;
+	}
+	n = contact_ways(k->contact, ways);
+	for (unsigned i = 0; i < n; i++)
+		contact_send_handshake(k->contact, &ways[i], payload, len);
+	memcpy(k->first, payload, len);
+	k->first_len = len;
+}
+
+/* Everything that the handshake wants sent. */
 static void send_flight(struct keying *k, struct exchange *x)
 {
 	uint8_t payload[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM];
@@ -75,7 +92,7 @@ static void send_flight(struct keying *k, struct exchange *x)
 		struct writer w = writer_init(payload, HANDSHAKE_HEADER);
 
 		handshake_header_write(&w, &h);
-		contact_send_handshake(k->contact, &x->way, payload, HANDSHAKE_HEADER + len);
+		say(k, x, payload, HANDSHAKE_HEADER + len);
 	}
 }
 
@@ -203,7 +220,7 @@ static void take_hello(struct keying *k, struct exchange *x, const struct hello 
 	if (first || !h->seen)
 		send_hello(k, x);
 	if (first)
-		contact_ready(k->contact, &x->way, now);
+		contact_ready(k->contact, &x->way, x->role == HANDSHAKE_CLIENT, now);
 	if (h->seen)
 		finish(k, now);
 }
@@ -236,15 +253,17 @@ static void begin_client(struct keying *k, mono_t now)
 	struct router *r = router_of(k);
 	struct contact *c = k->contact;
 	struct exchange *x = &k->now;
+	struct way ways[CONTACT_WAYS];
 	uint32_t attempt;
 
 	k->tried = now;
-	if (!contact_way(c, &x->way) || !crypto_random(&attempt, sizeof(attempt)))
+	if (!contact_ways(c, ways) || !crypto_random(&attempt, sizeof(attempt)))
 		return;
 	x->handshake = handshake_client(r->handshakes, c->peer->id, c->config.key, now);
 	if (!x->handshake)
 		return;
 	x->role = HANDSHAKE_CLIENT;
+	x->way = ways[0];
 	x->attempt = attempt;
 	x->begun = now;
 	x->own_lanes = own_lanes(r);
@@ -263,6 +282,46 @@ void keying_want(struct keying *k, mono_t now)
 	    (!mono_is_set(k->tried) || mono_since(now, k->tried) >= ATTEMPT_INTERVAL))
 		begin_client(k, now);
 	schedule(k, now);
+}
+
+static bool is_first_words(const struct keying *k)
+{
+	return k->now.handshake && k->now.role == HANDSHAKE_CLIENT && !k->now.answered;
+}
+
+void keying_opened(struct keying *k, const struct way *way, mono_t now)
+{
+	if (is_first_words(k))
+		contact_send_handshake(k->contact, way, k->first, k->first_len);
+	else if (!k->now.handshake && (k->wanted || !keying_is_ready(k)))
+		begin_client(k, now);
+	schedule(k, now);
+}
+
+void keying_gone(struct keying *k, const struct way *way, mono_t now)
+{
+	struct exchange *x = &k->now;
+
+	if (!x->handshake || is_first_words(k) || x->seen || !way_same(&x->way, way))
+		return;
+	give_up(k, x, "its way is gone", now);
+	k->wanted = true;
+	k->back_off = 0;
+	schedule(k, now);
+}
+
+/* The way of an answer is the way of the handshake, if it is one that we have tried. */
+static void settle_way(struct keying *k, const struct way *way)
+{
+	struct way ways[CONTACT_WAYS];
+	unsigned n = contact_ways(k->contact, ways);
+
+	k->now.answered = way_same(&k->now.way, way);
+	for (unsigned i = 0; i < n && !k->now.answered; i++)
+		if (way_same(&ways[i], way)) {
+			k->now.way = ways[i];
+			k->now.answered = true;
+		}
 }
 
 /* ---- what comes in ---------------------------------------------------------- */
@@ -385,6 +444,8 @@ bool keying_recv(struct keying *k, const struct way *way, const uint8_t *data, s
 	data += HANDSHAKE_HEADER;
 	len -= HANDSHAKE_HEADER;
 	if (is_of(&k->now, &h)) {
+		if (is_first_words(k))
+			settle_way(k, way);
 		if (k->now.role == HANDSHAKE_CLIENT && !k->now.exported)
 			k->now.lanes = h.lanes;
 		advance(k, handshake_feed(k->now.handshake, data, len, now), now);

@@ -31,7 +31,10 @@ struct exchange {
 	struct handshake *handshake; /* NULL: none */
 	enum handshake_role role;    /* ours */
 	uint32_t attempt;
+	/* Where it goes. As client, until an answer has come: to all ways that may lead to
+	 * the peer, this one among them. */
 	struct way way;
+	bool answered;
 	mono_t begun;
 	uint8_t own_lanes; /* announced: the same to the end, whatever changes here */
 	/* once the handshake is done */
@@ -56,6 +59,9 @@ struct keying {
 	struct contact *contact;
 	struct exchange now;  /* pending */
 	struct exchange last; /* finished: stays to answer repeated hellos */
+	/* the first words of the pending one as client, for ways that open later */
+	uint8_t first[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM];
+	size_t first_len;
 	struct timer timer;
 	uint8_t epoch; /* last one named */
 	mono_t made;   /* when the keys in use were made, {0}: none */
@@ -80,6 +86,11 @@ void keying_done(struct keying *);
 /* Somebody needs keys with this peer: begins a handshake if none is under way
  * and the last attempt is a second ago. */
 void keying_want(struct keying *, mono_t now);
+/* Another way may lead to the peer from now on: what is said on the others is said there
+ * too. */
+void keying_opened(struct keying *, const struct way *, mono_t now);
+/* A way is gone: a handshake on it has failed. */
+void keying_gone(struct keying *, const struct way *, mono_t now);
 /* A handshake frame's payload (its MAC was right) that came this way. False if
  * it fits nothing. */
 bool keying_recv(struct keying *, const struct way *, const uint8_t *data, size_t len, mono_t now);

@@ -64,7 +64,18 @@ bool link_stream_ready(struct port *port, mono_t now)
 
 static void due(struct timer *t, mono_t now)
 {
-	link_stream_ready(container_of(t, struct port, due), now);
+	struct port *port = container_of(t, struct port, due);
+
+	link_stream_ready(port, now);
+	link_stream_flush(port->worker, now);
+}
+
+void link_stream_attach(struct worker *w)
+{
+	for (unsigned i = 0; w->streams && w->loop && i < WORKERS_MAX; i++)
+		if (w->streams[i] && w->streams[i]->worker == w)
+			timer_set(w->loop, &w->streams[i]->due,
+				  streams_next(w->streams[i]->streams));
 }
 
 struct port *link_stream_open(struct list *ports, unsigned number, bool polled)
@@ -142,72 +153,88 @@ void link_stream_close(struct port *port)
 /* ---- out -------------------------------------------------------------------------- */
 
 /* The port's worker runs this, or nobody. */
-static void put(struct port *port, uint32_t stream, uint32_t router, const uint8_t *frame,
+static bool put(struct port *port, uint32_t stream, uint32_t router, const uint8_t *frame,
 		size_t len, mono_t now)
 {
 	struct worker *w = port->worker;
-	struct peer *peer;
-	struct path *path;
-	bool crowded;
+	struct peer *peer = world_peer(rcu_dereference(*w->world), router);
+	struct path *path = peer ? rcu_dereference(peer->path) : NULL;
+	bool crowded, done;
 
 	streams_belong(port->streams, w->pool, &w->counters);
-	if (!len) {
-		streams_close(port->streams, stream);
-		return;
-	}
-	streams_send(port->streams, stream, frame, len, now, &crowded);
+	done = streams_send(port->streams, stream, frame, len, now, &crowded);
 	w->stream_dirty = true;
-	peer = world_peer(rcu_dereference(*w->world), router);
-	path = peer ? rcu_dereference(peer->path) : NULL;
-	if (path)
+	if (path && atomic_load_explicit(&path->crowded, memory_order_relaxed) != crowded)
 		atomic_store_explicit(&path->crowded, crowded, memory_order_relaxed);
+	return done;
 }
 
-void link_stream_send(struct port *port, unsigned sender, uint32_t stream, uint32_t router,
+bool link_stream_send(struct port *port, unsigned sender, uint32_t stream, uint32_t router,
 		      const uint8_t *frame, size_t len, struct counters *c, mono_t now)
 {
 	struct letter l = { .kind = LETTER_STREAM,
 			    .router = router,
 			    .way = { .kind = WAY_STREAM, .stream = stream } };
+	bool done;
 
-	if (port->worker->number == sender) {
-		put(port, stream, router, frame, len, now);
-	} else if (mailbox_put(port->worker->mailbox, sender, &l, frame, len)) {
-		if (c && len)
-			counter_add(&c->consumed, 1);
+	if (port->worker->number == sender)
+		return put(port, stream, router, frame, len, now);
+	done = mailbox_put(port->worker->mailbox, sender, &l, frame, len);
+	if (done)
 		worker_kick(port->worker);
-	} else if (c && len) {
+	if (c && done)
+		counter_add(&c->consumed, 1);
+	else if (c)
 		counter_add(&c->drops[DROP_MAILBOX_FULL], 1);
-	}
+	return done;
 }
 
-static void read_letters(struct worker *w, mono_t now)
+void link_stream_end(struct port *port, uint32_t id, mono_t now)
+{
+	/* an empty frame: nobody else makes any */
+	link_stream_send(port, CONTROL_SENDER, id, 0, NULL, 0, NULL, now);
+}
+
+static bool read_letter(struct worker *w, mono_t now)
 {
 	const struct letter *l;
 	const uint8_t *frame;
+	struct port *port;
 	size_t len;
 
-	for (unsigned i = 0; i < LETTERS_PER_TURN && (l = mailbox_peek(w->mailbox, &frame, &len));
-	     i++) {
-		struct port *port = w->streams[l->way.stream % WORKERS_MAX];
-
-		if (len)
-			counter_add(&w->counters.made, 1);
-		if (port)
-			put(port, l->way.stream, l->router, frame, len, now);
-		mailbox_release(w->mailbox);
+	l = mailbox_peek(w->mailbox, &frame, &len);
+	if (!l)
+		return false;
+	port = w->streams[l->way.stream % WORKERS_MAX];
+	if (len) {
+		counter_add(&w->counters.made, 1);
+		put(port, l->way.stream, l->router, frame, len, now);
+	} else {
+		streams_belong(port->streams, w->pool, &w->counters);
+		streams_close(port->streams, l->way.stream);
 	}
-	if (mailbox_peek(w->mailbox, &frame, &len))
-		worker_kick(w); /* the rest in another turn */
+	mailbox_release(w->mailbox);
+	return true;
+}
+
+static void take_up_all(struct worker *w, mono_t now)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (w->streams[i] && w->streams[i]->worker == w)
+			take_up(w->streams[i], now);
 }
 
 void link_stream_letters(struct worker *w, mono_t now)
 {
-	for (unsigned i = 0; w->streams && i < WORKERS_MAX; i++)
-		if (w->streams[i] && w->streams[i]->worker == w)
-			take_up(w->streams[i], now);
-	if (w->streams)
-		read_letters(w, now);
+	unsigned n = 0;
+
+	if (!w->streams)
+		return;
+	take_up_all(w, now);
+	while (n < LETTERS_PER_TURN && read_letter(w, now))
+		n++;
+	if (n == LETTERS_PER_TURN)
+		worker_kick(w); /* the rest in another turn */
 }
 
 void link_stream_flush(struct worker *w, mono_t now)
@@ -218,4 +245,27 @@ void link_stream_flush(struct worker *w, mono_t now)
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		if (w->streams[i] && w->streams[i]->worker == w)
 			streams_flush(w->streams[i]->streams, now);
+}
+
+void link_stream_prove(struct worker *w, uint32_t stream)
+{
+	streams_prove(w->streams[stream % WORKERS_MAX]->streams, stream);
+}
+
+/* Frames that wait go with their stream to another worker's counters. */
+void link_stream_leave(struct worker *w, mono_t now)
+{
+	if (!w->streams)
+		return;
+	while (read_letter(w, now))
+		;
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		struct port *port = w->streams[i];
+
+		if (!port || port->worker != w)
+			continue;
+		if (w->loop)
+			timer_cancel(w->loop, &port->due);
+		counter_add(&w->counters.consumed, streams_waiting(port->streams));
+	}
 }

@@ -1,6 +1,10 @@
 /*
  * Liveness of a peer: it is up while authenticated frames come from it. A quiet
  * one is asked every few seconds; the answers give the round trip.
+ *
+ * Where there may be another way to it, one that is spoken to and says nothing is asked
+ * sooner, and if that stays without an answer for a second (or two round trips) its way
+ * is said to be silent.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,6 +16,8 @@
 #define PING_URGENT SEC	 /* when the last one has not been answered */
 #define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
 #define RETRY (5 * SEC)
+#define LOOK (500 * MSEC) /* where there is a choice of ways */
+#define SILENT_WAY SEC
 #define RTT_SHIFT 3 /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 
 static void set_down(struct contact *c, const char *why, mono_t now)
@@ -23,13 +29,13 @@ static void set_down(struct contact *c, const char *why, mono_t now)
 
 static void set_up(struct contact *c, mono_t now)
 {
-	char text[ENDPOINT_TEXT];
+	char text[WAYS_TEXT];
 
 	c->up = true;
 	c->up_since = now;
 	c->complaint = (struct log_limit){ 0 };
 	log_info("peer %s: up by %s", c->peer->name,
-		 c->peer->path ? endpoint_format(&c->peer->path->way.remote, text) : "?");
+		 c->peer->path ? ways_text(c, &c->peer->path->way, text) : "?");
 }
 
 static void send_ping(struct contact *c, mono_t now)
@@ -41,15 +47,45 @@ static void send_ping(struct contact *c, mono_t now)
 		return;
 	c->pings[at].token = m.token;
 	c->pings[at].sent = now;
+	if (!c->waiting)
+		c->waiting_since = now;
 	c->waiting = true;
+	c->asked = now;
 	contact_send(c, NULL, &m, 0);
+}
+
+/* Whether anything has been sent to it since the last look. */
+static bool is_spoken_to(struct contact *c)
+{
+	uint64_t packets, bytes, before = c->ping_packets;
+
+	peer_traffic(c->router, c->peer, OUT, &packets, &bytes);
+	c->ping_packets = packets;
+	return packets != before;
+}
+
+/* Asks if need be, and judges the way. */
+static void look(struct contact *c, mono_t heard, mono_t now)
+{
+	int64_t patience = 2 * c->rtt > SILENT_WAY ? 2 * c->rtt : SILENT_WAY;
+	bool spoken = is_spoken_to(c);
+
+	if (!c->peer->path)
+		return;
+	if (c->waiting && mono_before(c->waiting_since, heard) &&
+	    mono_since(now, heard) < LOOK)
+		c->waiting_since = now; /* it lives, the answer is late or lost */
+	ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience, now);
+	if (c->waiting || mono_since(now, c->asked) >= PING_INTERVAL ||
+	    (spoken && mono_since(now, heard) >= LOOK))
+		send_ping(c, now);
 }
 
 static void due(struct timer *t, mono_t now)
 {
 	struct contact *c = container_of(t, struct contact, ping_timer);
 	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
-	bool waiting = c->waiting;
+	bool waiting = c->waiting, choice = reach_has_choice(&c->reach);
 
 	if (c->up && mono_since(now, heard) >= CONTACT_UP)
 		set_down(c, "nothing heard from it for 15 s", now);
@@ -57,12 +93,18 @@ static void due(struct timer *t, mono_t now)
 	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
 		set_up(c, now);
 	if (keying_is_ready(&c->keying)) {
-		send_ping(c, now);
+		if (choice)
+			look(c, heard, now);
+		else
+			send_ping(c, now);
 		if (waiting && mono_since(now, heard) >= SILENT &&
 		    mono_since(now, c->keying.tried) >= RETRY)
 			keying_want(&c->keying, now);
 	}
-	timer_set(c->router->loop, t, mono_add(now, waiting ? PING_URGENT : PING_INTERVAL));
+	timer_set(c->router->loop, t,
+		  mono_add(now, choice    ? LOOK
+				: waiting ? PING_URGENT
+					  : PING_INTERVAL));
 }
 
 void liveness_ready(struct contact *c, mono_t now)

@@ -26,6 +26,8 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/connections.h"
+#include "router/link_stream.h"
 #include "router/neighbours.h"
 #include "router/nfq.h"
 #include "router/threads.h"
@@ -45,7 +47,7 @@ struct machine {
 	/* What has been opened, by the number of the worker that it is for. */
 	struct tun *tun[WORKERS_MAX];
 	struct inject *raw[WORKERS_MAX];
-	unsigned n_devices, n_queues, n_sockets[LINKS_MAX];
+	unsigned n_devices, n_queues, n_streams, n_sockets[LINKS_MAX];
 	struct inject *packet[WORKERS_MAX];
 	enum inject_method inject;     /* in force */
 	int packet_error;	       /* why there is none */
@@ -114,6 +116,8 @@ static void close_new(struct machine *m)
 			continue;
 		if (port->in)
 			m->n_queues--;
+		else if (port->streams)
+			m->n_streams--;
 		else
 			m->n_sockets[port->l]--;
 		port_free(port);
@@ -208,6 +212,17 @@ static bool open_links(struct machine *m, unsigned n, FILE *errors)
 	for (unsigned l = 0; l < count_links(r->config); l++)
 		if (!open_sockets(m, l, n, errors))
 			return false;
+	return true;
+}
+
+static bool open_streams(struct machine *m, unsigned n, FILE *errors)
+{
+	for (; m->n_streams < n; m->n_streams++) {
+		if (!link_stream_open(&m->router->ports, m->n_streams, false)) {
+			fprintf(errors, "not enough memory or descriptors for streams\n");
+			return false;
+		}
+	}
 	return true;
 }
 
@@ -331,6 +346,7 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 
 	if (!set_up_host(m, config, errors))
 		return false;
+	connections_set_proxy(r->connections, &config->proxy);
 	/* what vinectl has set stays, unless the file says something new */
 	if (config == r->config || config->intercept != r->config->intercept)
 		e = router_set_intercept(r, config->intercept, &what);
@@ -359,12 +375,10 @@ static void diagnose(struct machine *m)
 	if (config->limited)
 		log_warn("[limited]: queue routers are not used by this version: peers are reached "
 			 "by UDP at their endpoints");
-	if (config->n_tcp)
-		log_warn("[listen] tcp: this version listens on UDP alone");
 	for (size_t i = 0; i < config->n_peers; i++)
-		if (config->peers[i].protocol != PROTOCOL_UDP || config->peers[i].n_queue_routers)
-			log_warn("[peer %s] protocol, queue-routers: this version reaches peers by "
-				 "UDP and directly alone",
+		if (config->peers[i].n_queue_routers)
+			log_warn("[peer %s] queue-routers: this version reaches peers directly "
+				 "alone",
 				 config->peers[i].name);
 }
 
@@ -407,9 +421,10 @@ struct machine *machine_open(struct router *r, FILE *errors)
 			 "apart; see to it that rp_filter or your own rules do",
 			 what, strerror(-e));
 	if (!open_devices(m, r->n_workers, errors) || !open_links(m, r->n_workers, errors) ||
-	    !open_privileged(m, errors))
+	    !open_privileged(m, errors) || !open_streams(m, r->n_workers, errors) ||
+	    !connections_listen(r->connections, r->config, errors))
 		goto fail;
-	router_deal(r, r->n_workers);
+	router_deal(r, r->n_workers, clock_now());
 	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;
 	diagnose(m);
@@ -527,7 +542,8 @@ static bool open_for_workers(struct machine *m, unsigned n, FILE *errors)
 		e = open_queues(m, n, &what);
 	if (e < 0)
 		fprintf(errors, "%s: %s\n", what, strerror(-e));
-	return !e && open_links(m, n, errors) && open_devices(m, n, errors);
+	return !e && open_links(m, n, errors) && open_streams(m, n, errors) &&
+	       open_devices(m, n, errors);
 }
 
 /* What arrives goes evenly to those that there are; all of it is read in any case. */
@@ -591,8 +607,15 @@ int machine_start(struct machine *m)
 
 void machine_stop(struct machine *m)
 {
-	threads_free(m->threads, m->router);
+	struct router *r = m->router;
+	mono_t now = clock_now();
+
+	threads_free(m->threads, r);
 	m->threads = NULL;
+	for (unsigned i = 0; i < r->n_workers; i++) { /* the last words */
+		link_stream_letters(&r->workers[i], now);
+		link_stream_flush(&r->workers[i], now);
+	}
 }
 
 /* ---- closing ----------------------------------------------------------------------- */

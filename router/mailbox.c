@@ -12,7 +12,7 @@
 struct mailbox {
 	unsigned senders;
 	unsigned at; /* whose turn it is; with a letter peeked: whose it is */
-	struct ring *rings[];
+	_Atomic(struct ring *) rings[];
 };
 
 struct mailbox *mailbox_new(unsigned senders)
@@ -28,7 +28,7 @@ bool mailbox_admit(struct mailbox *m, unsigned sender)
 {
 	if (!m->rings[sender])
 		m->rings[sender] = ring_new(MAILBOX_SLOTS, sizeof(struct letter) + LETTER_MAX);
-	return m->rings[sender] != NULL;
+	return m->rings[sender];
 }
 
 void mailbox_free(struct mailbox *m)

@@ -37,8 +37,8 @@ struct letter {
 /* For up to `senders` threads, numbered from 0. NULL: out of memory. */
 struct mailbox *mailbox_new(unsigned senders);
 void mailbox_free(struct mailbox *); /* NULL is fine */
-/* From now on this one may write; it does not yet, nor is the mailbox being read. False:
- * out of memory. */
+/* From now on this one may write; the mailbox may be in use by others. False: out of
+ * memory. */
 bool mailbox_admit(struct mailbox *, unsigned sender);
 
 /* Sender: puts a copy. False: full, or too long. */

@@ -18,6 +18,7 @@
  */
 #include <urcu-qsbr.h>
 
+#include "router/link_stream.h"
 #include "router/stage.h"
 
 #define NOTES_MAX 128 /* of one peer in NOTES_TIME */
@@ -43,7 +44,7 @@ static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 	struct note n = {
 		.kind = kind,
 		.router = p->frame.source,
-		.way = { .remote = p->from, .local = p->to, .link = p->link },
+		.way = packet_way(p),
 	};
 
 	if (mono_is_set(*last) && mono_since(now, *last) < NOTE_INTERVAL)
@@ -133,7 +134,7 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 	struct note n = {
 		.kind = kind,
 		.router = p->frame.source,
-		.way = { .remote = p->from, .local = p->to, .link = p->link },
+		.way = packet_way(p),
 		.frame_size = p->frame.size,
 	};
 
@@ -162,8 +163,9 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct replay *
 		if (!replay_accept(&rx->lane[p->frame.lane], p->frame.seq))
 			return DROP_REPLAY;
 		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
-		if (path &&
-		    (!endpoint_equal(&path->way.remote, &p->from) || path->way.link != p->link))
+		if (p->stream)
+			link_stream_prove(w, p->stream);
+		if (!p->via && (!path || !way_is_of(&path->way, p)))
 			note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, now);
 	}
 	switch (p->frame.type) {

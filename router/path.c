@@ -17,6 +17,18 @@ bool way_same(const struct way *a, const struct way *b)
 	return false;
 }
 
+struct way packet_way(const struct packet *p)
+{
+	return (struct way){
+		.kind = p->via ? WAY_RELAY : p->stream ? WAY_STREAM : WAY_UDP,
+		.remote = p->from,
+		.local = p->to,
+		.link = p->link,
+		.stream = p->stream,
+		.via = p->via,
+	};
+}
+
 bool way_equal(const struct way *a, const struct way *b)
 {
 	return way_same(a, b) && (a->kind != WAY_UDP || ip_equal(&a->local, &b->local));

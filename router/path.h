@@ -31,6 +31,20 @@ struct way {
 /* Whether two ways lead along the same path; exactly: from the same address of ours. */
 bool way_same(const struct way *, const struct way *);
 bool way_equal(const struct way *, const struct way *);
+/* The way that an arrived packet came, seen from here. */
+struct way packet_way(const struct packet *);
+/* Whether it came this way: way_same with packet_way. */
+static inline bool way_is_of(const struct way *w, const struct packet *p)
+{
+	switch (w->kind) {
+	case WAY_UDP:
+		return !p->stream && !p->via && w->link == p->link &&
+		       endpoint_equal(&w->remote, &p->from);
+	case WAY_STREAM: return !p->via && w->stream == p->stream;
+	case WAY_RELAY: return w->via == p->via;
+	}
+	return false;
+}
 #define WAY_TEXT 96
 /* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
 char *way_format(const struct way *, char buf[static WAY_TEXT]);
@@ -51,9 +65,14 @@ struct path {
 	_Atomic bool crowded;
 };
 
-/* Bytes of IP and UDP header in front of a frame in a datagram. */
+/* Frames on streams are as large as needed for a host's packet to stay whole. */
+#define PATH_STREAM_INNER 1500
+
+/* Bytes of IP and UDP header in front of a frame in a datagram; none elsewhere. */
 static inline unsigned way_overhead(const struct way *w)
 {
+	if (w->kind != WAY_UDP)
+		return 0;
 	return (w->remote.ip.family == 6 ? 40 : 20) + 8;
 }
 

@@ -7,6 +7,12 @@
 
 #include "router/router.h"
 
+/* Streams carry what they carry, whatever the way is made of. */
+static bool is_probed(const struct contact *c)
+{
+	return !c->router->config->mtu && c->peer->path && c->peer->path->way.kind == WAY_UDP;
+}
+
 static void apply(struct contact *c)
 {
 	struct path *p = c->peer->path;
@@ -54,7 +60,7 @@ void probe_start(struct contact *c, mono_t now)
 	struct path *p = c->peer->path;
 
 	c->probe_timer.fn = due;
-	if (c->router->config->mtu) {
+	if (!is_probed(c)) {
 		timer_cancel(c->router->loop, &c->probe_timer);
 		return;
 	}
@@ -72,7 +78,7 @@ void probe_recv(struct contact *c, const struct control_message *m, mono_t now)
 	struct reader r = reader_init(m->body, m->len);
 	uint16_t size = read_u16(&r);
 
-	if (r.bad || c->router->config->mtu || !c->peer->path || m->token != size)
+	if (r.bad || !is_probed(c) || m->token != size)
 		return;
 	pmtu_acked(&c->pmtu, size, now);
 	run(c, now);
@@ -80,7 +86,7 @@ void probe_recv(struct contact *c, const struct control_message *m, mono_t now)
 
 void probe_hint(struct contact *c, mono_t now)
 {
-	if (c->router->config->mtu || !c->peer->path)
+	if (!is_probed(c))
 		return;
 	pmtu_hint(&c->pmtu, now);
 	run(c, now);

@@ -126,6 +126,12 @@ bool proxy_parse(const char *url, struct proxy *ret)
 	return true;
 }
 
+bool proxy_equal(const struct proxy *a, const struct proxy *b)
+{
+	return !strcmp(a->host, b->host) && a->port == b->port && !strcmp(a->user, b->user) &&
+	       !strcmp(a->password, b->password);
+}
+
 static void base64(const char *data, size_t len, char *out)
 {
 	static const char digits[] =

@@ -21,6 +21,8 @@ struct proxy {
  * (%40) in user and password. False if it is no such thing, or too long. */
 bool proxy_parse(const char *url, struct proxy *ret);
 
+bool proxy_equal(const struct proxy *, const struct proxy *);
+
 /* The request for a connection to this host (an IPv6 address without brackets). Its
  * length, 0 if it does not fit. */
 #define PROXY_REQUEST_MAX 1536

@@ -16,6 +16,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/connections.h"
 
 #define DEFAULT_MTU 1500
 #define NOTES_PER_TURN 64 /* of one worker, before timers and others get their turn */
@@ -450,10 +451,12 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 	r->workers = aligned_alloc(64, (WORKERS_MAX * sizeof(*r->workers) + 63) / 64 * 64);
 	r->handshakes = handshake_ctx_new(config->id);
 	r->resolver = resolver_new(loop);
+	r->connections = connections_new(r);
 	r->crypto = crypto_new(workers + 1, CRYPTO_FASTEST);
 	if (r->workers && r->crypto && router_make_room(r, workers))
-		router_deal(r, workers);
-	if (r->n_workers && r->handshakes && r->resolver && apply(r, config, now, errors))
+		router_deal(r, workers, now);
+	if (r->n_workers && r->handshakes && r->resolver && r->connections &&
+	    apply(r, config, now, errors))
 		return r;
 	fprintf(errors, "%s: not enough memory to start with, or see above\n", config->file);
 	config_free(config);
@@ -470,6 +473,7 @@ void router_free(struct router *r)
 		worker_dismiss(&r->workers[i]);
 	for (size_t i = 0; i < r->n_networks; i++)
 		network_free(r->networks[i]);
+	connections_free(r->connections);
 	resolver_free(r->resolver);
 	handshake_ctx_free(r->handshakes);
 	world_free(r->world);
@@ -487,9 +491,18 @@ static void hint(struct router *r, const struct endpoint *remote, mono_t now)
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
 
-		if (c->peer->path && endpoint_equal(&c->peer->path->way.remote, remote))
+		if (c->peer->path && c->peer->path->way.kind == WAY_UDP &&
+		    endpoint_equal(&c->peer->path->way.remote, remote))
 			probe_hint(c, now);
 	}
+}
+
+static void stream_gone(struct router *r, const struct note *n, mono_t now)
+{
+	char why[80];
+
+	snprintf(why, sizeof(why), "%.*s", (int)n->len, (const char *)n->data);
+	connections_ended(r->connections, n->way.stream, why, now);
 }
 
 static void take_note(struct router *r, const struct note *n, mono_t now)
@@ -500,6 +513,8 @@ static void take_note(struct router *r, const struct note *n, mono_t now)
 		hint(r, &n->way.remote, now);
 	else if (n->kind == NOTE_DEVICE_GONE)
 		r->device_gone = true;
+	else if (n->kind == NOTE_STREAM_GONE)
+		stream_gone(r, n, now);
 	else if (p)
 		contact_note(p->contact, n, now);
 }
@@ -530,6 +545,16 @@ void router_kick(struct router *r)
 		worker_kick(&r->workers[i]);
 }
 
+/* Whether a path may be a stream, now or later. */
+static bool may_stream(const struct router *r)
+{
+	bool may = r->config->n_tcp || r->config->n_tls;
+
+	for (size_t i = 0; i < r->config->n_peers && !may; i++)
+		may = r->config->peers[i].protocol != PROTOCOL_UDP;
+	return may;
+}
+
 /* The device takes whatever a first hop could carry, not what the paths are found to:
  * the kernel would drop a segment that fit.c can still cut, and hosts that ignore
  * ICMP would hang. */
@@ -537,6 +562,8 @@ void router_update_mtu(struct router *r)
 {
 	uint32_t mtu = (r->config->mtu ? r->config->mtu : DEFAULT_MTU) - DEFAULT_OVERHEAD;
 
+	if (mtu < PATH_STREAM_INNER && may_stream(r))
+		mtu = PATH_STREAM_INNER;
 	list_for_each(node, &r->contacts) {
 		struct path *p = container_of(node, struct contact, node)->peer->path;
 

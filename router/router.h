@@ -25,6 +25,8 @@ struct router {
 	unsigned n_workers;	   /* that carry packets now */
 	unsigned n_made;	   /* that ever did: their counters count */
 	struct list ports;	   /* what they read */
+	struct port *streams[WORKERS_MAX]; /* those of streams, by number; NULL: none (yet) */
+	bool streaming;			   /* workers may write to each other's streams */
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
@@ -32,6 +34,7 @@ struct router {
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
+	struct connections *connections;
 	struct host *host;			  /* NULL in a simulation */
 	struct machine *machine;		  /* this too */
 	enum intercept_method intercept;	  /* in force: may be changed while it runs */
@@ -83,6 +86,10 @@ struct contact *router_contact(struct router *, const char *name_or_id);
 struct contact *router_contact_by_id(struct router *, uint32_t id);
 struct network *router_network(struct router *, uint32_t id);
 
+/* Has workers write to each other's streams, as soon as there is a stream. False: out of
+ * memory. */
+bool router_open_mailboxes(struct router *, unsigned n);
+
 /* Changes the method of interception: opens what it needs, redirects, drains, closes.
  * 0 or -errno with *ret_what. */
 int router_set_intercept(struct router *, enum intercept_method, const char **ret_what);
@@ -97,7 +104,7 @@ bool router_set_workers(struct router *, unsigned n, FILE *errors);
  * that shows has changed. */
 bool router_make_room(struct router *, unsigned n);
 /* From now on there are n, room for whom has been made. No worker runs. */
-void router_deal(struct router *, unsigned n);
+void router_deal(struct router *, unsigned n, mono_t now);
 /* Afterwards: reads what those have noted that are gone, and frees what they had. */
 void router_dismiss(struct router *, mono_t now);
 /* Closes everything that is read. No worker runs, nor will. */

@@ -1,6 +1,6 @@
 /*
  * Seal: a frame header in front, the sequence of this worker's lane, and the MAC
- * or AEAD tag behind; then transmit: to the link that the path uses.
+ * or AEAD tag behind; then transmit: to the link or the stream that the path uses.
  *
  * Lane 0 is the control thread's; each worker has one of its own for each peer
  * (session.h), as far as the keys have so many: then its sequence has one writer.
@@ -9,6 +9,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/inet.h"
+#include "router/link_stream.h"
 #include "router/stage.h"
 
 static uint8_t state_bits(enum protection protection)
@@ -27,6 +28,18 @@ static bool leave_partial(struct packet *p, const struct tx_keys *tx, enum prote
 	if (p->csum_partial && (protection == PROTECT_NONE || !(tx->features & FEATURE_PARTIAL)))
 		packet_finish(p);
 	return p->csum_partial;
+}
+
+/* What waits for the path has grown: the sender is told, if it understands (RFC 3168). */
+static void mark(struct packet *p)
+{
+	unsigned ecn = p->inet.tos & 3;
+
+	if ((ecn != ECN_ECT0 && ecn != ECN_ECT1) ||
+	    !atomic_load_explicit(&p->path->crowded, memory_order_relaxed))
+		return;
+	p->inet.tos |= ECN_CE;
+	inet_set_tos(p->data, p->inet.tos);
 }
 
 /* Writes the header around the packet and, if it is to be protected, the job. */
@@ -84,6 +97,7 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 		if (!tx)
 			verdict = hold(w, p, p->peer->id, now);
 		if (verdict == KEEP) {
+			mark(p);
 			job[kept] = frame_packet(w, p, tx, &jobs[n]) ? (int)n++ : -1;
 			b->p[kept++] = p;
 		} else if (verdict != TAKEN) {
@@ -115,17 +129,40 @@ static void count_sent(struct worker *w, const struct packet *p)
 	}
 }
 
+/* Frames whose path is a stream leave the batch for its queue. */
+static void to_streams(struct worker *w, struct batch *b, mono_t now)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+		const struct way *way = &p->path->way;
+
+		if (way->kind != WAY_STREAM) {
+			b->p[kept++] = p;
+			continue;
+		}
+		count_sent(w, p);
+		link_stream_send(w->streams[way->stream % WORKERS_MAX], w->number, way->stream,
+				 p->peer->id, p->data, p->len, &w->counters, now);
+		pool_put(w->pool, p);
+	}
+	b->n = kept;
+}
+
 void transmit(struct worker *w, struct batch *b, mono_t now)
 {
 	struct batch some;
 
-	(void)now;
+	to_streams(w, b, now);
 	for (unsigned l = 0; l < w->n_links && b->n; l++) {
 		unsigned kept = 0;
 
 		some.n = 0;
 		for (unsigned i = 0; i < b->n; i++) {
-			if (b->p[i]->path->way.link == l) {
+			const struct way *way = &b->p[i]->path->way;
+
+			if (way->kind == WAY_UDP && way->link == l) {
 				count_sent(w, b->p[i]);
 				batch_add(&some, b->p[i]);
 			} else {

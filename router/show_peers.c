@@ -15,7 +15,7 @@ const char *show_state(const struct contact *c)
 		return "up";
 	if (c->keying.now.handshake)
 		return "connecting";
-	if (c->resolve_error[0] && c->n_candidates == 0)
+	if (c->resolve_error[0] && c->n_addresses == 0)
 		return "unresolved";
 	return mono_is_set(c->keying.tried) || mono_is_set(c->down_since) ? "down" : "idle";
 }

@@ -94,6 +94,8 @@ static void one_free(struct one *o)
 	if (s->reading == o)
 		s->reading_gone = true;
 	o->stream->ops->close(o->stream);
+	if (s->counters)
+		counter_add(&s->counters->drops[DROP_NO_WAY], queue_frames(o->queue));
 	queue_free(o->queue);
 	free(o);
 	s->n--;
@@ -502,4 +504,14 @@ void streams_close(struct streams *s, uint32_t id)
 size_t streams_count(const struct streams *s)
 {
 	return s->n;
+}
+
+size_t streams_waiting(const struct streams *s)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		list_for_each(node, (struct list *)&s->buckets[i])
+			n += queue_frames(container_of(node, struct one, node)->queue);
+	return n;
 }

@@ -68,5 +68,7 @@ mono_t streams_next(const struct streams *);
 bool streams_turn(struct streams *, mono_t now);
 
 size_t streams_count(const struct streams *);
+/* Frames that wait to be written, in all of them. */
+size_t streams_waiting(const struct streams *);
 
 #endif

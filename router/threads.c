@@ -69,7 +69,7 @@ static void exchange_loops(struct threads *all, struct router *r, unsigned n, mo
 /* With the lock, while all wait. */
 static void make_change(struct threads *all)
 {
-	router_deal(all->router, all->n);
+	router_deal(all->router, all->n, all->begun);
 	exchange_loops(all, all->router, all->n, all->begun);
 	for (unsigned i = 0; i < all->n; i++)
 		atomic_store_explicit(&all->of[i].run, true, memory_order_release);

@@ -197,8 +197,9 @@ void worker_kick(struct worker *w)
 {
 	uint64_t one = 1;
 
-	atomic_store_explicit(&w->kicked, true, memory_order_release);
-	if (w->kick_fd >= 0 && write(w->kick_fd, &one, sizeof(one)) < 0)
+	/* whoever has set it before has written, and it is still to be read */
+	if (!atomic_exchange_explicit(&w->kicked, true, memory_order_acq_rel) &&
+	    w->kick_fd >= 0 && write(w->kick_fd, &one, sizeof(one)) < 0)
 		return; /* full: it will wake up anyway */
 }
 
@@ -208,7 +209,7 @@ int worker_watch(struct worker *w, struct loop *loop, unsigned count)
 	int r;
 
 	if (w->kick_fd < 0) {
-		w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		w->kick_fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* it may be kicked already */
 		w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
 	}
 	if (w->kick_fd < 0)
@@ -233,6 +234,7 @@ void worker_attach(struct worker *w, struct loop *loop, mono_t now)
 	w->loop = loop;
 	w->held_timer.fn = held_due;
 	arm_held(w, now);
+	link_stream_attach(w);
 }
 
 /* ---- without descriptors ------------------------------------------------- */
@@ -247,6 +249,7 @@ bool worker_turn(struct worker *w, mono_t now)
 		if (port->worker == w && take(port, now) > 0)
 			any = true;
 	}
+	link_stream_flush(w, now);
 	return any;
 }
 
@@ -298,7 +301,9 @@ bool worker_hire(struct worker *w)
 		w->pool = pool_new(POOL_PACKETS);
 	if (!w->notes)
 		w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
-	return w->pool && w->notes;
+	if (!w->mailbox)
+		w->mailbox = mailbox_new(CONTROL_SENDER + 1);
+	return w->pool && w->notes && w->mailbox;
 }
 
 void worker_dismiss(struct worker *w)
@@ -312,6 +317,8 @@ void worker_dismiss(struct worker *w)
 	w->loop = NULL;
 	ring_free(w->notes);
 	pool_free(w->pool);
+	mailbox_free(w->mailbox);
+	w->mailbox = NULL;
 	w->notes = NULL;
 	w->pool = NULL;
 }

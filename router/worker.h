@@ -68,7 +68,7 @@ struct worker {
 	struct inject *answer;		 /* gives hosts the router's own ICMP errors */
 	struct link *links[LINKS_MAX];	 /* to send by: those of its number */
 	unsigned n_links;
-	struct port **streams;	 /* the router's, by number; NULL where there are none */
+	struct port **streams;	 /* the router's, by number; NULL: not there (yet) */
 	struct mailbox *mailbox; /* frames of other threads for streams that are this one's */
 	bool stream_dirty;	 /* a stream has something to write */
 	int kick_fd;		 /* eventfd, -1 for one that is driven by worker_turn */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/link_stream.h"
+#include "router/mailbox.h"
 #include "router/router.h"
 #include "router/stage.h"
 
@@ -78,8 +80,10 @@ static bool contact_make_room(struct contact *c, unsigned workers)
 
 static bool hire(struct router *r, unsigned n)
 {
-	for (unsigned i = r->n_made; i < n; i++)
+	for (unsigned i = r->n_made; i < n; i++) {
 		worker_init(&r->workers[i], i, &r->world, &r->ports);
+		r->workers[i].streams = r->streams;
+	}
 	for (unsigned i = r->n_workers; i < n; i++) {
 		if (worker_hire(&r->workers[i]))
 			continue;
@@ -88,6 +92,20 @@ static bool hire(struct router *r, unsigned n)
 		return false;
 	}
 	return true;
+}
+
+bool router_open_mailboxes(struct router *r, unsigned n)
+{
+	bool ok = true;
+
+	for (unsigned i = 0; i < n && ok; i++) {
+		struct mailbox *m = r->workers[i].mailbox;
+
+		ok = mailbox_admit(m, CONTROL_SENDER);
+		for (unsigned k = 0; k < n && ok; k++)
+			ok = k == i || mailbox_admit(m, k);
+	}
+	return ok;
 }
 
 bool router_make_room(struct router *r, unsigned n)
@@ -101,7 +119,7 @@ bool router_make_room(struct router *r, unsigned n)
 	for (size_t i = 0; i < r->n_networks; i++)
 		if (!network_make_room(r->networks[i], n))
 			return false;
-	if (!hire(r, n))
+	if (!hire(r, n) || (r->streaming && !router_open_mailboxes(r, n)))
 		return false;
 	if (r->n_made < n)
 		r->n_made = n;
@@ -116,10 +134,12 @@ static void worker_use_link(struct worker *w, struct link *link, uint8_t l)
 		w->n_links = l + 1u;
 }
 
-void router_deal(struct router *r, unsigned n)
+void router_deal(struct router *r, unsigned n, mono_t now)
 {
 	for (unsigned i = n; i < r->n_workers; i++)
 		held_hand_over(&r->workers[i], r->workers, n);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		link_stream_leave(&r->workers[i], now);
 	for (unsigned i = 0; i < n; i++)
 		r->workers[i].count = n;
 	r->n_workers = n;
@@ -127,6 +147,10 @@ void router_deal(struct router *r, unsigned n)
 		struct port *port = container_of(node, struct port, node);
 
 		port->worker = &r->workers[port->number % n];
+		if (port->streams) {
+			r->streams[port->number] = port;
+			counter_add(&port->worker->counters.made, streams_waiting(port->streams));
+		}
 		if (port->link && port->number < n)
 			worker_use_link(&r->workers[port->number], port->link, port->l);
 	}
@@ -148,6 +172,7 @@ void router_close_ports(struct router *r)
 	list_for_each(node, &r->ports) {
 		port_free(container_of(node, struct port, node));
 	}
+	memset(r->streams, 0, sizeof(r->streams));
 	for (unsigned i = 0; i < r->n_made; i++) {
 		r->workers[i].n_links = 0;
 		r->workers[i].answer = NULL;

@@ -334,7 +334,7 @@ void site_start(struct site *s)
 	for (s->equipped = 0; s->equipped < s->workers; s->equipped++)
 		equip(s, s->equipped);
 	s->steered = s->workers;
-	router_deal(s->router, s->workers);
+	router_deal(s->router, s->workers, s->net->now);
 }
 
 /* As machine.c does it: open, steer, deal. */
@@ -344,7 +344,7 @@ void site_set_workers(struct site *s, unsigned n)
 	for (; s->equipped < n; s->equipped++)
 		equip(s, s->equipped);
 	s->steered = n;
-	router_deal(s->router, n);
+	router_deal(s->router, n, s->net->now);
 	s->workers = n;
 	router_kick(s->router);
 	router_dismiss(s->router, s->net->now);

@@ -67,7 +67,7 @@ bool router_set_workers(struct router *r, unsigned n, FILE *errors)
 		return false;
 	}
 	r->pause = 250 * USEC;
-	router_deal(r, n);
+	router_deal(r, n, clock_now());
 	router_dismiss(r, r->started);
 	return true;
 }

@@ -1,7 +1,7 @@
 /* links: common/ini common/ini_error common/ini_types common/addr
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
- * common/crypto common/wire router/config router/config_options router/config_types
+ * common/crypto common/wire router/config router/config_options router/config_types router/proxy
  * router/config_check router/config_show */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -590,9 +590,9 @@ static void test_each(void **state)
 		"network 8000/sign=hmac-sha256\nnetwork 8000/encrypt=aes-256-gcm\n"
 		"network 8001/sign=hmac-sha256\nnetwork 8001/encrypt=none\n"
 		"gndt 8000/chicago=172.16.10.0/24, fd00:76:0:10::/64\ngndt 8000/purdue=172.16.20.0/24\n"
-		"peer chicago/id=2\npeer chicago/endpoint=198.51.100.2:8463\npeer chicago/protocol=udp\n"
-		"peer chicago/key-file=keys/chicago.key\npeer chicago/relay=no\npeer chicago/transit=no\n"
-		"peer purdue/id=3\npeer purdue/protocol=udp\npeer purdue/queue-routers=chicago\n"
+		"peer chicago/id=2\npeer chicago/endpoint=198.51.100.2:8463\npeer chicago/tls-port=443\n"
+		"peer chicago/protocol=udp\npeer chicago/key-file=keys/chicago.key\npeer chicago/relay=no\npeer chicago/transit=no\n"
+		"peer purdue/id=3\npeer purdue/tls-port=443\npeer purdue/protocol=udp\npeer purdue/queue-routers=chicago\n"
 		"peer purdue/key-file=keys/purdue.key\npeer purdue/relay=no\npeer purdue/transit=no\n");
 	free(text);
 	config_free(c);

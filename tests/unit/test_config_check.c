@@ -1,7 +1,7 @@
 /* links: common/ini common/ini_error common/ini_types common/addr
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
- * common/crypto common/wire router/config router/config_options router/config_types
+ * common/crypto common/wire router/config router/config_options router/config_types router/proxy
  * router/config_check router/config_show */
 #include <setjmp.h>
 #include <stdarg.h>

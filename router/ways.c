@@ -1,0 +1,589 @@
+/*
+ * The ways to a peer: what reach.c decides is done here, and what comes of it told to it;
+ * and how the path follows a peer that comes by another way.
+ *
+ * A way is believed for an answer that only the peer can give, on that way: the end of a
+ * handshake, or the response to a challenge. An authentic frame alone may have been
+ * recorded and sent again by somebody else. One exception: where the path is gone, a
+ * stream on which such a frame has come takes its place at once (TCP shows that whoever
+ * sent it can be answered there), since nothing can be lost by it.
+ *
+ * Both sides may open ways to each other at once. So that they do not follow each other
+ * in circles: a better rung is followed, a worse one if the other side has opened it (it
+ * has a reason), and of two alike the one counts that the lower ID has opened.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu-qsbr.h>
+
+#include "common/log.h"
+#include "router/connections.h"
+#include "router/link_stream.h"
+#include "router/router.h"
+
+#define CHALLENGE_TIME (2 * SEC)
+#define SPARE_TIME (5 * SEC) /* a stream that is not the path any more: for what is under way */
+#define COMPLAINT (60 * SEC)
+
+static void run(struct contact *c, mono_t now);
+
+/* ---- what they are called ------------------------------------------------------ */
+
+static enum rung rung_of(const struct contact *c, const struct way *way)
+{
+	const struct connection *stream;
+
+	switch (way->kind) {
+	case WAY_UDP: return RUNG_UDP;
+	case WAY_RELAY: return RUNG_RELAY;
+	case WAY_STREAM: break;
+	}
+	stream = connections_find(c->router->connections, way->stream);
+	return stream ? stream->rung : RUNG_TCP;
+}
+
+const char *ways_transport(const struct contact *c, const struct way *way)
+{
+	return rung_name(rung_of(c, way));
+}
+
+char *ways_text(const struct contact *c, const struct way *way, char buf[static WAYS_TEXT])
+{
+	char text[ENDPOINT_TEXT];
+	const struct contact *via;
+
+	switch (way->kind) {
+	case WAY_UDP: endpoint_format(&way->remote, buf); break;
+	case WAY_STREAM:
+		snprintf(buf, WAYS_TEXT, "%s %s", ways_transport(c, way),
+			 endpoint_format(&way->remote, text));
+		break;
+	case WAY_RELAY:
+		via = router_contact_by_id(c->router, way->via);
+		snprintf(buf, WAYS_TEXT, "relay %s", via ? via->peer->name : "?");
+		break;
+	}
+	return buf;
+}
+
+/* ---- sending ------------------------------------------------------------------- */
+
+int ways_send(const struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
+{
+	struct router *r = c->router;
+	struct worker *w = &r->workers[0];
+	struct port *port;
+
+	switch (way->kind) {
+	case WAY_UDP:
+		if (way->link >= w->n_links)
+			return -ENOTCONN;
+		return w->links[way->link]->ops->send_one(w->links[way->link], way, frame, len);
+	case WAY_STREAM:
+		port = r->streams[way->stream % WORKERS_MAX];
+		if (!port)
+			return -ENOTCONN;
+		return link_stream_send(port, CONTROL_SENDER, way->stream, c->peer->id, frame, len,
+					NULL, clock_now())
+			       ? 0
+			       : -EAGAIN;
+	case WAY_RELAY: break;
+	}
+	return -ENOTCONN;
+}
+
+/* ---- the path ------------------------------------------------------------------- */
+
+static struct path *path_new(const struct contact *c, const struct way *way)
+{
+	const struct router *r = c->router;
+	struct link *link = r->workers[0].links[way->link];
+	struct path *p = calloc(1, sizeof(*p));
+	uint16_t mtu = r->config->mtu;
+
+	if (!p)
+		return NULL;
+	p->way = *way;
+	if (way->kind != WAY_UDP) {
+		p->frame_hope = (uint16_t)(FRAME_OVERHEAD +
+					   (mtu > PATH_STREAM_INNER ? mtu : PATH_STREAM_INNER));
+		p->frame_max = p->frame_hope;
+		p->settled = true;
+		return p;
+	}
+	p->frame_hope = mtu ? (uint16_t)(mtu - way_overhead(way))
+			    : link->ops->first_hop_max(link, way);
+	p->frame_max = mtu			    ? p->frame_hope
+		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
+						    : PMTU_BASE_V4;
+	if (p->frame_max > p->frame_hope)
+		p->frame_max = p->frame_hope;
+	p->settled = mtu != 0;
+	return p;
+}
+
+/* What was used before stays a little for what is still on its way. */
+static void spare(struct contact *c, const struct way *way, mono_t now)
+{
+	struct connection *stream =
+		way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
+					: NULL;
+
+	if (stream)
+		stream->close_at = mono_add(now, SPARE_TIME);
+}
+
+static void publish(struct contact *c, struct path *path)
+{
+	struct path *old = c->peer->path;
+
+	rcu_assign_pointer(c->peer->path, path);
+	synchronize_rcu();
+	free(old);
+}
+
+static void set_path(struct contact *c, const struct way *way, mono_t now)
+{
+	struct path *path = path_new(c, way);
+	struct connection *stream;
+
+	if (!path)
+		return;
+	if (c->peer->path)
+		spare(c, &c->peer->path->way, now);
+	publish(c, path);
+	stream = way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
+					 : NULL;
+	if (stream)
+		stream->close_at = (mono_t){ 0 };
+	c->challenge = 0;
+	c->waiting = false;
+	probe_start(c, now);
+	router_update_mtu(c->router);
+	router_kick(c->router);
+}
+
+static void trial_over(struct trial *t)
+{
+	if (t->dial)
+		t->contact->router->connections->dialer.cancel(t->dial);
+	t->dial = NULL;
+	t->open = false;
+	t->token = 0;
+}
+
+/* The path from now on. What else was tried on this rung is not needed. */
+static void use(struct contact *c, const struct way *way, mono_t now)
+{
+	enum rung rung = rung_of(c, way);
+	struct trial *t = &c->trial[rung];
+
+	if (!c->peer->path || !way_same(&c->peer->path->way, way))
+		set_path(c, way, now);
+	if (t->open && !way_same(&t->way, way))
+		spare(c, &t->way, now);
+	trial_over(t);
+	reach_use(&c->reach, rung, now);
+}
+
+static void lose_path(struct contact *c, const char *why, mono_t now)
+{
+	char text[WAYS_TEXT];
+
+	log_info("peer %s: %s has ended: %s", c->peer->name,
+		 ways_text(c, &c->peer->path->way, text), why);
+	probe_stop(c);
+	publish(c, NULL);
+	reach_use(&c->reach, RUNG_NONE, now);
+}
+
+/* ---- trials ---------------------------------------------------------------------- */
+
+/* The first listening socket of this family. */
+static bool link_for(const struct router *r, uint8_t family, uint8_t *ret)
+{
+	const struct worker *w = &r->workers[0];
+
+	for (unsigned l = 0; l < w->n_links; l++)
+		if (w->links[l]->family == family) {
+			*ret = (uint8_t)l;
+			return true;
+		}
+	return false;
+}
+
+/* By UDP to the address whose turn it is, or to the next one that we have a socket for. */
+static bool udp_way(const struct contact *c, struct way *ret)
+{
+	struct way way = { .kind = WAY_UDP };
+
+	if (!(c->reach.allowed & 1u << RUNG_UDP))
+		return false;
+	for (unsigned i = 0; i < c->n_addresses; i++) {
+		way.remote.ip = c->addresses[(c->trial[RUNG_UDP].address + i) % c->n_addresses];
+		way.remote.port = c->config.port;
+		if (link_for(c->router, way.remote.ip.family, &way.link)) {
+			*ret = way;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void add_way(struct way *list, unsigned *n, const struct way *way)
+{
+	for (unsigned i = 0; i < *n; i++)
+		if (way_same(&list[i], way))
+			return;
+	list[(*n)++] = *way;
+}
+
+unsigned contact_ways(const struct contact *c, struct way ret[static CONTACT_WAYS])
+{
+	const struct path *path = c->peer->path;
+	struct way udp;
+	unsigned n = 0;
+	bool sound = path && c->up && !c->moved && !c->keying.failures && !c->reach.silent;
+
+	if (!sound && udp_way(c, &udp))
+		add_way(ret, &n, &udp);
+	if (path && (sound || !n || path->way.kind != WAY_UDP))
+		add_way(ret, &n, &path->way);
+	for (unsigned i = 0; i < RUNGS && !sound; i++)
+		if (c->trial[i].open)
+			add_way(ret, &n, &c->trial[i].way);
+	return n;
+}
+
+static void fail(struct trial *t, const char *why, mono_t now)
+{
+	t->open = false;
+	t->address++;
+	reach_failed(&t->contact->reach, t->rung, why, now);
+}
+
+static bool dial(struct trial *t, mono_t now);
+
+static void dialled(void *arg, struct stream *s, const char *why, mono_t now)
+{
+	struct trial *t = arg;
+	struct contact *c = t->contact;
+	unsigned n = t->rung == RUNG_PROXY ? c->router->connections->n_proxy_ips : c->n_addresses;
+
+	t->dial = NULL;
+	if (s) {
+		t->way.stream = connections_add(c->router->connections, c->peer->id, t->rung, true,
+						s, &t->way.remote, NULL, 0, now);
+		t->open = t->way.stream != 0;
+		if (t->open)
+			reach_opened(&c->reach, t->rung, now);
+		else
+			fail(t, "not enough memory for a stream", now);
+	} else {
+		t->address++;
+		if (++t->tries >= n || !dial(t, now))
+			reach_failed(&c->reach, t->rung, why, now);
+	}
+	run(c, now);
+}
+
+/* To the address whose turn it is. */
+static bool dial(struct trial *t, mono_t now)
+{
+	const struct contact *c = t->contact;
+	struct connections *cs = c->router->connections;
+	bool proxy = t->rung == RUNG_PROXY;
+	unsigned n = proxy ? cs->n_proxy_ips : c->n_addresses;
+	const struct ip *ip;
+
+	if (!n)
+		return false;
+	ip = &(proxy ? cs->proxy_ips : c->addresses)[t->address % n];
+	t->way = (struct way){ .kind = WAY_STREAM, .remote.ip = *ip };
+	t->dial = connections_dial(cs, t->rung, &c->config, ip, &t->way.remote.port, now, dialled,
+				   t);
+	return t->dial != NULL;
+}
+
+static void open_way(struct trial *t, mono_t now)
+{
+	t->tries = t->asked = 0;
+	t->token = 0;
+	if (t->rung == RUNG_UDP) {
+		t->open = udp_way(t->contact, &t->way);
+		if (t->open)
+			reach_opened(&t->contact->reach, t->rung, now);
+		else
+			fail(t, "no [listen] udp for its addresses", now);
+	} else if (t->rung == RUNG_RELAY || !dial(t, now)) {
+		fail(t, "no memory, or no address", now);
+	}
+}
+
+/* A question that only the peer can answer: by a challenge if there are keys, else by a
+ * handshake. If the path is gone and the first was not answered, it has perhaps lost
+ * the keys. */
+static void ask(struct trial *t, mono_t now)
+{
+	struct contact *c = t->contact;
+	struct control_message m = { .kind = CONTROL_CHALLENGE };
+	int e = 0;
+
+	t->asked++;
+	if (keying_is_ready(&c->keying)) {
+		if (!t->token && crypto_random(&t->token, sizeof(t->token)))
+			t->token |= 1;
+		m.token = t->token;
+		e = contact_send(c, &t->way, &m, 0);
+		if (t->asked == 2 && (!c->peer->path || c->reach.silent))
+			keying_want(&c->keying, now);
+	} else if (t->asked == 1) {
+		keying_opened(&c->keying, &t->way, now);
+	}
+	if (e < 0 && e != -EAGAIN && e != -ENOBUFS && t->rung == RUNG_UDP)
+		fail(t, strerror(-e), now);
+}
+
+static void close_way(struct trial *t, mono_t now)
+{
+	struct contact *c = t->contact;
+
+	if (t->open && t->way.kind == WAY_STREAM) {
+		if (c->reach.rung[t->rung].state == RUNG_FAILED)
+			connections_close(c->router->connections, t->way.stream, now);
+		else
+			spare(c, &t->way, now);
+	}
+	trial_over(t);
+}
+
+/* None of the ways leads to the peer. */
+static void complain(struct contact *c, mono_t now)
+{
+	char text[RUNGS * (REACH_WHY + 16)] = "";
+	size_t len = 0;
+	uint32_t more;
+
+	if (c->watch)
+		watch_refresh(c->watch);
+	if (!reach_has_choice(&c->reach) || !log_allowed(&c->vain, now, COMPLAINT, &more))
+		return;
+	for (unsigned i = 0; i < RUNGS; i++)
+		if (c->reach.rung[i].why[0])
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s: %s",
+						len ? "; " : "", rung_name(i),
+						c->reach.rung[i].why);
+	log_warn("peer %s: no way leads to it: %s", c->peer->name, text);
+}
+
+static void run(struct contact *c, mono_t now)
+{
+	struct reach_step s;
+	mono_t next, tidy;
+
+	while ((s = reach_poll(&c->reach, now)).what != REACH_NOTHING) {
+		switch (s.what) {
+		case REACH_DIAL: open_way(&c->trial[s.rung], now); break;
+		case REACH_ASK: ask(&c->trial[s.rung], now); break;
+		case REACH_DROP: close_way(&c->trial[s.rung], now); break;
+		case REACH_VAIN: complain(c, now); break;
+		case REACH_NOTHING: break;
+		}
+	}
+	next = reach_deadline(&c->reach);
+	tidy = connections_tidy(c->router->connections, c->peer->id, false, now);
+	if (!mono_is_set(next) || (mono_is_set(tidy) && mono_before(tidy, next)))
+		next = tidy;
+	timer_set(c->router->loop, &c->reach_timer, next);
+}
+
+static void due(struct timer *t, mono_t now)
+{
+	run(container_of(t, struct contact, reach_timer), now);
+}
+
+/* ---- where the peer comes from ----------------------------------------------------- */
+
+static bool is_ours(const struct contact *c, const struct way *way)
+{
+	const struct connection *stream = connections_find(c->router->connections, way->stream);
+
+	return stream && stream->ours;
+}
+
+/* Whether the path is to follow the peer to this way, by which it has come. */
+static bool follows(const struct contact *c, const struct way *way)
+{
+	const struct path *path = c->peer->path;
+	enum rung to = rung_of(c, way), from;
+	unsigned allowed = c->reach.allowed;
+
+	if (way->kind == WAY_RELAY)
+		return !path;
+	if (!path || c->reach.silent || path->way.kind == WAY_RELAY)
+		return true;
+	from = rung_of(c, &path->way);
+	if (allowed & 1u << from && !(allowed & 1u << to))
+		return false;
+	if (way->kind == WAY_UDP && path->way.kind == WAY_UDP)
+		return true;
+	if (to < from)
+		return true;
+	if (to > from || is_ours(c, way) == is_ours(c, &path->way))
+		return !is_ours(c, way);
+	return is_ours(c, way) == (c->router->config->id < c->peer->id);
+}
+
+static void challenge(struct contact *c, const struct way *way, mono_t now)
+{
+	struct control_message m = { .kind = CONTROL_CHALLENGE };
+
+	if (c->challenge && mono_since(now, c->challenged_at) < SEC &&
+	    way_same(way, &c->challenged))
+		return;
+	if (!crypto_random(&c->challenge, sizeof(c->challenge)))
+		return;
+	c->challenge |= 1;
+	c->challenged = *way;
+	c->challenged_at = now;
+	m.token = c->challenge;
+	contact_send(c, way, &m, 0);
+}
+
+static void move(struct contact *c, const struct way *way, mono_t now)
+{
+	char text[WAYS_TEXT];
+
+	if (!c->peer->path || !way_same(&c->peer->path->way, way)) {
+		log_info("peer %s: moved to %s", c->peer->name, ways_text(c, way, text));
+		counter_add(&c->router->events[EVENT_ROAMS], 1);
+	}
+	use(c, way, now);
+	run(c, now);
+}
+
+void ways_seen(struct contact *c, const struct way *way, mono_t now)
+{
+	if (way->kind == WAY_STREAM && !connections_find(c->router->connections, way->stream))
+		return;
+	if (way->kind == WAY_STREAM && (!c->peer->path || c->reach.silent)) {
+		move(c, way, now);
+		return;
+	}
+	for (unsigned i = 0; i < RUNGS; i++)
+		if (c->trial[i].open && way_same(&c->trial[i].way, way))
+			return; /* its question will tell */
+	if (follows(c, way))
+		challenge(c, way, now);
+}
+
+void ways_answered(struct contact *c, const struct way *way, uint64_t token, mono_t now)
+{
+	struct way to = *way;
+	bool asked = c->challenge && token == c->challenge && way_equal(way, &c->challenged) &&
+		     mono_since(now, c->challenged_at) <= CHALLENGE_TIME;
+
+	for (unsigned i = 0; i < RUNGS && !asked; i++) {
+		const struct trial *t = &c->trial[i];
+
+		asked = t->open && t->token && t->token == token && way_same(way, &t->way);
+		if (asked)
+			to = t->way;
+	}
+	if (asked)
+		move(c, &to, now);
+}
+
+void ways_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
+{
+	const struct path *path = c->peer->path;
+
+	c->moved = false;
+	/* Which address of ours a way leaves from is known to one side of a handshake
+	 * only: the same remote is the same path, and its MTU stays known. */
+	if (!path || way_same(&path->way, way) || ours || follows(c, way))
+		use(c, way, now);
+	run(c, now);
+}
+
+void ways_ended(struct contact *c, uint32_t stream, const char *why, mono_t now)
+{
+	const struct way way = { .kind = WAY_STREAM, .stream = stream };
+	enum rung rung = rung_of(c, &way);
+
+	for (unsigned i = 0; i < RUNGS; i++)
+		if (c->trial[i].open && way_same(&c->trial[i].way, &way))
+			fail(&c->trial[i], why, now);
+	if (c->peer->path && way_same(&c->peer->path->way, &way)) {
+		lose_path(c, why, now);
+		if (c->reach.allowed & 1u << rung)
+			reach_failed(&c->reach, rung, why, now);
+	}
+	keying_gone(&c->keying, &way, now);
+	run(c, now);
+}
+
+void ways_set_silent(struct contact *c, bool silent, mono_t now)
+{
+	if (silent == c->reach.silent)
+		return;
+	reach_set_silent(&c->reach, silent, now);
+	run(c, now);
+}
+
+/* ---- life ----------------------------------------------------------------------------- */
+
+void ways_update(struct contact *c, mono_t now)
+{
+	static const unsigned of_protocol[] = {
+		[PROTOCOL_UDP] = 1u << RUNG_UDP,
+		[PROTOCOL_TCP] = 1u << RUNG_TCP,
+		[PROTOCOL_TLS] = 1u << RUNG_TLS | 1u << RUNG_PROXY,
+		[PROTOCOL_AUTO] = 1u << RUNG_UDP | 1u << RUNG_TCP | 1u << RUNG_TLS |
+				  1u << RUNG_PROXY,
+	};
+	unsigned rungs = c->config.host ? of_protocol[c->config.protocol] : 0;
+
+	if (!c->n_addresses) /* the proxy may know better */
+		rungs &= 1u << RUNG_PROXY;
+	if (!c->router->connections->n_proxy_ips)
+		rungs &= ~(1u << RUNG_PROXY);
+	reach_allow(&c->reach, rungs, now);
+	run(c, now);
+}
+
+static void begin(struct contact *c)
+{
+	uint64_t random;
+
+	if (!crypto_random(&random, sizeof(random)))
+		random = c->peer->id;
+	reach_init(&c->reach, random);
+}
+
+void ways_begin_anew(struct contact *c, mono_t now)
+{
+	for (unsigned i = 0; i < RUNGS; i++)
+		close_way(&c->trial[i], now);
+	c->moved = true;
+	begin(c);
+	run(c, now);
+}
+
+void ways_start(struct contact *c)
+{
+	for (unsigned i = 0; i < RUNGS; i++)
+		c->trial[i] = (struct trial){ .contact = c, .rung = (enum rung)i };
+	c->reach_timer.fn = due;
+	begin(c);
+}
+
+void ways_stop(struct contact *c, mono_t now)
+{
+	for (unsigned i = 0; i < RUNGS; i++)
+		trial_over(&c->trial[i]);
+	timer_cancel(c->router->loop, &c->reach_timer);
+	connections_tidy(c->router->connections, c->peer->id, true, now);
+}
