@@ -66,22 +66,44 @@ static void print_gndt(json_t *result)
 	columns_print(c, 0, "no other router delivers anything", stdout);
 }
 
-static void print_links(json_t *result)
+/* What each way is good for: where there is a choice, or none that works. */
+static void print_ways(json_t *links)
 {
-	struct columns *c = columns_new("PEER|STATE|>PATH|BY|REMOTE|LOCAL|>RTT|>FRAME|>PATH MTU|"
-					">MTU|MTU FOUND");
+	struct columns *c = columns_new("PEER|WAY|STATE|WHY");
 	char a[HUMAN_TEXT];
-	json_t *link, *path;
+	json_t *link, *way;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(result, "links"), i, link)
+	json_array_foreach(links, i, link)
+		json_array_foreach(json_object_get(link, "ways"), k, way)
+	{
+		const char *why = json_string_value(json_object_get(way, "reason"));
+
+		columns_add(c, "%s", human_text(link, "peer", a));
+		columns_add(c, "%s", human_text(way, "way", a));
+		columns_add(c, "%s", human_text(way, "state", a));
+		columns_add(c, "%s", why ? why : "");
+	}
+	columns_print(c, 0, NULL, stdout);
+}
+
+static void print_links(json_t *result)
+{
+	struct columns *c = columns_new("PEER|STATE|BY|TO|FROM|>RTT|>FRAME|>PATH MTU|>MTU|"
+					"MTU FOUND");
+	json_t *links = json_object_get(result, "links"), *link, *path;
+	char a[HUMAN_TEXT];
+	size_t i, k;
+
+	json_array_foreach(links, i, link)
 		json_array_foreach(json_object_get(link, "paths"), k, path)
 	{
+		bool relay = json_is_string(json_object_get(path, "via"));
+
 		columns_add(c, "%s", human_text(link, "peer", a));
 		columns_add(c, "%s", human_text(link, "state", a));
-		columns_add(c, "%zu", k);
 		columns_add(c, "%s", human_text(path, "transport", a));
-		columns_add(c, "%s", human_text(path, "remote", a));
+		columns_add(c, "%s", human_text(path, relay ? "via" : "remote", a));
 		columns_add(c, "%s", human_text(path, "local", a));
 		columns_add(c, "%s", human_rtt(link, "rtt_seconds", a));
 		columns_add(c, "%s", human_text(path, "frame_bytes", a));
@@ -90,6 +112,8 @@ static void print_links(json_t *result)
 		columns_add(c, "%s", human_text(path, "mtu_settled", a));
 	}
 	columns_print(c, 0, "no path to any peer is known yet", stdout);
+	putchar('\n');
+	print_ways(links);
 }
 
 static void print_traffic(json_t *result)

@@ -275,6 +275,7 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 		watch_endpoint(c);
 	}
 	ways_update(c, now);
+	ways_hurry(c, now); /* a reload asks for it */
 	contact_announce(c, now);
 }
 

@@ -132,6 +132,8 @@ void ways_start(struct contact *);
 void ways_stop(struct contact *, mono_t now);
 /* What it depends on has changed: configuration, addresses, the proxy. */
 void ways_update(struct contact *, mono_t now);
+/* Ways that failed are tried again now. */
+void ways_hurry(struct contact *, mono_t now);
 /* Another endpoint is configured. */
 void ways_begin_anew(struct contact *, mono_t now);
 /* An authentic frame has come by another way than the path's. */

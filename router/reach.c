@@ -110,6 +110,11 @@ void reach_allow(struct reach *r, unsigned rungs, mono_t now)
 		begin_round(r, now);
 }
 
+void reach_hurry(struct reach *r, mono_t now)
+{
+	r->retry_at = r->up_at = now;
+}
+
 void reach_opened(struct reach *r, enum rung rung, mono_t now)
 {
 	r->rung[rung].state = RUNG_ASKING;
@@ -128,11 +133,15 @@ void reach_failed(struct reach *r, enum rung rung, const char *why, mono_t now)
 
 static void lost(struct reach *r, mono_t now)
 {
-	if (mono_since(now, r->since) < REACH_LASTED) {
+	if (mono_since(now, r->since) >= REACH_LASTED) {
+		r->retry = 0;
+		r->spent = false;
+	}
+	if (r->spent) {
 		wait_longer(r, now);
 		return;
 	}
-	r->retry = 0;
+	r->spent = true;
 	r->retry_at = now;
 	begin_round(r, now);
 }
@@ -142,6 +151,8 @@ void reach_use(struct reach *r, enum rung rung, mono_t now)
 	enum rung before = r->used;
 	bool needed = in_need(r);
 
+	if (before != RUNG_NONE && before != rung && r->silent)
+		reach_failed(r, before, "no answer any more", now);
 	if (rung != RUNG_NONE) {
 		r->rung[rung].state = RUNG_IDLE;
 		r->rung[rung].why[0] = '\0';
@@ -250,6 +261,13 @@ struct reach_step reach_poll(struct reach *r, mono_t now)
 	return (struct reach_step){ REACH_NOTHING, RUNG_NONE };
 }
 
+mono_t reach_next(const struct reach *r)
+{
+	if (r->racing || !any_wanted(r))
+		return (mono_t){ 0 };
+	return in_need(r) ? r->retry_at : r->up_at;
+}
+
 static void earlier(mono_t *next, mono_t t)
 {
 	if (!mono_is_set(*next) || mono_before(t, *next))
@@ -270,8 +288,8 @@ mono_t reach_deadline(const struct reach *r)
 	}
 	if (r->racing && r->next < RUNGS)
 		earlier(&next, r->next_at);
-	if (!r->racing && any_wanted(r))
-		earlier(&next, in_need(r) ? r->retry_at : r->up_at);
+	if (mono_is_set(reach_next(r)))
+		earlier(&next, reach_next(r));
 	return next;
 }
 

@@ -58,6 +58,7 @@ struct reach {
 	mono_t next_at;
 	mono_t retry_at, up_at;
 	int64_t retry, up;
+	bool spent; /* the one round without any pause */
 };
 
 enum reach_do {
@@ -79,6 +80,9 @@ void reach_init(struct reach *, uint64_t random);
 /* Bits of enum rung; a first round begins at once if there is no way. */
 void reach_allow(struct reach *, unsigned rungs, mono_t now);
 
+/* The next round begins now, not when its time has come. */
+void reach_hurry(struct reach *, mono_t now);
+
 /* What was asked for has been done: it is open, it failed. */
 void reach_opened(struct reach *, enum rung, mono_t now);
 void reach_failed(struct reach *, enum rung, const char *why, mono_t now);
@@ -94,6 +98,9 @@ bool reach_has_choice(const struct reach *);
 struct reach_step reach_poll(struct reach *, mono_t now);
 /* When that may be something; {0}: never by itself. */
 mono_t reach_deadline(const struct reach *);
+
+/* When the next round begins; {0}: one is under way, or there is none to come. */
+mono_t reach_next(const struct reach *);
 
 /* "udp", "tcp", "tls", "proxy", "relay" */
 const char *rung_name(enum rung);

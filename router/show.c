@@ -89,6 +89,9 @@ static json_t *listening(const struct config *c)
 	for (size_t i = 0; i < c->n_tcp; i++)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "transport", "tcp", "address",
 						      endpoint_format(&c->tcp[i], text)));
+	for (size_t i = 0; i < c->n_tls; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "transport", "tls", "address",
+						      endpoint_format(&c->tls[i], text)));
 	return list;
 }
 

@@ -43,7 +43,7 @@ json_t *show_traffic(uint64_t packets_in, uint64_t bytes_in, uint64_t packets_ou
 /* ID and name of a router, this one included; the name is null if not configured. */
 json_t *show_router(struct router *, uint32_t id);
 /* null without a path */
-json_t *show_path(struct router *, struct path *);
+json_t *show_path(const struct contact *);
 const char *show_state(const struct contact *);
 /* Adds "next" to a page if there is more after `end` of n rows. */
 json_t *show_page(json_t *page, size_t end, size_t n);

@@ -20,28 +20,28 @@ const char *show_state(const struct contact *c)
 	return mono_is_set(c->keying.tried) || mono_is_set(c->down_since) ? "down" : "idle";
 }
 
-static const char *transport(const struct router *r, uint8_t link)
+json_t *show_path(const struct contact *c)
 {
-	if (r->n_workers && link < r->workers[0].n_links)
-		return r->workers[0].links[link]->ops->name;
-	return "udp";
-}
-
-json_t *show_path(struct router *r, struct path *p)
-{
+	struct path *p = c->peer->path;
 	char remote[ENDPOINT_TEXT], local[IP_TEXT];
+	const struct contact *via;
+	bool udp, relay;
 	uint16_t frame;
 
 	if (!p)
 		return json_null();
+	udp = p->way.kind == WAY_UDP;
+	relay = p->way.kind == WAY_RELAY;
+	via = relay ? router_contact_by_id(c->router, p->way.via) : NULL;
 	frame = atomic_load_explicit(&p->frame_max, memory_order_relaxed);
-	return json_pack("{s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:b}", "transport",
-			 transport(r, p->way.link), "remote",
-			 endpoint_format(&p->way.remote, remote), "local",
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:o, s:i, s:o, s:i, s:b}", "transport",
+			 ways_transport(c, &p->way), "via", via ? via->peer->name : NULL, "remote",
+			 relay ? NULL : endpoint_format(&p->way.remote, remote), "local",
 			 p->way.local.family ? ip_format(&p->way.local, local) : NULL, "link",
-			 (int)p->way.link, "frame_bytes", (int)frame, "path_mtu",
-			 (int)(frame + way_overhead(&p->way)), "inner_mtu", (int)path_inner_mtu(p),
-			 "mtu_settled",
+			 udp ? json_integer(p->way.link) : json_null(), "frame_bytes", (int)frame,
+			 "path_mtu",
+			 udp ? json_integer(frame + way_overhead(&p->way)) : json_null(),
+			 "inner_mtu", (int)path_inner_mtu(p), "mtu_settled",
 			 (int)atomic_load_explicit(&p->settled, memory_order_relaxed));
 }
 
@@ -95,7 +95,7 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
-			 "path", show_path(r, p->path), "endpoint", configured(&c->config),
+			 "path", show_path(c), "endpoint", configured(&c->config),
 			 "resolve_error", c->resolve_error[0] ? c->resolve_error : NULL,
 
 			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "keys",
@@ -119,15 +119,33 @@ json_t *show_peers(struct router *r, size_t offset, mono_t now)
 	return show_page(json_pack("{s:o}", "peers", list), offset + SHOW_PAGE, i);
 }
 
-static json_t *link_of(struct router *r, const struct contact *c)
+/* What this router tries, the best first. */
+static json_t *ways(const struct contact *c)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < RUNGS; i++) {
+		const char *why = c->reach.rung[i].why;
+
+		if (c->reach.allowed & 1u << i)
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:s?}", "way", rung_name(i), "state",
+						reach_state_name(&c->reach, i), "reason",
+						why[0] ? why : NULL));
+	}
+	return list;
+}
+
+static json_t *link_of(const struct contact *c, mono_t now)
 {
 	json_t *paths = json_array();
 
 	if (c->peer->path)
-		json_array_append_new(paths, show_path(r, c->peer->path));
-	return json_pack("{s:s, s:I, s:s, s:o, s:o}", "peer", c->peer->name, "id",
+		json_array_append_new(paths, show_path(c));
+	return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "peer", c->peer->name, "id",
 			 (json_int_t)c->peer->id, "state", show_state(c), "rtt_seconds",
-			 show_seconds(c->rtt), "paths", paths);
+			 show_seconds(c->rtt), "paths", paths, "ways", ways(c), "next_try",
+			 show_time(reach_next(&c->reach), now));
 }
 
 json_t *show_links(struct router *r, size_t offset, mono_t now)
@@ -135,12 +153,11 @@ json_t *show_links(struct router *r, size_t offset, mono_t now)
 	json_t *list = json_array();
 	size_t i = 0;
 
-	(void)now;
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
 
 		if (i >= offset && i - offset < SHOW_PAGE)
-			json_array_append_new(list, link_of(r, c));
+			json_array_append_new(list, link_of(c, now));
 		i++;
 	}
 	return show_page(json_pack("{s:o}", "links", list), offset + SHOW_PAGE, i);
@@ -153,7 +170,7 @@ json_t *show_trace(struct router *r, const struct contact *c, uint16_t frame_siz
 	json_t *hop = json_pack("{s:i, s:o, s:b, s:o, s:i, s:o}", "hop", 1, "router",
 				show_router(r, c->peer->id), "answered", rtt >= 0, "rtt_seconds",
 				show_seconds(rtt), "probe_bytes", (int)frame_size, "path",
-				show_path(r, c->peer->path));
+				show_path(c));
 
 	return json_pack("{s:o, s:o, s:o, s:s, s:[o]}", "time", show_time(now, now), "from", self,
 			 "to", show_router(r, c->peer->id), "state", show_state(c), "hops", hop);

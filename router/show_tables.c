@@ -96,14 +96,14 @@ static json_t *protection(struct router *r, uint32_t id)
 		 : json_null();
 }
 
-static json_t *why_peer(struct router *r, const struct contact *c)
+static json_t *why_peer(const struct contact *c)
 {
 	if (!c)
 		return json_null();
 	return json_pack("{s:s, s:I, s:s, s:b, s:o, s:o}", "name", c->peer->name, "id",
 			 (json_int_t)c->peer->id, "state", show_state(c), "keys_ready",
 			 (int)keying_is_ready(&c->keying), "rtt_seconds", show_seconds(c->rtt),
-			 "path", show_path(r, c->peer->path));
+			 "path", show_path(c));
 }
 
 json_t *show_why(struct router *r, const struct ip *source, const struct ip *destination,
@@ -130,5 +130,5 @@ json_t *show_why(struct router *r, const struct ip *source, const struct ip *des
 			 prefix(&v.source_prefix), "networks", networks, "prefix",
 			 prefix(&v.prefix), "router",
 			 found ? show_router(r, v.router) : json_null(), "peer",
-			 why_peer(r, v.contact));
+			 why_peer(v.contact));
 }

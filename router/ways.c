@@ -563,6 +563,12 @@ static void begin(struct contact *c)
 	reach_init(&c->reach, random);
 }
 
+void ways_hurry(struct contact *c, mono_t now)
+{
+	reach_hurry(&c->reach, now);
+	run(c, now);
+}
+
 void ways_begin_anew(struct contact *c, mono_t now)
 {
 	for (unsigned i = 0; i < RUNGS; i++)
