@@ -150,7 +150,11 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_PROBE_ACK: probe_recv(c, &m, now); break;
 	case CONTROL_NETWORKS: announce_recv(c, &m, now); break;
 	case CONTROL_NETWORKS_ACK: announce_acked(c, &m, now); break;
-	case CONTROL_CHALLENGE: contact_send(c, &n->way, &answer, 0); break;
+	case CONTROL_CHALLENGE:
+		contact_send(c, &n->way, &answer, 0);
+		if (!c->peer->path || !way_same(&c->peer->path->way, &n->way))
+			ways_seen(c, &n->way, now); /* it means to come this way */
+		break;
 	case CONTROL_RESPONSE: ways_answered(c, &n->way, m.token, now); break;
 	case CONTROL_BYE: liveness_bye(c, now); break;
 	default: break;
