@@ -167,6 +167,7 @@ void reach_use(struct reach *r, enum rung rung, mono_t now)
 		if (!needed || before > rung || mono_since(now, r->since) >= 2 * REACH_UP)
 			r->up = REACH_UP / 2;
 		wait_longer_above(r, now);
+		r->upward = false;
 		if (!is_allowed(r, rung))
 			r->up_at = now;
 	}
@@ -232,12 +233,11 @@ static unsigned take_next(struct reach *r, mono_t now)
 
 struct reach_step reach_poll(struct reach *r, mono_t now)
 {
+	struct reach_step s = { REACH_NOTHING, RUNG_NONE };
 	bool busy = false;
 	unsigned next;
 
 	for (unsigned i = 0; i < RUNGS; i++) {
-		struct reach_step s;
-
 		if (!is_busy(r, i))
 			continue;
 		s = look_after(r, i, now);
@@ -245,20 +245,19 @@ struct reach_step reach_poll(struct reach *r, mono_t now)
 			return s;
 		busy = true;
 	}
+	if (r->racing && !busy && r->next == RUNGS)
+		s = end_round(r, now);
+	if (s.what != REACH_NOTHING)
+		return s;
 	if (!r->racing && is_due(r, now))
 		begin_round(r, now);
-	if (!r->racing)
-		return (struct reach_step){ REACH_NOTHING, RUNG_NONE };
-	next = take_next(r, now);
-	if (next != RUNG_NONE) {
-		r->rung[next].state = RUNG_OPENING;
-		r->rung[next].begun = now;
-		r->next_at = mono_add(now, REACH_STAGGER);
-		return (struct reach_step){ REACH_DIAL, next };
-	}
-	if (r->next == RUNGS && !busy)
-		return end_round(r, now);
-	return (struct reach_step){ REACH_NOTHING, RUNG_NONE };
+	next = r->racing ? take_next(r, now) : RUNG_NONE;
+	if (next == RUNG_NONE)
+		return r->racing && !busy && r->next == RUNGS ? reach_poll(r, now) : s;
+	r->rung[next].state = RUNG_OPENING;
+	r->rung[next].begun = now;
+	r->next_at = mono_add(now, REACH_STAGGER);
+	return (struct reach_step){ REACH_DIAL, next };
 }
 
 mono_t reach_next(const struct reach *r)
