@@ -71,10 +71,9 @@ static void wait_longer(struct reach *r, mono_t now)
 	r->retry_at = mono_add(now, jitter(r, r->retry));
 }
 
-static void wait_longer_above(struct reach *r, mono_t now)
+static int64_t longer_above(const struct reach *r)
 {
-	r->up = 2 * r->up < REACH_UP_MAX ? 2 * r->up : REACH_UP_MAX;
-	r->up_at = mono_add(now, jitter(r, r->up));
+	return 2 * r->up < REACH_UP_MAX ? 2 * r->up : REACH_UP_MAX;
 }
 
 static struct reach_step end_round(struct reach *r, mono_t now)
@@ -82,10 +81,12 @@ static struct reach_step end_round(struct reach *r, mono_t now)
 	bool vain = in_need(r) && any_wanted(r);
 
 	r->racing = false;
-	if (vain)
+	if (vain) {
 		wait_longer(r, now);
-	else if (r->upward)
-		wait_longer_above(r, now);
+	} else if (r->upward) {
+		r->up = longer_above(r);
+		r->up_at = mono_add(now, jitter(r, r->up));
+	}
 	return (struct reach_step){ vain ? REACH_VAIN : REACH_NOTHING, RUNG_NONE };
 }
 
@@ -149,7 +150,6 @@ static void lost(struct reach *r, mono_t now)
 void reach_use(struct reach *r, enum rung rung, mono_t now)
 {
 	enum rung before = r->used;
-	bool needed = in_need(r);
 
 	if (before != RUNG_NONE && before != rung && r->silent)
 		reach_failed(r, before, "no answer any more", now);
@@ -163,10 +163,11 @@ void reach_use(struct reach *r, enum rung rung, mono_t now)
 		if (before != RUNG_NONE)
 			lost(r, now);
 	} else if (rung != before) {
-		/* who fell soon after it had come up is not to come up that soon again */
-		if (!needed || before > rung || mono_since(now, r->since) >= 2 * REACH_UP)
-			r->up = REACH_UP / 2;
-		wait_longer_above(r, now);
+		/* who falls soon after it has come up is not to come up that soon again */
+		if (before != RUNG_NONE && before < rung)
+			r->up = mono_since(now, r->since) < 2 * REACH_UP ? longer_above(r)
+									 : REACH_UP;
+		r->up_at = mono_add(now, jitter(r, r->up));
 		r->upward = false;
 		if (!is_allowed(r, rung))
 			r->up_at = now;
