@@ -74,8 +74,7 @@ static void print_ways(json_t *links)
 	json_t *link, *way;
 	size_t i, k;
 
-	json_array_foreach(links, i, link)
-		json_array_foreach(json_object_get(link, "ways"), k, way)
+	json_array_foreach(links, i, link) json_array_foreach(json_object_get(link, "ways"), k, way)
 	{
 		const char *why = json_string_value(json_object_get(way, "reason"));
 

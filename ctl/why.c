@@ -71,8 +71,7 @@ static void print_way(json_t *w)
 	if (json_is_string(human_get(w, "peer.path.local")))
 		printf(" from %s", human_text(w, "peer.path.local", c));
 	printf(": the only path\n");
-	printf("size         packets of up to %s bytes",
-	       human_text(w, "peer.path.inner_mtu", c));
+	printf("size         packets of up to %s bytes", human_text(w, "peer.path.inner_mtu", c));
 	if (json_is_number(human_get(w, "peer.path.path_mtu")))
 		printf(" (path MTU %s%s)", human_text(w, "peer.path.path_mtu", d),
 		       human_true(w, "peer.path.mtu_settled") ? "" : ", still being probed");

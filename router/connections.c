@@ -232,8 +232,8 @@ void connections_set_proxy(struct connections *cs, const struct proxy *configure
 	cs->proxy = p;
 	cs->n_proxy_ips = 0;
 	watch_free(cs->proxy_watch);
-	cs->proxy_watch = *p.host ? resolver_watch(cs->router->resolver, p.host, proxy_resolved, cs)
-				  : NULL;
+	cs->proxy_watch =
+		*p.host ? resolver_watch(cs->router->resolver, p.host, proxy_resolved, cs) : NULL;
 	crypto_wipe(&p, sizeof(p));
 }
 
@@ -247,13 +247,23 @@ static bool knows(void *arg, uint32_t source, uint32_t destination)
 	       world_peer(cs->router->world, source) != NULL;
 }
 
+void connections_accept(struct connections *cs, struct stream *s, enum rung rung,
+			const struct endpoint *from, const uint8_t *first, size_t len, mono_t now)
+{
+	struct reader r = reader_init(first + FRAME_SOURCE_OFFSET, 8);
+	uint32_t source = read_u32(&r), destination = read_u32(&r);
+
+	if (knows(cs, source, destination))
+		connections_add(cs, source, rung, false, s, from, first, len, now);
+	else
+		s->ops->close(s);
+}
+
 static void accepted(void *arg, struct stream *s, const struct endpoint *from, const uint8_t *first,
 		     size_t len, mono_t now)
 {
-	struct reader r = reader_init(first + FRAME_SOURCE_OFFSET, 4);
-
-	connections_add(arg, read_u32(&r), strcmp(s->ops->name, "tls") ? RUNG_TCP : RUNG_TLS,
-			false, s, from, first, len, now);
+	connections_accept(arg, s, strcmp(s->ops->name, "tls") ? RUNG_TCP : RUNG_TLS, from, first,
+			   len, now);
 }
 
 bool connections_listen(struct connections *cs, const struct config *config, FILE *errors)
@@ -264,8 +274,7 @@ bool connections_listen(struct connections *cs, const struct config *config, FIL
 	if (!config->n_tcp && !config->n_tls)
 		return true;
 	if (config->n_tls) {
-		cs->tls_server =
-			stream_tls_server(config->tls_certificate, config->tls_key, &why);
+		cs->tls_server = stream_tls_server(config->tls_certificate, config->tls_key, &why);
 		if (!cs->tls_server) {
 			fprintf(errors, "%s: [listen] tls-certificate, tls-key: %s\n", config->file,
 				why);

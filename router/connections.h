@@ -73,6 +73,10 @@ struct dial *connections_dial(struct connections *, enum rung, const struct conf
 uint32_t connections_add(struct connections *, uint32_t router, enum rung, bool ours,
 			 struct stream *, const struct endpoint *remote, const uint8_t *first,
 			 size_t len, mono_t now);
+/* A stream with the first bytes of a frame that has come by itself: taken over, and closed
+ * if it is none for us. */
+void connections_accept(struct connections *, struct stream *, enum rung,
+			const struct endpoint *from, const uint8_t *first, size_t len, mono_t now);
 /* NULL: there is no such stream (any more). */
 struct connection *connections_find(struct connections *, uint32_t id);
 void connections_close(struct connections *, uint32_t id, mono_t now);

@@ -67,10 +67,10 @@ struct contact {
 		mono_t sent;
 	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
 	unsigned n_pings;
-	bool waiting;	    /* for the answer to any of them */
+	bool waiting;		     /* for the answer to any of them */
 	mono_t waiting_since, asked; /* the first that has no answer yet; the last */
-	uint64_t ping_packets; /* sent to the peer at the last look */
-	int64_t rtt;  /* smoothed, ns; 0: not known */
+	uint64_t ping_packets;	     /* sent to the peer at the last look */
+	int64_t rtt;		     /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */

@@ -72,8 +72,7 @@ static void look(struct contact *c, mono_t heard, mono_t now)
 
 	if (!c->peer->path)
 		return;
-	if (c->waiting && mono_before(c->waiting_since, heard) &&
-	    mono_since(now, heard) < LOOK)
+	if (c->waiting && mono_before(c->waiting_since, heard) && mono_since(now, heard) < LOOK)
 		c->waiting_since = now; /* it lives, the answer is late or lost */
 	ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience, now);
 	if (c->waiting || mono_since(now, c->asked) >= PING_INTERVAL ||
@@ -102,7 +101,7 @@ static void due(struct timer *t, mono_t now)
 			keying_want(&c->keying, now);
 	}
 	timer_set(c->router->loop, t,
-		  mono_add(now, choice    ? LOOK
+		  mono_add(now, choice	  ? LOOK
 				: waiting ? PING_URGENT
 					  : PING_INTERVAL));
 }

@@ -20,7 +20,9 @@ bool way_same(const struct way *a, const struct way *b)
 struct way packet_way(const struct packet *p)
 {
 	return (struct way){
-		.kind = p->via ? WAY_RELAY : p->stream ? WAY_STREAM : WAY_UDP,
+		.kind = p->via	    ? WAY_RELAY
+			: p->stream ? WAY_STREAM
+				    : WAY_UDP,
 		.remote = p->from,
 		.local = p->to,
 		.link = p->link,

@@ -21,11 +21,11 @@
 enum rung { RUNG_UDP, RUNG_TCP, RUNG_TLS, RUNG_PROXY, RUNG_RELAY, RUNGS };
 #define RUNG_NONE RUNGS
 
-#define REACH_STAGGER SEC	/* from the start of one to that of the next */
-#define REACH_ANSWER (3 * SEC)	/* for an answer on a way that is open */
-#define REACH_OPEN (10 * SEC)	/* for a way to open, all addresses together */
+#define REACH_STAGGER SEC	  /* from the start of one to that of the next */
+#define REACH_ANSWER (3 * SEC)	  /* for an answer on a way that is open */
+#define REACH_OPEN (10 * SEC)	  /* for a way to open, all addresses together */
 #define REACH_REPEAT (500 * MSEC) /* of the question */
-#define REACH_RETRY SEC		/* pause between rounds: this, doubling */
+#define REACH_RETRY SEC		  /* pause between rounds: this, doubling */
 #define REACH_RETRY_MAX (30 * SEC)
 #define REACH_UP (30 * SEC) /* until rungs above are tried again: this, doubling */
 #define REACH_UP_MAX (600 * SEC)
@@ -42,9 +42,9 @@ enum rung_state {
 struct reach {
 	unsigned allowed; /* bits of enum rung */
 	uint64_t random;
-	enum rung used;	 /* RUNG_NONE: there is no way */
-	bool silent;	 /* nothing is heard on it */
-	mono_t since;	 /* when it came to be used, or was lost */
+	enum rung used; /* RUNG_NONE: there is no way */
+	bool silent;	/* nothing is heard on it */
+	mono_t since;	/* when it came to be used, or was lost */
 	struct {
 		enum rung_state state;
 		mono_t begun, asked;

@@ -19,12 +19,12 @@
 
 struct router {
 	struct config *config;
-	struct loop *loop;	   /* the control thread's */
-	struct world *world;	   /* RCU */
-	struct worker *workers;	   /* WORKERS_MAX of them */
-	unsigned n_workers;	   /* that carry packets now */
-	unsigned n_made;	   /* that ever did: their counters count */
-	struct list ports;	   /* what they read */
+	struct loop *loop;		   /* the control thread's */
+	struct world *world;		   /* RCU */
+	struct worker *workers;		   /* WORKERS_MAX of them */
+	unsigned n_workers;		   /* that carry packets now */
+	unsigned n_made;		   /* that ever did: their counters count */
+	struct list ports;		   /* what they read */
 	struct port *streams[WORKERS_MAX]; /* those of streams, by number; NULL: none (yet) */
 	bool streaming;			   /* workers may write to each other's streams */
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */

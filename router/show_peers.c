@@ -95,8 +95,8 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
-			 "path", show_path(c), "endpoint", configured(&c->config),
-			 "resolve_error", c->resolve_error[0] ? c->resolve_error : NULL,
+			 "path", show_path(c), "endpoint", configured(&c->config), "resolve_error",
+			 c->resolve_error[0] ? c->resolve_error : NULL,
 
 			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "keys",
 			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
@@ -128,10 +128,10 @@ static json_t *ways(const struct contact *c)
 		const char *why = c->reach.rung[i].why;
 
 		if (c->reach.allowed & 1u << i)
-			json_array_append_new(
-				list, json_pack("{s:s, s:s, s:s?}", "way", rung_name(i), "state",
-						reach_state_name(&c->reach, i), "reason",
-						why[0] ? why : NULL));
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:s?}", "way", rung_name(i),
+							"state", reach_state_name(&c->reach, i),
+							"reason", why[0] ? why : NULL));
 	}
 	return list;
 }
@@ -167,10 +167,10 @@ json_t *show_trace(struct router *r, const struct contact *c, uint16_t frame_siz
 		   mono_t now)
 {
 	json_t *self = show_router(r, r->config->id);
-	json_t *hop = json_pack("{s:i, s:o, s:b, s:o, s:i, s:o}", "hop", 1, "router",
-				show_router(r, c->peer->id), "answered", rtt >= 0, "rtt_seconds",
-				show_seconds(rtt), "probe_bytes", (int)frame_size, "path",
-				show_path(c));
+	json_t *hop =
+		json_pack("{s:i, s:o, s:b, s:o, s:i, s:o}", "hop", 1, "router",
+			  show_router(r, c->peer->id), "answered", rtt >= 0, "rtt_seconds",
+			  show_seconds(rtt), "probe_bytes", (int)frame_size, "path", show_path(c));
 
 	return json_pack("{s:o, s:o, s:o, s:s, s:[o]}", "time", show_time(now, now), "from", self,
 			 "to", show_router(r, c->peer->id), "state", show_state(c), "hops", hop);

@@ -113,8 +113,8 @@ static struct path *path_new(const struct contact *c, const struct way *way)
 		p->settled = true;
 		return p;
 	}
-	p->frame_hope = mtu ? (uint16_t)(mtu - way_overhead(way))
-			    : link->ops->first_hop_max(link, way);
+	p->frame_hope =
+		mtu ? (uint16_t)(mtu - way_overhead(way)) : link->ops->first_hop_max(link, way);
 	p->frame_max = mtu			    ? p->frame_hope
 		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
 						    : PMTU_BASE_V4;
@@ -127,9 +127,9 @@ static struct path *path_new(const struct contact *c, const struct way *way)
 /* What was used before stays a little for what is still on its way. */
 static void spare(struct contact *c, const struct way *way, mono_t now)
 {
-	struct connection *stream =
-		way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
-					: NULL;
+	struct connection *stream = way->kind == WAY_STREAM
+					    ? connections_find(c->router->connections, way->stream)
+					    : NULL;
 
 	if (stream)
 		stream->close_at = mono_add(now, SPARE_TIME);
@@ -302,8 +302,8 @@ static bool dial(struct trial *t, mono_t now)
 		return false;
 	ip = &(proxy ? cs->proxy_ips : c->addresses)[t->address % n];
 	t->way = (struct way){ .kind = WAY_STREAM, .remote.ip = *ip };
-	t->dial = connections_dial(cs, t->rung, &c->config, ip, &t->way.remote.port, now, dialled,
-				   t);
+	t->dial =
+		connections_dial(cs, t->rung, &c->config, ip, &t->way.remote.port, now, dialled, t);
 	return t->dial != NULL;
 }
 
@@ -541,8 +541,8 @@ void ways_update(struct contact *c, mono_t now)
 		[PROTOCOL_UDP] = 1u << RUNG_UDP,
 		[PROTOCOL_TCP] = 1u << RUNG_TCP,
 		[PROTOCOL_TLS] = 1u << RUNG_TLS | 1u << RUNG_PROXY,
-		[PROTOCOL_AUTO] = 1u << RUNG_UDP | 1u << RUNG_TCP | 1u << RUNG_TLS |
-				  1u << RUNG_PROXY,
+		[PROTOCOL_AUTO] =
+			1u << RUNG_UDP | 1u << RUNG_TCP | 1u << RUNG_TLS | 1u << RUNG_PROXY,
 	};
 	unsigned rungs = c->config.host ? of_protocol[c->config.protocol] : 0;
 

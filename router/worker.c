@@ -198,8 +198,8 @@ void worker_kick(struct worker *w)
 	uint64_t one = 1;
 
 	/* whoever has set it before has written, and it is still to be read */
-	if (!atomic_exchange_explicit(&w->kicked, true, memory_order_acq_rel) &&
-	    w->kick_fd >= 0 && write(w->kick_fd, &one, sizeof(one)) < 0)
+	if (!atomic_exchange_explicit(&w->kicked, true, memory_order_acq_rel) && w->kick_fd >= 0 &&
+	    write(w->kick_fd, &one, sizeof(one)) < 0)
 		return; /* full: it will wake up anyway */
 }
 

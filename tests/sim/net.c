@@ -15,6 +15,8 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
+#include "router/streams.h"
+
 #define HELD_BACK (300 * MSEC)
 #define START (1000 * SEC)
 #define HELD_CHECK (500 * MSEC)
@@ -190,7 +192,8 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 			w->too_large++;
 			if (w->hint)
 				net_hint(s, to, w->delay);
-		} else if (!w->cut && !(w->mute && (d->data[0] & 15) == FRAME_HANDSHAKE)) {
+		} else if (!w->cut && !w->no_udp &&
+			   !(w->mute && (d->data[0] & 15) == FRAME_HANDSHAKE)) {
 			pass(n, w, d);
 			if (chance(n, w->duplicate))
 				pass(n, w, d);
@@ -246,6 +249,7 @@ static mono_t next_time(const struct net *n, mono_t end)
 
 	if (n->n_events)
 		earlier(&next, n->incidents[1].when);
+	earlier(&next, pipes_next(n));
 	for (size_t i = 0; i < n->n_flows; i++)
 		if (n->flows[i]->left)
 			earlier(&next, n->flows[i]->next);
@@ -280,6 +284,7 @@ static void step(struct net *n)
 
 		take(n, &e);
 	}
+	pipes_step(n);
 	for (unsigned i = 1; i <= NET_SITES; i++) {
 		struct site *s = &n->sites[i];
 
@@ -352,6 +357,9 @@ static void check_worker(const struct site *s, const struct worker *w)
 
 	for (int d = 0; d < DROPS; d++)
 		out += counter_read(&c->drops[d]);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (s->router->streams[i] && s->router->streams[i]->worker == w)
+			out += streams_waiting(s->router->streams[i]->streams);
 	if (in != out)
 		print_error("%s worker %u: in %lu, out %lu\n", s->name, w->number, in, out);
 	assert_int_equal(in, out);
@@ -384,7 +392,7 @@ static void init_site(struct net *n, unsigned i)
 	s->number = i;
 	s->workers = 1;
 	s->first_hop = 1500;
-	s->kernel_routes = true;
+	s->kernel_routes = s->listens = true;
 	snprintf(s->name, sizeof(s->name), "r%u", i);
 	snprintf(text, sizeof(text), "198.51.100.%u:%d", i, NET_PORT);
 	s->own[0] = endpoint_of(text);
@@ -402,6 +410,8 @@ struct net *net_new(uint64_t seed)
 	n->now = (mono_t){ START };
 	for (unsigned i = 1; i <= NET_SITES; i++)
 		init_site(n, i);
+	list_init(&n->pipes);
+	list_init(&n->calls);
 	net_wires(n, &w);
 	n->real_stderr = dup(STDERR_FILENO);
 	n->log = memfd_create("log", MFD_CLOEXEC);
@@ -418,6 +428,7 @@ void net_free(struct net *n)
 	for (unsigned i = 1; i <= NET_SITES; i++)
 		if (n->sites[i].router)
 			site_stop(&n->sites[i]);
+	pipes_free(n);
 	while (n->n_events)
 		free(n->incidents[n->n_events--].datagram);
 	for (size_t i = 0; i < n->n_flows; i++) {

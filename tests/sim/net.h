@@ -30,16 +30,17 @@ struct wire {
 	int64_t delay;	/* of every datagram */
 	int64_t jitter; /* more, up to this, at random: they overtake each other */
 	double loss, duplicate;
-	double flip;	/* one bit of the frame is turned */
-	double mark;	/* an ECN-capable outer header is marked as congested */
-	double hold;	/* held back for 300 ms */
-	uint64_t rate;	/* bytes a second, 0: no bound */
-	uint32_t queue; /* bytes that may wait for the rate */
-	unsigned mtu;	/* of the outer IP packet, 0: no bound */
-	bool hint;	/* too large: the sender's socket is told, as by ICMP */
-	bool cut;	/* nothing passes */
-	bool mute;	/* ... of handshakes */
-	int64_t busy;	/* when the rate has room again */
+	double flip;		     /* one bit of the frame is turned */
+	double mark;		     /* an ECN-capable outer header is marked as congested */
+	double hold;		     /* held back for 300 ms */
+	uint64_t rate;		     /* bytes a second, 0: no bound */
+	uint32_t queue;		     /* bytes that may wait for the rate */
+	unsigned mtu;		     /* of the outer IP packet, 0: no bound */
+	bool hint;		     /* too large: the sender's socket is told, as by ICMP */
+	bool cut;		     /* nothing passes */
+	bool mute;		     /* ... of handshakes */
+	bool no_udp, no_tcp, no_tls; /* a firewall; TLS is what goes to its port */
+	int64_t busy;		     /* when the rate has room again */
 	uint64_t passed, too_large;
 };
 
@@ -85,6 +86,7 @@ struct site {
 	struct endpoint own[2]; /* IPv4, IPv6: where it listens */
 	struct endpoint nat[2]; /* port set: what others see instead */
 	unsigned first_hop;	/* MTU of its interface */
+	bool listens;		/* for streams, when it starts */
 	bool kernel_routes;	/* what is injected goes through the kernel's routing */
 	bool busy;		/* something has arrived */
 	bool noted;		/* a worker has told the control thread something */
@@ -117,6 +119,7 @@ struct net {
 	struct incident *incidents; /* a heap */
 	size_t n_events, room;
 	uint64_t order;
+	struct list pipes, calls; /* streams; those that are being opened */
 	struct flow **flows;
 	size_t n_flows;
 	uint64_t corrupt, misplaced; /* injected: altered, or not where it should be */
@@ -201,6 +204,17 @@ void net_send(struct site *, uint8_t family, const struct endpoint *to, uint8_t 
 	      const uint8_t *data, size_t len);
 /* Whether a datagram of len frame bytes is too large for the first hop; says so. */
 void net_hint(struct site *, const struct endpoint *remote, int64_t delay);
+
+/* ---- streams (pipes.c) ------------------------------------------------- */
+
+/* The site's router opens streams to others, and they to it. */
+void pipes_equip(struct site *);
+/* All connections are reset. */
+void pipes_reset(struct net *);
+/* For net.c: what is due happens; when the next is. */
+void pipes_step(struct net *);
+mono_t pipes_next(const struct net *);
+void pipes_free(struct net *);
 
 /* ---- hosts (hosts.c) --------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/inet.h"
+#include "router/link_stream.h"
 #include "tests/sim/net.h"
 
 /* One queue of bytes, as device or as link of one worker. */
@@ -310,6 +311,8 @@ static void equip(struct site *s, unsigned i)
 	add_port(s, i, &s->device[i]->intercept, NULL, 0);
 	w->inject = new_inject(s, s->kernel_routes ? &tun_ops : &raw_ops);
 	w->answer = new_inject(s, &answer_ops);
+	while (!link_stream_open(&s->router->ports, i, true))
+		;
 	w->note_sent = noted;
 	w->note_arg = s;
 	for (unsigned l = 0; l < 2; l++) {
@@ -331,6 +334,7 @@ void site_start(struct site *s)
 	s->router = router_new(c, s->workers, s->loop, s->net->now, stderr);
 	assert_non_null(s->router);
 	s->held_check = (mono_t){ 0 };
+	pipes_equip(s);
 	for (s->equipped = 0; s->equipped < s->workers; s->equipped++)
 		equip(s, s->equipped);
 	s->steered = s->workers;

@@ -401,13 +401,14 @@ static void anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order),    cmocka_unit_test(best_at_once),
+		cmocka_unit_test(order),     cmocka_unit_test(best_at_once),
 		cmocka_unit_test(late_best), cmocka_unit_test(pauses),
-		cmocka_unit_test(upward),   cmocka_unit_test(silence),
-		cmocka_unit_test(alone),    cmocka_unit_test(endings),
-		cmocka_unit_test(falling),  cmocka_unit_test(not_allowed),
+		cmocka_unit_test(upward),    cmocka_unit_test(silence),
+		cmocka_unit_test(alone),     cmocka_unit_test(endings),
+		cmocka_unit_test(falling),   cmocka_unit_test(not_allowed),
 		cmocka_unit_test(anything),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
