@@ -79,7 +79,7 @@ const char *drop_text(enum drop);
 	X(HELD, "packets_held", "Packets that waited for keys") \
 	X(RAW, "packets_by_raw_socket", \
 	  "Packets that inject = packet left to the kernel's routing") \
-	X(ROAMS, "endpoint_changes", "Peers followed to a new address")
+	X(ROAMS, "endpoint_changes", "Peers followed to a new address, or to another way")
 
 enum event {
 #define X(name, metric, text) EVENT_##name,

@@ -362,6 +362,16 @@ static void test_defaults(void **state)
 	config_free(c);
 }
 
+/* A proxy's password is not shown. */
+static void no_secret(void *arg, const char *section, const char *key, const char *value)
+{
+	(void)arg;
+	if (!strcmp(section, "proxy"))
+		assert_string_equal(value, "http://me:***@[2001:db8::3]:8080");
+	else
+		assert_string_not_equal(key, "url");
+}
+
 static void test_values(void **state)
 {
 	char text[IP_TEXT];
@@ -372,11 +382,14 @@ static void test_values(void **state)
 		"[router]\nname = a\nid = 0.0.1.0\nworkers = 32\nmtu = 1280\nlog = debug\n"
 		"address = fd00:76::1, 172.16.0.1\n[intercept]\nmethod = nfqueue\nfail = open\n"
 		"[inject]\nmethod = raw\n"
+		"[listen]\ntcp = 0.0.0.0:1\ntls = 0.0.0.0:443, [::]:443\n"
+		"tls-certificate = /c\ntls-key = /k\n"
+		"[proxy]\nurl = http://me:p%40ss@[2001:db8::3]:8080/\n"
 		"[security]\nsign = none\nrekey-after = 1s\nrekey-frames = 1000\n"
 		"[limited]\nqueue-routers = c,\n  b\nmode = poll-tcp\ninterval = 1s\n"
 		"[peer b]\nid = 2\nkey-file = b\nendpoint = [2001:db8::1]:8463\nprotocol = auto\n"
 		"[peer c]\nid = 255.255.255.254\nkey-file = c\nendpoint = gw.example.org:443\n"
-		"protocol = tls\nrelay = yes\ntransit = yes\n");
+		"protocol = tls\ntls-port = 8443\nrelay = yes\ntransit = yes\n");
 	assert_int_equal(c->id, 256);
 	assert_int_equal(c->workers, 32);
 	assert_int_equal(c->mtu, 1280);
@@ -390,6 +403,16 @@ static void test_values(void **state)
 	assert_true(c->rekey_after == 1000000000);
 	assert_true(c->rekey_frames == 1000);
 	assert_int_equal(c->limited, LIMITED_POLL_TCP);
+	assert_int_equal(c->n_tcp, 1);
+	assert_int_equal(c->n_tls, 2);
+	assert_string_equal(c->tls_certificate, "/c");
+	assert_string_equal(c->tls_key, "/k");
+	assert_string_equal(c->proxy.host, "2001:db8::3");
+	assert_int_equal(c->proxy.port, 8080);
+	assert_string_equal(c->proxy.password, "p@ss");
+	assert_int_equal(c->peers[0].tls_port, 443);
+	assert_int_equal(c->peers[1].tls_port, 8443);
+	config_each(c, no_secret, NULL);
 	assert_int_equal(c->n_queue_routers, 2);
 	assert_string_equal(c->queue_routers[0], "c");
 	assert_string_equal(c->queue_routers[1], "b");

@@ -47,6 +47,24 @@ static void test_wrong_files(void **state)
 		  "172.0.0.0/8, or 172.16.0.0 alone for one host\n" },
 		{ HEAD "[listen]\nudp = 0.0.0.0:1, [::]:1,\n  0.0.0.0:1\n",
 		  "f:6: [listen] udp: 0.0.0.0:1 is named twice; expected each once\n" },
+		{ HEAD "[listen]\ntcp = 0.0.0.0:443\ntls = 0.0.0.0:443, [::]:443, [::]:443\n",
+		  "f:6: [listen] tls: [::]:443 is named twice; expected each once\n"
+		  "f:6: [listen] tls: 0.0.0.0:443 is in tcp too; expected another port\n" },
+		{ HEAD "[listen]\ntls = 0.0.0.0:443\ntls-certificate = /c.pem\n",
+		  "f:6: [listen] tls-key: is missing; expected the file of the certificate's key\n" },
+		{ HEAD "[listen]\ntls-key = k.pem\n",
+		  "f:5: [listen] tls-key: can't be \"k.pem\"; expected an absolute path of at most 4095 "
+		  "bytes\n" },
+		{ HEAD "[listen]\ntls-key = /k.pem\n",
+		  "f:5: [listen] tls-certificate: is missing; expected the file of the key's "
+		  "certificate\n" },
+		{ HEAD "[proxy]\n",
+		  "f:4: [proxy] url: is missing; expected the URL of an HTTP proxy\n" },
+		{ HEAD "[proxy]\nurl = https://me:secret@proxy\n",
+		  "f:5: [proxy] url: is no address of an HTTP proxy; expected http://HOST:PORT or "
+		  "http://USER:PASSWORD@HOST:PORT\n" },
+		{ HEAD PEER_B "tls-port = 0\n",
+		  "f:8: [peer b] tls-port: can't be \"0\"; expected a number from 1 to 65535\n" },
 		{ HEAD "[security]\nrekey-after = 2h\nrekey-frames = 999\n",
 		  "f:5: [security] rekey-after: can't be \"2h\"; expected a time from 1s to 2m\n"
 		  "f:6: [security] rekey-frames: can't be \"999\"; expected a number from 1000 to 4294967296\n" },
