@@ -204,8 +204,8 @@ static void test_opening(void **state)
 }
 
 /* Which of the queues a packet of that flow comes by. */
-static unsigned queue_of(struct tun *t[2], int fd, const char *from, uint16_t sport,
-			 const char *to, uint16_t dport)
+static unsigned queue_of(struct tun *t[2], int fd, const char *from, uint16_t sport, const char *to,
+			 uint16_t dport)
 {
 	struct pool *pool = pool_new(4);
 	struct counters c = { .drops = { { 0 } } };
