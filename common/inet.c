@@ -6,8 +6,8 @@
  * whole). They check again only what they read beyond the IP header.
  *
  * Checksums are kept in the machine's byte order all the way: the one's
- * complement sum doesn't care (RFC 1071, section 2), and so words can be summed
- * eight bytes at a time. Changes in place never sum a packet anew; they mend the
+ * complement sum doesn't care (RFC 1071, section 2), and so wider words can be
+ * summed. Changes in place never sum a packet anew; they mend the
  * checksum by the difference (RFC 1624), so that a packet that came broken stays
  * broken. They expect a finished transport checksum: for one that is left
  * partial only the pseudo header counts, and mending would spoil it.
@@ -88,36 +88,31 @@ static uint64_t blocks(uint8_t *to, const uint8_t *p, size_t n)
 	return to ? copy_16(to, p, n * 4) : sum_16(to, p, n * 4);
 }
 
-/* Two sums of 128 bits: the upper half counts the carries, and no addition waits
- * for the one just before it. */
+/* Of less than 2^32 words of 32 bits no carry is lost. */
 uint64_t inet_sum(const void *data, size_t len, uint64_t sum)
 {
 	const uint8_t *p = data;
-	unsigned __int128 even = sum, odd = 0;
+	uint64_t words = 0;
 	uint32_t quad;
 	uint16_t pair;
 
 	if (len >= LONG) {
-		odd = blocks(NULL, p, len / BLOCK);
+		words = blocks(NULL, p, len / BLOCK);
 		p += len - len % BLOCK;
 		len %= BLOCK;
 	}
-	for (; len >= 8; len -= 8, p += 8)
-		even += load_word(p);
-	if (len & 4) {
+	for (; len >= 4; len -= 4, p += 4) {
 		memcpy(&quad, p, sizeof(quad));
-		odd += quad;
-		p += 4;
+		words += quad;
 	}
 	if (len & 2) {
 		memcpy(&pair, p, sizeof(pair));
-		odd += pair;
+		words += pair;
 		p += 2;
 	}
 	if (len & 1) /* as if a zero byte followed */
-		odd += ntohs((uint16_t)(*p << 8));
-	even = (even & UINT64_MAX) + (even >> 64) + odd;
-	return add_carry((uint64_t)even, (uint64_t)(even >> 64));
+		words += ntohs((uint16_t)(*p << 8));
+	return add_carry(sum, words);
 }
 
 uint64_t inet_copy_sum(void *to, const void *from, size_t len)
