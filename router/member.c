@@ -72,7 +72,8 @@ static unsigned unwrap(struct worker *w, struct packet *p)
 	return KEEP;
 }
 
-static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
+static unsigned check_inner(struct worker *w, struct packet *p, const struct packet *last,
+			    mono_t now)
 {
 	const struct table *t = w->view->table;
 	size_t len;
@@ -87,6 +88,8 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 	if (p->csum_partial && !inet_check_at(p->data, p->len, &p->inet))
 		return DROP_STATE;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
+	if (same_hosts(p, last) && p->slot == last->slot && p->frame.source == last->frame.source)
+		return unwrap(w, p);
 	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_reverse(t, p->slot, p))
 		return DROP_FORGED_SOURCE;
 	return unwrap(w, p);
@@ -95,13 +98,18 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now)
 {
 	const struct table *t = w->view->table;
+	const struct packet *last = NULL;
+	bool here = false;
 	unsigned kept = 0;
 
-	batch_filter(w, b, now, check_inner);
+	batch_filter_run(w, b, now, check_inner);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 
-		if (lndt_is_member(t, p->slot, &p->inet.dst))
+		if (!last || p->slot != last->slot || !ip_equal(&p->inet.dst, &last->inet.dst))
+			here = lndt_is_member(t, p->slot, &p->inet.dst);
+		last = p;
+		if (here)
 			b->p[kept++] = p;
 		else
 			batch_add(transit, p);
