@@ -8,10 +8,14 @@
 #ifndef ROUTER_INTERCEPT_H
 #define ROUTER_INTERCEPT_H
 
+#include <stdatomic.h>
+
 #include "common/counters.h"
+#include "common/loop.h"
 #include "common/packet.h"
 
 struct intercept;
+struct worker;
 
 struct intercept_ops {
 	const char *name;
@@ -25,6 +29,12 @@ struct intercept_ops {
 struct intercept {
 	const struct intercept_ops *ops;
 	int fd; /* readable when there is something; -1: polled (twins) */
+
+	/* The worker's, of one that comes and goes while it runs: see worker_take_up. */
+	struct worker *worker;
+	struct source source;
+	struct intercept *next;
+	_Atomic bool retired;
 };
 
 #endif

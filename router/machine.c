@@ -2,18 +2,12 @@
  * The router on a real machine, see machine.h.
  *
  * Each worker has a queue of the TUN device, raw sockets, one socket per
- * listening address, an epoll loop and a thread. Whatever the method of
- * interception, the device is read: the overlay's prefixes are routed to it, so
- * what is on it already when the method changes is carried as well. With nfqueue
- * a rule takes packets just before they would reach it.
- *
- * A change of method loses nothing: to nfqueue, the queues are bound before the
- * rule appears; to tun, the rule goes first, then the workers drain the queues.
+ * listening address, an epoll loop and a thread. What else takes packets than the
+ * device is interception.c's.
  */
 #include "router/machine.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,7 +18,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
-#include "router/nfq.h"
+#include "router/interception.h"
 #include "router/tun.h"
 
 #define ADDRESS_CHECK (10 * SEC)
@@ -157,6 +151,7 @@ static void addresses_due(struct timer *t, mono_t now)
 	/* the kernel takes routes away with the address that they prefer */
 	if (update_addresses(m, m->router->config))
 		set_up_host(m, m->router->config, stderr);
+	interception_refresh(m->router, m->router->config);
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
@@ -170,12 +165,13 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 		return false;
 	/* what vinectl has set stays, unless the file says something new */
 	if (config == r->config || config->intercept != r->config->intercept)
-		e = router_set_intercept(r, config->intercept, &what);
+		e = interception_set(r, config->intercept, &what);
 	if (e < 0) {
 		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what,
 			strerror(-e));
 		return false;
 	}
+	interception_refresh(r, config);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct tun *t = container_of(r->workers[i].device, struct tun, intercept);
 
@@ -240,61 +236,6 @@ struct machine *machine_open(struct router *r, FILE *errors)
 fail:
 	machine_close(m);
 	return NULL;
-}
-
-/* ---- interception -------------------------------------------------------------- */
-
-static int start_queues(struct router *r, const char **ret_what)
-{
-	struct intercept *queues[WORKERS_MAX] = { NULL };
-	const char *what;
-	int e = 0;
-
-	for (unsigned i = 0; i < r->n_workers && !e; i++) {
-		queues[i] = nfqueue_open((uint16_t)(r->config->queue + i));
-		if (!queues[i]) {
-			e = -errno;
-			*ret_what = "NFQUEUE can't be bound (is its number in use?)";
-		}
-	}
-	if (!e)
-		e = host_rules_set(r->host, r->config->device, r->config->source_check,
-				   r->config->queue, (uint16_t)r->n_workers, ret_what);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		if (e && queues[i])
-			queues[i]->ops->close(queues[i]);
-		if (!e)
-			atomic_store(&r->workers[i].queue_next, queues[i]);
-	}
-	if (e) /* as it was: the source check at least */
-		host_rules_set(r->host, r->config->device, r->config->source_check, 0, 0, &what);
-	return e;
-}
-
-static int stop_queues(struct router *r, const char **ret_what)
-{
-	int e = host_rules_set(r->host, r->config->device, r->config->source_check, 0, 0, ret_what);
-
-	for (unsigned i = 0; !e && i < r->n_workers; i++)
-		atomic_store(&r->workers[i].queue_drain, true);
-	return e;
-}
-
-int router_set_intercept(struct router *r, enum intercept_method method, const char **ret_what)
-{
-	int e;
-
-	if (method == r->intercept)
-		return 0;
-	if (!r->host)
-		return -EOPNOTSUPP;
-	e = method == INTERCEPT_NFQUEUE ? start_queues(r, ret_what) : stop_queues(r, ret_what);
-	if (e < 0)
-		return e;
-	r->intercept = method;
-	router_kick(r);
-	log_info("interception: %s", intercept_method_name(method));
-	return 0;
 }
 
 /* ---- threads --------------------------------------------------------------------- */
@@ -414,8 +355,10 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
-	if (m->host)
+	if (m->host) {
+		host_ingress_remove(m->host);
 		host_rules_remove(m->host);
+	}
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct worker *w = &r->workers[i];
 

@@ -29,8 +29,11 @@ struct router {
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
-	struct host *host;		 /* NULL in a simulation */
-	enum intercept_method intercept; /* in force: may be changed while it runs */
+	struct host *host;			   /* NULL in a simulation */
+	enum intercept_method intercept;	   /* in force: interception.h */
+	struct intercept *queues[2 * WORKERS_MAX]; /* the workers have taken up */
+	struct host_interfaces taken_from;	   /* with `packet` */
+	char taken_wrong[256];			   /* what is not, and why */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
@@ -67,10 +70,6 @@ bool router_set_addresses(struct router *, const struct ip *own, size_t n,
 struct contact *router_contact(struct router *, const char *name_or_id);
 struct contact *router_contact_by_id(struct router *, uint32_t id);
 struct network *router_network(struct router *, uint32_t id);
-
-/* Changes the method of interception: opens what it needs, redirects, drains, closes.
- * 0 or -errno with *ret_what. */
-int router_set_intercept(struct router *, enum intercept_method, const char **ret_what);
 
 /* Sums over workers. */
 uint64_t router_drops(const struct router *, enum drop);

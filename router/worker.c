@@ -145,10 +145,11 @@ static void device_ready(struct source *s, uint32_t events, mono_t now)
 
 static void queue_ready(struct source *s, uint32_t events, mono_t now)
 {
-	struct worker *w = container_of(s, struct worker, queue_source);
+	struct intercept *in = container_of(s, struct intercept, source);
+	struct worker *w = in->worker;
 
 	(void)events;
-	if (take_out(w, w->queue, now) < 0) {
+	if (take_out(w, in, now) < 0) {
 		struct note n = { .kind = NOTE_DEVICE_GONE };
 
 		if (worker_note(w, &n, NULL, 0))
@@ -170,35 +171,53 @@ static void link_ready(struct source *s, uint32_t events, mono_t now)
 	arm_held(w, now);
 }
 
-/* The switch of interception: a new queue is taken up; one that is to go is
- * emptied first, after its rule is gone. */
-static void switch_queue(struct worker *w, mono_t now)
+void worker_take_up(struct worker *w, struct intercept *in)
 {
-	struct intercept *next =
-		atomic_exchange_explicit(&w->queue_next, NULL, memory_order_acq_rel);
-
-	if (next) {
-		w->queue = next;
-		if (w->loop && next->fd >= 0) {
-			w->queue_source = (struct source){ .fd = next->fd, .fn = queue_ready };
-			loop_add(w->loop, &w->queue_source, EPOLLIN);
-		}
-	}
-	if (!atomic_exchange_explicit(&w->queue_drain, false, memory_order_acq_rel) || !w->queue)
-		return;
-	while (take_out(w, w->queue, now) > 0)
+	in->worker = w;
+	in->next = atomic_load_explicit(&w->new_queues, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&w->new_queues, &in->next, in,
+						      memory_order_release, memory_order_relaxed))
 		;
-	if (w->loop && w->queue->fd >= 0)
-		loop_remove(w->loop, &w->queue_source);
-	w->queue->ops->close(w->queue);
-	w->queue = NULL;
+}
+
+void worker_retire(struct intercept *in)
+{
+	atomic_store_explicit(&in->retired, true, memory_order_release);
+}
+
+/* The switch of interception: new queues are taken up; those that are to go are
+ * emptied first, after their rule is gone. */
+static void switch_queues(struct worker *w, mono_t now)
+{
+	struct intercept *in = atomic_exchange_explicit(&w->new_queues, NULL, memory_order_acq_rel);
+
+	for (struct intercept *next; in; in = next) {
+		next = in->next;
+		in->next = w->queues;
+		w->queues = in;
+		in->source = (struct source){ .fd = in->fd, .fn = queue_ready };
+		if (w->loop && in->fd >= 0)
+			loop_add(w->loop, &in->source, EPOLLIN);
+	}
+	for (struct intercept **at = &w->queues; (in = *at);) {
+		if (!atomic_load_explicit(&in->retired, memory_order_acquire)) {
+			at = &in->next;
+			continue;
+		}
+		while (take_out(w, in, now) > 0)
+			;
+		*at = in->next;
+		if (w->loop && in->fd >= 0)
+			loop_remove(w->loop, &in->source);
+		in->ops->close(in);
+	}
 }
 
 static bool kicked(struct worker *w, mono_t now)
 {
 	if (!atomic_exchange_explicit(&w->kicked, false, memory_order_acq_rel))
 		return false;
-	switch_queue(w, now);
+	switch_queues(w, now);
 	release(w, now);
 	return true;
 }
@@ -257,8 +276,9 @@ bool worker_turn(struct worker *w, mono_t now)
 
 	if (w->device && take_out(w, w->device, now) > 0)
 		any = true;
-	if (w->queue && take_out(w, w->queue, now) > 0)
-		any = true;
+	for (struct intercept *in = w->queues; in; in = in->next)
+		if (take_out(w, in, now) > 0)
+			any = true;
 	for (unsigned l = 0; l < w->n_links; l++)
 		if (take_in(w, l, now) > 0)
 			any = true;
@@ -283,10 +303,12 @@ bool worker_init(struct worker *w, unsigned number, unsigned count, struct world
 	return true;
 }
 
-static void close_intercept(struct intercept *in)
+static void close_all(struct intercept *in)
 {
-	if (in)
+	for (struct intercept *next; in; in = next) {
+		next = in->next;
 		in->ops->close(in);
+	}
 }
 
 void worker_close_devices(struct worker *w)
@@ -294,10 +316,10 @@ void worker_close_devices(struct worker *w)
 	for (unsigned l = 0; l < w->n_links; l++)
 		w->links[l]->ops->close(w->links[l]);
 	w->n_links = 0;
-	close_intercept(atomic_exchange(&w->queue_next, NULL));
-	close_intercept(w->queue);
-	close_intercept(w->device);
-	w->queue = w->device = NULL;
+	close_all(atomic_exchange(&w->new_queues, NULL));
+	close_all(w->queues);
+	close_all(w->device);
+	w->queues = w->device = NULL;
 	w->answer = NULL;
 	atomic_store(&w->inject, NULL);
 	w->loop = NULL;

@@ -43,15 +43,14 @@ struct worker {
 	void *note_arg;
 
 	struct intercept *device;		/* TUN queue: always read */
-	struct intercept *queue;		/* NFQUEUE, NULL if not in use */
-	_Atomic(struct intercept *) queue_next; /* to be taken up at the next kick */
-	_Atomic bool queue_drain;		/* to be emptied and closed at the next kick */
+	struct intercept *queues;		/* a list: NFQUEUE or rings, if in use */
+	_Atomic(struct intercept *) new_queues; /* to be taken up at the next kick */
 	_Atomic(struct inject *) inject;	/* gives hosts their packets */
 	struct inject *answer;			/* gives hosts the router's own ICMP errors */
 	struct link *links[LINKS_MAX];
 	unsigned n_links;
 	int kick_fd; /* eventfd, -1 for one that is driven by worker_turn */
-	struct source device_source, queue_source, kick_source;
+	struct source device_source, kick_source;
 	struct link_port {
 		struct source source;
 		struct worker *worker;
@@ -102,6 +101,12 @@ bool worker_note(struct worker *, const struct note *head, const void *data, siz
 
 /* Makes the worker look at what the control thread changed: any thread. */
 void worker_kick(struct worker *);
+
+/* Gives a worker one more interceptor, from the next kick on: the control thread. */
+void worker_take_up(struct worker *, struct intercept *);
+/* Takes it back at the next kick: the worker empties it first, and closes it. It is
+ * not to be touched any more. */
+void worker_retire(struct intercept *);
 
 /* Embedded: ring, pool and counters; devices and links are given afterwards.
  * False: out of memory. */
