@@ -167,6 +167,7 @@ static const struct intercept_ops ops = {
 	.name = "packet",
 	.recv = ring_recv,
 	.close = ring_close,
+	.prefers_many = true,
 };
 
 /* ---- opening --------------------------------------------------------------------- */

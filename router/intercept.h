@@ -24,6 +24,8 @@ struct intercept_ops {
 	 * found no buffer are counted as DROP_NO_BUFFER. */
 	int (*recv)(struct intercept *, struct batch *, struct pool *, struct counters *);
 	void (*close)(struct intercept *); /* frees it */
+	/* Many packets cost little more than one: under load they are waited for. */
+	bool prefers_many;
 };
 
 struct intercept {
@@ -35,6 +37,9 @@ struct intercept {
 	struct source source;
 	struct intercept *next;
 	_Atomic bool retired;
+	mono_t since; /* packets are counted, a millisecond at a time */
+	unsigned recent;
+	bool busy;
 };
 
 #endif

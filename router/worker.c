@@ -19,6 +19,9 @@
 
 #define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
 #define HELD_CHECK (500 * MSEC)
+#define BUSY 64 /* packets in BUSY_TIME that make an interceptor busy */
+#define BUSY_TIME MSEC
+#define NAP (50 * USEC)
 #define HINTS_MAX 8
 #define HINTS_TIME (100 * MSEC)
 
@@ -143,16 +146,35 @@ static void device_ready(struct source *s, uint32_t events, mono_t now)
 	arm_held(w, now);
 }
 
+/* Waking up for each packet costs more than the packet. Where they come in numbers, but
+ * not as many as would keep us from sleeping anyhow, a few are waited for; never on an
+ * idle router, nor for a host that waits for each answer. */
+static bool is_busy(struct intercept *in, int n, mono_t now)
+{
+	int64_t time = mono_since(now, in->since);
+
+	in->recent += (unsigned)n;
+	if (time >= BUSY_TIME) {
+		in->busy = in->recent >= BUSY && time < 2 * BUSY_TIME;
+		in->since = now;
+		in->recent = 0;
+	}
+	return in->busy;
+}
+
 static void queue_ready(struct source *s, uint32_t events, mono_t now)
 {
 	struct intercept *in = container_of(s, struct intercept, source);
 	struct worker *w = in->worker;
+	int n = take_out(w, in, now);
 
 	(void)events;
-	if (take_out(w, in, now) < 0) {
-		struct note n = { .kind = NOTE_DEVICE_GONE };
+	if (in->ops->prefers_many && n >= 0 && n < BATCH_MAX / 2 && is_busy(in, n, now))
+		loop_nap(w->loop, NAP);
+	if (n < 0) {
+		struct note note = { .kind = NOTE_DEVICE_GONE };
 
-		if (worker_note(w, &n, NULL, 0))
+		if (worker_note(w, &note, NULL, 0))
 			loop_remove(w->loop, s);
 	}
 	arm_held(w, now);
