@@ -5,7 +5,13 @@
 #   make                 build/vine-router and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
-#   make unit sim fuzz net style bench   one kind of test alone
+#   make unit sim cost fuzz net style   one kind of test alone
+#   make cost-update     what a packet costs now becomes the budget
+#   make bench           against the tunnels that are installed, as root: PEERS, ROUNDS,
+#                        SECONDS (of a test), OFFLOAD=on|off, OUT, REFERENCE
+#   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
+#   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
+#   make bench-tables    the tables at size, alone and while they change
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -24,8 +30,12 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 PROVE ?= prove
 CLANG ?= clang
+ROUNDS ?= 5
+SECONDS ?= 5
+OFFLOAD ?= on
 
 hash := \#
+comma := ,
 OBJ := $(BUILD)/obj
 FUZZ := $(BUILD)/fuzz
 VERSION := $(file < VERSION)
@@ -87,7 +97,8 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim fuzz fuzz-build net style format check demo bench install uninstall clean FORCE
+.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
+	bench-paper bench-tables figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -158,6 +169,23 @@ $(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ
 	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,$(FUZZ_MODE) -Wl,--as-needed -o $@ \
 		-Wl,--start-group $^ -Wl,--end-group $(LIBS_ROUTER)
 
+# What the hosts of tests/net run.
+$(BUILD)/net/load: $(call objects,$(wildcard tests/net/*.c))
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_CTL)
+
+# The router's work apart from what it calls: see tests/cost/stubs.c.
+WRAPPED := memcpy memmove memset memcmp __memcpy_chk __memmove_chk __memset_chk \
+	crypto_mb_new crypto_seal crypto_open
+COST := $(wildcard tests/cost/*.c)
+$(BUILD)/cost/cost: $(call objects,$(COST)) $(BUILD)/libsim.a $(BUILD)/librouter.a \
+	$(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -Wl,--start-group $^ \
+		-Wl,--end-group $(LIBS_TEST)
+
 unit: $(UNIT_BIN)
 	$(Q)$(PROVE) -j2 -e scripts/tap-run $^
 
@@ -168,7 +196,14 @@ fuzz-build: $(FUZZ_BIN)
 fuzz: $(FUZZ_BIN)
 	$(Q)scripts/fuzz $(FUZZ_SECONDS) $(FUZZ) $^
 
-net: all
+cost: $(BUILD)/cost/cost
+	$(Q)BUILD=$(BUILD) CC='$(CC)' scripts/tap-run tests/cost/run
+
+# Writes what it costs now into tests/cost/budget.
+cost-update: $(BUILD)/cost/cost
+	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
+
+net: all $(BUILD)/net/load $(BUILD)/bench/flood
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:
@@ -186,8 +221,35 @@ demo:
 	+$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) scripts/demo
 
-bench: all
-	$(Q)BUILD=$(BUILD) tests/bench/run
+$(BUILD)/bench/%: $(OBJ)/tests/bench/%.o
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^
+
+export WIREGUARD_GO
+run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
+	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
+
+bench: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) $(PEERS)
+
+bench-paper: all $(BUILD)/bench/flood
+	$(Q)$(run_bench) --paper $(PARTS)
+
+figures:
+	$(Q)for f in $(wildcard docs/performance/*.jsonl); do \
+		tests/bench/chart $(if $(REFERENCE),--reference $(REFERENCE)) docs/performance $$f && \
+		tests/bench/report --ratios $(if $(REFERENCE),--reference $(REFERENCE)) \
+			--into docs/performance.md $$f || exit; \
+	done
+
+$(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-tables: $(BUILD)/bench/tables
+	$(Q)$<
 
 # Installing
 

@@ -13,6 +13,7 @@
 /* Why a packet or frame went no further. X(name, "label", "text") */
 #define DROP_LIST(X) \
 	/* from the site */ \
+	X(QUEUE_FULL, "queue-full", "the kernel's queue to the router was full") \
 	X(MALFORMED, "malformed", "not a whole, well-formed IP packet") \
 	X(UNKNOWN_SOURCE, "unknown-source", "source address is in no network here") \
 	X(NO_ROUTE, "no-route", "destination is in no table of the source's networks") \
@@ -72,7 +73,10 @@ const char *drop_text(enum drop);
 	X(ICMP_LIMITED, "icmp_errors_suppressed", "ICMP errors withheld by their rate limit") \
 	X(MSS_CLAMPED, "mss_clamped", "TCP handshakes whose MSS was lowered") \
 	X(SEGMENTS_CUT, "packets_cut", "Packets cut to fit a path") \
+	X(SUPER_CUT, "super_packets_cut", "Super-packets that the kernel was made to cut") \
 	X(HELD, "packets_held", "Packets that waited for keys") \
+	X(RAW, "packets_by_raw_socket", \
+	  "Packets that inject = packet left to the kernel's routing") \
 	X(ROAMS, "endpoint_changes", "Peers followed to a new address")
 
 enum event {
@@ -115,9 +119,12 @@ struct counters {
 	/* Every packet is accounted for:
 	 * intercepted + received + made = sent + injected + consumed + drops + held */
 	counter_t intercepted, received; /* packets and frames that came in */
-	counter_t made;			 /* by the router: ICMP errors, pieces of a cut packet */
-	counter_t sent, injected;	 /* that went out */
-	counter_t consumed; /* meant for the router itself, or replaced by their pieces */
+	/* By the router: ICMP errors, pieces of a cut packet; or taken over, still waiting,
+	 * from a worker that ended. */
+	counter_t made;
+	counter_t sent, injected; /* that went out */
+	/* Meant for the router itself, replaced by their pieces, or handed over. */
+	counter_t consumed;
 };
 
 #endif

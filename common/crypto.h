@@ -14,9 +14,10 @@
 
 #include "common/wire.h"
 
-#define CRYPTO_KEY 32  /* bytes of a key, whatever the algorithm */
-#define CRYPTO_SALT 4  /* fixed first bytes of the AEAD nonce */
-#define CRYPTO_NONCE 8 /* the rest: epoch, lane, sequence as on the wire */
+#define CRYPTO_KEY 32	  /* bytes of a key, whatever the algorithm */
+#define CRYPTO_SALT 4	  /* fixed first bytes of the AEAD nonce */
+#define CRYPTO_NONCE 8	  /* the rest: epoch, lane, sequence as on the wire */
+#define CRYPTO_THREADS 33 /* at most */
 
 struct crypto;
 struct crypto_key;
@@ -29,11 +30,16 @@ enum crypto_choice {
 };
 
 /* For threads 0 to threads-1; all that these will ever need is allocated now.
- * NULL: out of memory, no threads, or CRYPTO_MB is asked for and is not built in
+ * NULL: out of memory, no threads or too many, or CRYPTO_MB is asked for and is not built in
  * or not for this processor. */
 struct crypto *crypto_new(unsigned threads, enum crypto_choice);
 /* The keys made for it hold on to it: it may go before them. NULL is fine. */
 void crypto_free(struct crypto *);
+/* More threads, before the new ones begin: for the struct crypto itself, then for each
+ * of its keys. The others may be at work meanwhile. False: out of memory, or more than
+ * CRYPTO_THREADS; what was there goes on as before. Fewer is no work at all. */
+bool crypto_grow(struct crypto *, unsigned threads);
+bool crypto_key_grow(struct crypto_key *);
 /* "OpenSSL" or "libipsec-mb". */
 const char *crypto_library(const struct crypto *, enum protection);
 

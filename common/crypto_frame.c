@@ -15,8 +15,10 @@
 
 struct crypto *crypto_new(unsigned threads, enum crypto_choice choice)
 {
-	struct crypto *c = threads ? calloc(1, sizeof(*c)) : NULL;
+	struct crypto *c = NULL;
 
+	if (threads && threads <= CRYPTO_THREADS)
+		c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	atomic_init(&c->users, 1);
@@ -49,15 +51,27 @@ const char *crypto_library(const struct crypto *c, enum protection kind)
 	return c->ops[kind]->library;
 }
 
+bool crypto_grow(struct crypto *c, unsigned threads)
+{
+	if (threads <= c->threads)
+		return true;
+	if (threads > CRYPTO_THREADS || (c->mb && !crypto_mb_grow(c->mb, threads)))
+		return false;
+	c->threads = threads;
+	return true;
+}
+
 struct crypto_key *crypto_key_new(struct crypto *c, enum protection kind,
 				  const uint8_t key[static CRYPTO_KEY],
 				  const uint8_t salt[static CRYPTO_SALT])
 {
 	struct crypto_key *k;
+	size_t ciphers;
 
 	if (kind <= PROTECT_NONE || kind >= PROTECTIONS)
 		return NULL;
-	k = calloc(1, sizeof(*k) + c->threads * sizeof(k->cipher[0]));
+	ciphers = kind != PROTECT_HMAC && c->ops[kind] == &crypto_openssl ? CRYPTO_THREADS : 0;
+	k = calloc(1, sizeof(*k) + ciphers * sizeof(k->cipher[0]));
 	if (!k)
 		return NULL;
 	atomic_fetch_add(&c->users, 1);
@@ -65,11 +79,21 @@ struct crypto_key *crypto_key_new(struct crypto *c, enum protection kind,
 	k->ops = c->ops[kind];
 	k->kind = kind;
 	memcpy(k->salt, salt, CRYPTO_SALT);
-	if (!k->ops->key_init(k, key)) {
+	if (!k->ops->key_init(k, key) || !crypto_key_grow(k)) {
 		crypto_key_free(k);
 		return NULL;
 	}
 	return k;
+}
+
+bool crypto_key_grow(struct crypto_key *k)
+{
+	unsigned threads = k->crypto->threads;
+
+	if (k->kind != PROTECT_HMAC && !k->ops->key_grow(k, threads))
+		return false;
+	atomic_store_explicit(&k->threads, threads, memory_order_relaxed);
+	return true;
 }
 
 void crypto_key_free(struct crypto_key *k)
@@ -101,7 +125,7 @@ static size_t sort(struct sorted *s, unsigned thread, struct crypto_job *jobs, s
 		const struct crypto_key *k = jobs[i].key;
 
 		jobs[i].ok = false;
-		if (thread >= k->crypto->threads)
+		if (thread >= atomic_load_explicit(&k->threads, memory_order_relaxed))
 			continue;
 		if (k->ops == &crypto_mb)
 			s->mb[s->n_mb++] = &jobs[i];

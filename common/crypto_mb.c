@@ -49,7 +49,7 @@ struct mb {
 	size_t lanes;	 /* frames that the wide managers hash at once */
 	size_t wide_min; /* frames that are worth a call of a wide one */
 	bool wide_chacha;
-	struct thread thread[];
+	struct thread *thread[CRYPTO_THREADS];
 };
 
 struct mb_key {
@@ -113,7 +113,7 @@ static void hmac_batch(unsigned thread, struct crypto_job *const jobs[], size_t 
 	const struct crypto_ops *other = &crypto_openssl;
 	struct crypto_job *mine[CRYPTO_CHUNK];
 	struct mb *mb = jobs[0]->key->crypto->mb;
-	struct thread *t = &mb->thread[thread];
+	struct thread *t = mb->thread[thread];
 	size_t taken = 0, first = 0;
 	bool ok;
 
@@ -211,7 +211,7 @@ static void run_frames(unsigned thread, struct crypto_job *const jobs[], size_t 
 
 	for (size_t i = 0; i < n; i++) {
 		struct crypto_job *j = jobs[i];
-		struct thread *t = &j->key->crypto->mb->thread[thread];
+		struct thread *t = j->key->crypto->mb->thread[thread];
 
 		if (j->key->kind == PROTECT_HMAC)
 			hmac[n_hmac++] = j;
@@ -249,7 +249,15 @@ static bool key_init(struct crypto_key *k, const uint8_t key[static CRYPTO_KEY])
 	if (k->kind == PROTECT_CHACHA20_POLY1305)
 		memcpy(k->mb->chacha, key, CRYPTO_KEY);
 	else /* reads nothing of the manager but which code to run */
-		IMB_AES256_GCM_PRE(k->crypto->mb->thread[0].wide, key, &k->mb->gcm);
+		IMB_AES256_GCM_PRE(k->crypto->mb->thread[0]->wide, key, &k->mb->gcm);
+	return true;
+}
+
+/* All that a thread has of its own is in its struct thread. */
+static bool key_grow(struct crypto_key *k, unsigned threads)
+{
+	(void)k;
+	(void)threads;
 	return true;
 }
 
@@ -263,6 +271,7 @@ static void key_done(struct crypto_key *k)
 const struct crypto_ops crypto_mb = {
 	.library = "libipsec-mb",
 	.key_init = key_init,
+	.key_grow = key_grow,
 	.key_done = key_done,
 	.seal = seal_frames,
 	.open = open_frames,
@@ -305,8 +314,21 @@ static void manager_free(IMB_MGR *m)
 	free(m);
 }
 
-static bool thread_init(struct thread *t)
+static void thread_free(struct thread *t)
 {
+	manager_free(t->wide);
+	manager_free(t->narrow);
+	crypto_wipe(t, sizeof(*t));
+	free(t);
+}
+
+static struct thread *thread_new(void)
+{
+	struct thread *t = aligned_alloc(64, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof(*t));
 	t->wide = manager_new(true);
 	if (has(IMB_FEATURE_SHANI))
 		t->narrow = manager_new(false);
@@ -314,7 +336,10 @@ static bool thread_init(struct thread *t)
 		t->job[i].hash_alg = IMB_AUTH_HMAC_SHA_256;
 		t->job[i].auth_tag_output_len_in_bytes = FRAME_MAC;
 	}
-	return t->wide && (t->narrow || !has(IMB_FEATURE_SHANI));
+	if (t->wide && (t->narrow || !has(IMB_FEATURE_SHANI)))
+		return t;
+	thread_free(t);
+	return NULL;
 }
 
 /* Gives back the code that the self-tests have left in memory, megabytes of it, if
@@ -341,7 +366,7 @@ static int forget_code(struct dl_phdr_info *object, size_t size, void *arg)
 
 static void choose_width(struct mb *mb)
 {
-	bool narrow = mb->thread[0].narrow;
+	bool narrow = mb->thread[0]->narrow;
 
 	mb->wide_min = NEVER;
 	mb->lanes = 1;
@@ -357,43 +382,45 @@ static void choose_width(struct mb *mb)
 
 struct mb *crypto_mb_new(unsigned threads)
 {
-	size_t size = aligned_size(sizeof(struct mb) + threads * sizeof(struct thread));
 	struct mb *mb;
-	bool ok = true;
 
 	if (imb_get_version() < IMB_VERSION(1, 3, 0) || !has(IMB_CPUFLAGS_SSE))
 		return NULL;
-	mb = aligned_alloc(64, size);
+	mb = calloc(1, sizeof(*mb));
 	if (!mb)
 		return NULL;
-	memset(mb, 0, size);
-	while (ok && mb->threads < threads)
-		ok = thread_init(&mb->thread[mb->threads++]);
-	if (!ok) {
+	if (!crypto_mb_grow(mb, threads)) {
 		crypto_mb_free(mb);
 		return NULL;
 	}
 	choose_width(mb);
-	dl_iterate_phdr(forget_code, (void *)(uintptr_t)mb->thread[0].wide->gcm256_enc);
 	return mb;
+}
+
+bool crypto_mb_grow(struct mb *mb, unsigned threads)
+{
+	unsigned before = mb->threads;
+
+	while (mb->threads < threads && (mb->thread[mb->threads] = thread_new()))
+		mb->threads++;
+	if (mb->threads > before)
+		dl_iterate_phdr(forget_code, (void *)(uintptr_t)mb->thread[0]->wide->gcm256_enc);
+	return mb->threads >= threads;
 }
 
 void crypto_mb_free(struct mb *mb)
 {
 	if (!mb)
 		return;
-	for (struct thread *t = mb->thread; t < mb->thread + mb->threads; t++) {
-		manager_free(t->wide);
-		manager_free(t->narrow);
-	}
-	crypto_wipe(mb->thread, mb->threads * sizeof(mb->thread[0]));
+	while (mb->threads)
+		thread_free(mb->thread[--mb->threads]);
 	free(mb);
 }
 
 bool crypto_mb_is_faster(const struct mb *mb, enum protection kind)
 {
 	switch (kind) {
-	case PROTECT_HMAC: return mb->thread[0].narrow || mb->wide_min != NEVER;
+	case PROTECT_HMAC: return mb->thread[0]->narrow || mb->wide_min != NEVER;
 	case PROTECT_AES_256_GCM: return true;
 	case PROTECT_CHACHA20_POLY1305: return mb->wide_chacha;
 	default: return false;

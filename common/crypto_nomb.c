@@ -14,6 +14,13 @@ struct mb *crypto_mb_new(unsigned threads)
 	return NULL;
 }
 
+bool crypto_mb_grow(struct mb *mb, unsigned threads)
+{
+	(void)mb;
+	(void)threads;
+	return false;
+}
+
 void crypto_mb_free(struct mb *mb)
 {
 	(void)mb;

@@ -99,19 +99,33 @@ static const char *cipher_name(enum protection kind)
 
 static bool key_init(struct crypto_key *k, const uint8_t key[static CRYPTO_KEY])
 {
-	EVP_CIPHER *cipher;
-	bool ok;
-
-	if (k->kind == PROTECT_HMAC) {
+	if (k->kind == PROTECT_HMAC)
 		crypto_hmac_init(&k->hmac, key);
-		return true;
-	}
-	cipher = EVP_CIPHER_fetch(NULL, cipher_name(k->kind), NULL);
-	ok = cipher;
-	for (unsigned i = 0; ok && i < k->crypto->threads; i++) {
-		k->cipher[i] = EVP_CIPHER_CTX_new();
-		ok = k->cipher[i] &&
-		     EVP_CipherInit_ex2(k->cipher[i], cipher, key, NULL, 1, NULL) > 0;
+	else
+		memcpy(k->secret, key, CRYPTO_KEY);
+	return true;
+}
+
+static EVP_CIPHER_CTX *context_new(const EVP_CIPHER *cipher, const uint8_t key[static CRYPTO_KEY])
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	if (ctx && EVP_CipherInit_ex2(ctx, cipher, key, NULL, 1, NULL) > 0)
+		return ctx;
+	EVP_CIPHER_CTX_free(ctx);
+	return NULL;
+}
+
+/* From the key: GCM's contexts can't be copied before OpenSSL 3.2. */
+static bool key_grow(struct crypto_key *k, unsigned threads)
+{
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, cipher_name(k->kind), NULL);
+	bool ok = cipher;
+
+	for (unsigned i = 0; ok && i < threads; i++) {
+		if (!k->cipher[i])
+			k->cipher[i] = context_new(cipher, k->secret);
+		ok = k->cipher[i];
 	}
 	EVP_CIPHER_free(cipher); /* the contexts hold references of their own */
 	return ok;
@@ -119,7 +133,7 @@ static bool key_init(struct crypto_key *k, const uint8_t key[static CRYPTO_KEY])
 
 static void key_done(struct crypto_key *k)
 {
-	for (unsigned i = 0; i < k->crypto->threads; i++)
+	for (unsigned i = 0; k->kind != PROTECT_HMAC && i < CRYPTO_THREADS; i++)
 		EVP_CIPHER_CTX_free(k->cipher[i]); /* wipes the key schedule */
 }
 
@@ -146,6 +160,7 @@ static void open_frames(unsigned thread, struct crypto_job *const jobs[], size_t
 const struct crypto_ops crypto_openssl = {
 	.library = "OpenSSL",
 	.key_init = key_init,
+	.key_grow = key_grow,
 	.key_done = key_done,
 	.seal = seal_frames,
 	.open = open_frames,

@@ -29,6 +29,8 @@ struct crypto_ops {
 	const char *library;
 	/* False: out of memory, or no such algorithm; key_done is called all the same. */
 	bool (*key_init)(struct crypto_key *, const uint8_t key[static CRYPTO_KEY]);
+	/* What threads up to this one need of the key and do not have. False: out of memory. */
+	bool (*key_grow)(struct crypto_key *, unsigned threads);
 	void (*key_done)(struct crypto_key *);
 	/* Up to CRYPTO_CHUNK jobs, whose keys are all of these operations and for this
 	 * thread. Their `ok` is false and is set where it went well. */
@@ -50,14 +52,18 @@ struct crypto_key {
 	uint8_t salt[CRYPTO_SALT];
 	struct crypto *crypto;
 	const struct crypto_ops *ops;
-	struct crypto_hmac hmac;  /* HMAC, of either library */
-	struct mb_key *mb;	  /* AEADs of libipsec-mb */
-	EVP_CIPHER_CTX *cipher[]; /* AEADs of OpenSSL, by thread */
+	struct crypto_hmac hmac; /* HMAC, of either library */
+	struct mb_key *mb;	 /* AEADs of libipsec-mb */
+	atomic_uint threads;	 /* that it is for */
+	/* AEADs of OpenSSL: what contexts are made of, and one for each thread */
+	uint8_t secret[CRYPTO_KEY];
+	EVP_CIPHER_CTX *cipher[];
 };
 
 /* libipsec-mb's state for threads. NULL: not built in, not for this processor, out of
  * memory. */
 struct mb *crypto_mb_new(unsigned threads);
+bool crypto_mb_grow(struct mb *, unsigned threads);
 void crypto_mb_free(struct mb *);
 /* Whether it is the faster one. */
 bool crypto_mb_is_faster(const struct mb *, enum protection);

@@ -78,10 +78,13 @@ bool inet_is_icmp_error(const uint8_t *data, size_t len, const struct inet_info 
 const uint8_t *inet_icmp_quoted(const uint8_t *data, size_t len, const struct inet_info *,
 				size_t *ret_len);
 
-/* ICMP errors that a router makes (RFC 1812, 4443). Writes a whole IP packet to
- * out (room: at least 1280) about the packet at data, from source to that
- * packet's sender. 0 if none may be sent: about another ICMP error, a fragment
- * other than the first, a multicast or unspecified address. */
+/* Whether a router may send an ICMP error about this packet (RFC 1812, 4443): not about
+ * another ICMP error, a fragment other than the first, a multicast or unspecified
+ * address. */
+bool inet_icmp_is_due(const uint8_t *data, size_t len, const struct inet_info *);
+/* ICMP errors that a router makes. Writes a whole IP packet to out (room: at least
+ * 1280) about the packet at data, from source to that packet's sender. 0 if none is
+ * due. */
 size_t inet_icmp_too_big(uint8_t *out, const uint8_t *data, size_t len, const struct inet_info *,
 			 const struct ip *source, uint32_t mtu);
 size_t inet_icmp_time_exceeded(uint8_t *out, const uint8_t *data, size_t len,

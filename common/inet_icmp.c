@@ -86,7 +86,7 @@ static bool v6_may_answer(const struct inet_info *info)
 	return memcmp(info->src.b, zero, sizeof(zero)) || info->src.b[15] > 1;
 }
 
-static bool may_answer(const uint8_t *data, size_t len, const struct inet_info *info)
+bool inet_icmp_is_due(const uint8_t *data, size_t len, const struct inet_info *info)
 {
 	if (info->fragment || info->proto == 255)
 		return false;
@@ -137,7 +137,7 @@ static size_t icmp_error(uint8_t *out, const uint8_t *data, size_t len,
 	uint64_t sum = 0;
 
 	len = ip_length(data, len, info);
-	if (source->family != info->src.family || !may_answer(data, len, info))
+	if (source->family != info->src.family || !inet_icmp_is_due(data, len, info))
 		return 0;
 	if (quote > len)
 		quote = len;

@@ -113,6 +113,23 @@ struct packet *pool_view(struct pool *pool, struct packet *of, uint8_t *data, ui
 	return p;
 }
 
+struct packet *pool_copy(struct pool *pool, const struct packet *of)
+{
+	struct packet *p = take(pool, of->len > PACKET_SINGLE), own;
+
+	if (!p)
+		return NULL;
+	own = *p;
+	*p = *of;
+	p->next = p->parent = NULL;
+	p->refs = own.refs;
+	p->large = own.large;
+	p->buffer = own.buffer;
+	p->data = own.data;
+	memcpy(p->data, of->data, of->len);
+	return p;
+}
+
 void pool_put(struct pool *pool, struct packet *p)
 {
 	struct packet *parent = p->parent;

@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/wire.h"
 
+struct adjacency; /* router/adjacency.h */
 struct route;
 struct netset;
 struct network; /* router/peer.h */
@@ -54,7 +55,7 @@ struct packet {
 	uint16_t gso_header; /* headers in front of it */
 	uint8_t gso_type;    /* VIRTIO_NET_HDR_GSO_... */
 	bool csum_partial;   /* transport checksum still to be finished */
-	uint16_t csum_start; /* as the kernel says it, until examined: from where */
+	uint16_t csum_start; /* as the kernel says it, until examined: from where; 0: as usual */
 	uint16_t csum_check; /* ... and where the checksum is from there */
 	uint32_t cut;	     /* bytes of payload that are on their way already */
 
@@ -68,6 +69,9 @@ struct packet {
 	struct peer *peer; /* the router it goes to or came from */
 	struct path *path;
 	mono_t since; /* when it first had to wait, {0} if never */
+
+	/* inbound: how it leaves for the host; NULL: the kernel's to know */
+	struct adjacency *adjacency;
 
 	/* inbound: how the frame arrived */
 	struct frame_header frame;
@@ -103,6 +107,9 @@ struct packet *pool_get_large(struct pool *);
 /* A packet whose bytes are these of another one, which stays out of the pool until
  * all its views are back; NULL when the pool is empty. */
 struct packet *pool_view(struct pool *, struct packet *of, uint8_t *data, uint32_t len);
+/* A packet of this pool with the same bytes and metadata as one of any pool; NULL when
+ * the pool is empty. */
+struct packet *pool_copy(struct pool *, const struct packet *);
 void pool_put(struct pool *, struct packet *);
 size_t pool_left(const struct pool *);
 size_t pool_size(const struct pool *);

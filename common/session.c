@@ -129,6 +129,24 @@ struct rx_keys *rx_keys_new(struct crypto *crypto, const struct session_secrets 
 	return k;
 }
 
+static bool keys_grow(struct crypto_key *key[static PROTECTIONS])
+{
+	for (int p = 0; p < PROTECTIONS; p++)
+		if (key[p] && !crypto_key_grow(key[p]))
+			return false;
+	return true;
+}
+
+bool tx_keys_grow(struct tx_keys *k)
+{
+	return !k || keys_grow(k->key);
+}
+
+bool rx_keys_grow(struct rx_keys *k)
+{
+	return !k || keys_grow(k->key);
+}
+
 void tx_keys_free(struct tx_keys *k)
 {
 	if (!k)

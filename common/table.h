@@ -4,8 +4,12 @@
  *
  * LNDT: (attachment, source address) -> the networks that the host is a member
  * of. GNDT of a network: prefix -> the route that delivers it. The site's own
- * members are routes to the router itself. An image is built once, published by
- * pointer, and read without locks.
+ * members are routes to the router itself.
+ *
+ * An image is published by pointer and read without locks. The next one is built
+ * from rows (table_new) or from the one in force and what changes (table_update):
+ * then they share all that is the same, in which order ever they are freed. One
+ * thread makes and frees images.
  */
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H
@@ -16,6 +20,7 @@
 
 #include "common/addr.h"
 #include "common/lpm.h"
+#include "common/vector.h"
 
 #define ROUTE_ROUTERS 8 /* routers that may deliver one prefix */
 
@@ -43,24 +48,25 @@ struct gndt_row {
 	unsigned line;
 };
 
-/* The networks of one host, ascending. */
+/* The networks of one host, ascending by ID. */
 struct netset {
 	uint32_t n;
-	uint32_t slots[]; /* indexes for table_network() */
+	uint32_t slots[];
 };
 
 /* One virtual network in an image. */
 struct vnet {
+	struct shared shared;
 	uint32_t id;
-	struct lpm *gndt;    /* -> index into routes */
-	struct lpm *members; /* the prefixes of this site in it -> 0 */
-	struct route *routes;
-	uint32_t n_routes;
+	struct lpm gndt;	 /* -> place in the image's routes */
+	struct members *members; /* of this site, by attachment */
+	uint32_t n_members;
 };
 
 struct table;
 
-/* Called for each conflict between rows; table_new goes on to find all. */
+/* Called for each conflict between rows; what builds the image goes on to find all.
+ * file may be NULL. */
 typedef void table_conflict_fn(void *arg, const char *text, const char *file, unsigned line);
 
 /* Builds an image for router `self`. Conflicts (each reported, all found in one
@@ -71,11 +77,34 @@ typedef void table_conflict_fn(void *arg, const char *text, const char *file, un
 struct table *table_new(uint32_t self, const struct lndt_row *lndt, size_t n_lndt,
 			const struct gndt_row *gndt, size_t n_gndt, uint64_t version,
 			table_conflict_fn *fn, void *arg);
+
+/* A row that comes or goes. */
+struct table_change {
+	enum { LNDT_ADD, LNDT_REMOVE, GNDT_ADD, GNDT_REMOVE } kind;
+	union {
+		struct lndt_row lndt;
+		struct gndt_row gndt;
+	};
+};
+
+/* Builds the image that differs from an old one, which stays as it is, by these
+ * changes: first what goes, then what comes. Conflicts are those of table_new, as
+ * far as changed rows take part in them, and a row to be removed that isn't there.
+ * To add a row that is there changes nothing. NULL as in table_new.
+ *
+ * The cost of a row of the GNDT does not depend on the table's size, but on the
+ * number of networks that share members with the row's; that of a row of the LNDT
+ * on the LNDT's prefixes inside it, and on the networks that come to share a member. */
+struct table *table_update(const struct table *old, const struct table_change *, size_t n,
+			   uint64_t version, table_conflict_fn *fn, void *arg);
 void table_free(struct table *);
 
 uint64_t table_version(const struct table *);
-/* Networks are slots 0 to count-1, ascending by ID. */
-uint32_t table_networks(const struct table *);
+size_t table_networks(const struct table *);
+/* Networks have slots, which an update keeps; a new image's are in the order of
+ * IDs. All are below this. */
+uint32_t table_slots(const struct table *);
+/* NULL: no network has this slot. */
 const struct vnet *table_network(const struct table *, uint32_t slot);
 /* The slot of a network ID, UINT32_MAX if this router has no part in it. */
 uint32_t table_slot(const struct table *, uint32_t network);
@@ -93,9 +122,18 @@ const struct route *gndt_lookup(const struct table *, uint32_t slot, const struc
  * found. NULL with *ret_ambiguous false: no route; true: equal length in two. */
 const struct route *gndt_lookup_set(const struct table *, const struct netset *, const struct ip *,
 				    uint32_t *ret_slot, unsigned *ret_len, bool *ret_ambiguous);
+/* Whether a row of the GNDT of that slot names the router. Walks over them. */
+bool gndt_names(const struct table *, uint32_t slot, uint32_t router);
 
-/* The rows of the image, for listings: own copies, ordered by network, prefix. */
-const struct lndt_row *table_lndt(const struct table *, size_t *ret_n);
-const struct gndt_row *table_gndt(const struct table *, size_t *ret_n);
+/* Listings: calls fn for each row, ordered by network, (attachment,) prefix, until
+ * it returns false: it doesn't take this one. `from` is 0 or what an earlier call
+ * on the same image returned, where to go on; SIZE_MAX: that was all. */
+typedef bool lndt_fn(void *arg, const struct lndt_row *);
+typedef bool gndt_fn(void *arg, const struct gndt_row *);
+size_t table_lndt(const struct table *, size_t from, lndt_fn *fn, void *arg);
+size_t table_gndt(const struct table *, size_t from, gndt_fn *fn, void *arg);
+
+/* Bytes held, shared ones included, for tests and statistics. */
+size_t table_memory(const struct table *);
 
 #endif

@@ -65,7 +65,7 @@ enum frame_error frame_parse(const uint8_t *data, size_t len, struct frame_heade
 	if (!state_is_valid(h.type, h.state))
 		return FRAME_STATE;
 	h.network = (uint32_t)load_be(data + 4, 4);
-	h.source = (uint32_t)load_be(data + 8, 4);
+	h.source = (uint32_t)load_be(data + FRAME_SOURCE_OFFSET, 4);
 	h.destination = (uint32_t)load_be(data + 12, 4);
 	h.epoch = data[16];
 	h.lane = data[FRAME_LANE_OFFSET];
@@ -80,7 +80,7 @@ void frame_format(const struct frame_header *h, uint8_t *out)
 	out[1] = h->state;
 	store_be(out + 2, h->size, 2);
 	store_be(out + 4, h->network, 4);
-	store_be(out + 8, h->source, 4);
+	store_be(out + FRAME_SOURCE_OFFSET, h->source, 4);
 	store_be(out + 12, h->destination, 4);
 	out[16] = h->epoch;
 	out[FRAME_LANE_OFFSET] = h->lane;

@@ -20,7 +20,9 @@
 #define FRAME_OVERHEAD (FRAME_HEADER + FRAME_MAC)
 #define FRAME_MIN FRAME_OVERHEAD
 #define FRAME_MAX 65535
-#define FRAME_LANE_OFFSET 17 /* of the lane byte: arriving frames are steered by it */
+/* Arriving frames are steered by these two fields. */
+#define FRAME_SOURCE_OFFSET 8
+#define FRAME_LANE_OFFSET 17
 
 enum frame_type {
 	FRAME_FORWARD = 0,   /* a host's packet */

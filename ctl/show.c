@@ -114,16 +114,21 @@ static void print_traffic(json_t *result)
 
 static void print_workers(json_t *list)
 {
-	static const char *const keys[] = { "worker", "intercepted", "received", "made",
-					    "sent",   "injected",    "consumed" };
+	static const char *const keys[] = { "intercepted", "received", "made",
+					    "sent",	   "injected", "consumed" };
 	struct columns *c = columns_new(">WORKER|>INTERCEPTED|>RECEIVED|>MADE|>SENT|>INJECTED|"
 					">CONSUMED");
 	char a[HUMAN_TEXT];
 	json_t *w;
 	size_t i;
 
-	json_array_foreach(list, i, w) for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
-		columns_add(c, "%s", human_text(w, keys[k], a));
+	json_array_foreach(list, i, w)
+	{
+		columns_add(c, "%s%s", human_text(w, "worker", a),
+			    json_is_false(json_object_get(w, "works")) ? " (no more)" : "");
+		for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+			columns_add(c, "%s", human_text(w, keys[k], a));
+	}
 	columns_print(c, 0, NULL, stdout);
 }
 
@@ -156,6 +161,18 @@ static void print_counters(json_t *result)
 	columns_print(drops, 0, NULL, stdout);
 }
 
+/* What has been found out, as comments of the file. */
+static void print_found(json_t *result)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(json_object_get(result, "offloads"), name, v)
+		printf("; offload %s: %s\n", name, json_is_true(v) ? "on" : "off");
+	json_object_foreach(json_object_get(result, "crypto"), name, v)
+		printf("; %s by %s\n", name, json_string_value(v));
+}
+
 /* As a file would have it. */
 static void print_config(json_t *result)
 {
@@ -166,6 +183,7 @@ static void print_config(json_t *result)
 
 	printf("; %s, with every default filled in\n", human_text(result, "file", a));
 	printf("; in force: packets are intercepted by %s\n", human_text(result, "intercept", a));
+	print_found(result);
 	json_array_foreach(json_object_get(result, "settings"), i, s)
 	{
 		if (json_unpack(s, "{s:s, s:s, s:s}", "section", &section, "key", &key, "value",

@@ -18,6 +18,10 @@
  * Which packets: those with our mark, and the kernel's filter lets no others in. The
  * socket listens for IP or IPv6, not for everything: only so it comes behind the hook
  * that sets the mark. One family each, since a socket knows one protocol.
+ *
+ * The sockets of a family are a group: a program in the kernel gives each packet to
+ * one of them by its flow. A new one joins deaf, and opens its ears before the program
+ * counts it in: it never gets what another one gets, and nothing is lost meanwhile.
  */
 #include "router/afpacket.h"
 
@@ -49,6 +53,7 @@ struct ring {
 	struct intercept intercept;
 	uint8_t *frames;
 	unsigned at; /* frame to be read next */
+	uint8_t family;
 };
 
 /* ---- reading --------------------------------------------------------------------- */
@@ -167,7 +172,7 @@ static const struct intercept_ops ops = {
 	.name = "packet",
 	.recv = ring_recv,
 	.close = ring_close,
-	.prefers_many = true,
+	.gathers = true,
 };
 
 /* ---- opening --------------------------------------------------------------------- */
@@ -177,7 +182,22 @@ static int set(int fd, int option, int value)
 	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int attach_filter(int fd, uint32_t mark)
+static int attach(int fd, struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program = { .len = (unsigned short)n, .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+											   : 0;
+}
+
+static int hear_nothing(int fd)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+
+	return attach(fd, code, sizeof(code) / sizeof(code[0]));
+}
+
+static int hear_marked(int fd, uint32_t mark)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK)),
@@ -185,10 +205,8 @@ static int attach_filter(int fd, uint32_t mark)
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
-											   : 0;
+	return attach(fd, code, sizeof(code) / sizeof(code[0]));
 }
 
 static int map_ring(struct ring *r)
@@ -214,10 +232,21 @@ static int listen_for(int fd, uint8_t family)
 	return bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ? -errno : 0;
 }
 
-static int set_up(struct ring *r, uint8_t family, uint32_t mark)
+/* Into the group of `fellow`, or into a new one whose number the kernel chooses. */
+static int join(int fd, const struct intercept *fellow)
+{
+	int group = PACKET_FANOUT_FLAG_UNIQUEID << 16;
+	socklen_t size = sizeof(group);
+
+	if (fellow && getsockopt(fellow->fd, SOL_PACKET, PACKET_FANOUT, &group, &size) < 0)
+		return -errno;
+	return set(fd, PACKET_FANOUT, group | PACKET_FANOUT_CBPF << 16);
+}
+
+static int set_up(struct ring *r, uint8_t family, uint32_t mark, const struct intercept *fellow)
 {
 	int fd = r->intercept.fd, size = LARGE_BYTES;
-	int e = attach_filter(fd, mark);
+	int e = hear_nothing(fd);
 
 	if (!e)
 		e = set(fd, PACKET_VERSION, TPACKET_V2);
@@ -229,62 +258,111 @@ static int set_up(struct ring *r, uint8_t family, uint32_t mark)
 		e = map_ring(r);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	return e ? e : listen_for(fd, family);
+	if (!e)
+		e = listen_for(fd, family);
+	if (!e)
+		e = join(fd, fellow);
+	return e ? e : hear_marked(fd, mark);
 }
 
-static struct ring *open_one(uint8_t family, uint32_t mark, int *ret_error)
+struct intercept *afpacket_open(uint8_t family, uint32_t mark, const struct intercept *fellow)
 {
 	struct ring *r = calloc(1, sizeof(*r));
+	int e;
 
-	*ret_error = -ENOMEM;
 	if (!r)
 		return NULL;
 	r->frames = MAP_FAILED;
+	r->family = family;
 	/* protocol 0: deaf until it is set up */
 	r->intercept = (struct intercept){
 		.ops = &ops, .fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
 	};
-	*ret_error = r->intercept.fd < 0 ? -errno : set_up(r, family, mark);
-	if (!*ret_error)
-		return r;
+	e = r->intercept.fd < 0 ? -errno : set_up(r, family, mark, fellow);
+	if (!e)
+		return &r->intercept;
 	if (r->intercept.fd >= 0)
 		ring_close(&r->intercept);
 	else
 		free(r);
+	errno = -e;
 	return NULL;
 }
 
-/* One group, whose number the kernel gives to the first: packets go to its members by
- * the hash of their flow. */
-static int join(struct intercept *in[], unsigned n)
-{
-	unsigned group = 0;
-	socklen_t size = sizeof(group);
-	int e = set(in[0]->fd, PACKET_FANOUT,
-		    (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16);
+/* ---- sharing --------------------------------------------------------------------- */
 
-	if (!e && getsockopt(in[0]->fd, SOL_PACKET, PACKET_FANOUT, &group, &size) < 0)
-		e = -errno;
-	for (unsigned i = 1; i < n && !e; i++)
-		e = set(in[i]->fd, PACKET_FANOUT, (int)(group & 0xffff) | PACKET_FANOUT_HASH << 16);
-	return e;
+#define NET(offset) ((uint32_t)(SKF_NET_OFF + (offset)))
+#define LOAD(size, offset) BPF_STMT(BPF_LD | (size) | BPF_ABS, NET(offset))
+#define ADD_X BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0)
+#define TO_X BPF_STMT(BPF_MISC | BPF_TAX, 0)
+/* From the sum of a flow's addresses and ports to a member of the group. */
+#define PICK(n) \
+	BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16), \
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, (uint32_t)n), BPF_STMT(BPF_RET | BPF_A, 0)
+
+static int set_program(int fd, struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program = { .len = (unsigned short)n, .filter = code };
+
+	return setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof(program)) < 0
+		       ? -errno
+		       : 0;
 }
 
-int afpacket_open(uint8_t family, uint32_t mark, unsigned n, struct intercept *ret[])
+/* Fragments go by their addresses alone, the first one too. */
+static int share_v4(int fd, unsigned n)
 {
-	unsigned i;
-	int e = 0;
+	struct sock_filter code[] = {
+		LOAD(BPF_W, 12),
+		TO_X,
+		LOAD(BPF_W, 16),
+		ADD_X,
+		TO_X,
+		LOAD(BPF_H, 6),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x3fff, 5, 0),
+		LOAD(BPF_B, 9),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 2),
+		LOAD(BPF_W, 20), /* the rule takes no options */
+		BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+		BPF_STMT(BPF_LD | BPF_IMM, 0),
+		ADD_X,
+		PICK(n),
+	};
 
-	for (i = 0; i < n && !e; i++) {
-		struct ring *r = open_one(family, mark, &e);
+	return set_program(fd, code, sizeof(code) / sizeof(code[0]));
+}
 
-		if (!r)
-			break;
-		ret[i] = &r->intercept;
-	}
-	if (!e && n > 1)
-		e = join(ret, n);
-	while (e && i-- > 0)
-		ring_close(ret[i]);
-	return e;
+static int share_v6(int fd, unsigned n)
+{
+	struct sock_filter code[] = {
+		LOAD(BPF_W, 16),
+		TO_X,
+		LOAD(BPF_W, 20),
+		ADD_X,
+		TO_X,
+		LOAD(BPF_W, 32),
+		ADD_X,
+		TO_X,
+		LOAD(BPF_W, 36),
+		ADD_X,
+		TO_X,
+		LOAD(BPF_B, 6),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 2),
+		LOAD(BPF_W, 40),
+		BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+		BPF_STMT(BPF_LD | BPF_IMM, 0),
+		ADD_X,
+		PICK(n),
+	};
+
+	return set_program(fd, code, sizeof(code) / sizeof(code[0]));
+}
+
+int afpacket_share(struct intercept *any, unsigned n)
+{
+	const struct ring *r = container_of(any, struct ring, intercept);
+
+	return r->family == 6 ? share_v6(any->fd, n) : share_v4(any->fd, n);
 }

@@ -7,9 +7,14 @@
 
 #include "router/intercept.h"
 
-/* Opens n interceptors that share the packets of a family (4 or 6) with this mark, on
- * whatever interface they came in; a flow stays with one of them. 0 or -errno, with
- * nothing left open. They are closed one by one; what has not been read by then is lost, and not counted. */
-int afpacket_open(uint8_t family, uint32_t mark, unsigned n, struct intercept *ret[]);
+/* Opens an interceptor for packets of a family (4 or 6) with this mark, whatever
+ * interface they came in by. `fellow` is one of those that it shares them with, NULL:
+ * there is none yet. NULL with errno. When it is closed, what has not been read is
+ * lost, and not counted. */
+struct intercept *afpacket_open(uint8_t family, uint32_t mark, const struct intercept *fellow);
+
+/* Packets go evenly to the first n that were opened of those that share them; a flow
+ * stays with one. Before it is first said so they go to the very first. 0 or -errno. */
+int afpacket_share(struct intercept *any, unsigned n);
 
 #endif

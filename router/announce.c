@@ -22,14 +22,16 @@
 /* The networks in which this peer delivers something: ascending, up to max. */
 static size_t shared_networks(const struct contact *c, const struct network **ret, size_t max)
 {
-	size_t n_rows, n = 0;
-	const struct gndt_row *rows = table_gndt(c->router->world->table, &n_rows);
+	const struct table *t = c->router->world->table;
+	size_t n = 0;
 
-	for (size_t i = 0; i < n_rows && n < max; i++)
-		if (rows[i].router == c->peer->id && (!n || ret[n - 1]->id != rows[i].network)) {
-			ret[n] = router_network(c->router, rows[i].network);
-			n += ret[n] != NULL;
-		}
+	for (size_t i = 0; i < c->router->n_networks && n < max; i++) {
+		const struct network *net = c->router->networks[i];
+		uint32_t slot = table_slot(t, net->id);
+
+		if (slot != UINT32_MAX && gndt_names(t, slot, c->peer->id))
+			ret[n++] = net;
+	}
 	return n;
 }
 

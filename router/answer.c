@@ -68,6 +68,9 @@ static void answer(struct worker *w, const struct packet *about, write_fn *write
 	struct packet *p;
 	size_t len;
 
+	/* what gets no answer uses up nothing of what its sender may be told */
+	if (!inet_icmp_is_due(about->data, about->len, &about->inet))
+		return;
 	if (!source || b->n == BATCH_MAX || !may_answer(w, &about->inet.src, now)) {
 		counter_add(&w->counters.events[EVENT_ICMP_LIMITED], 1);
 		return;

@@ -16,7 +16,7 @@
 #include "common/wire.h"
 
 enum intercept_method { INTERCEPT_TUN, INTERCEPT_NFQUEUE, INTERCEPT_PACKET, INTERCEPT_METHODS };
-enum inject_method { INJECT_TUN, INJECT_RAW };
+enum inject_method { INJECT_TUN, INJECT_RAW, INJECT_PACKET };
 enum fail_mode { FAIL_CLOSED, FAIL_OPEN };
 enum protocol { PROTOCOL_UDP, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_AUTO };
 enum limited_mode {

@@ -23,9 +23,9 @@ static const struct ini_word intercept_words[] = {
 	{ "tap", -1 },
 	{ 0 },
 };
-static const struct ini_word inject_words[] = { { "tun", INJECT_TUN },
-						{ "raw", INJECT_RAW },
-						{ 0 } };
+static const struct ini_word inject_words[] = {
+	{ "tun", INJECT_TUN }, { "raw", INJECT_RAW }, { "packet", INJECT_PACKET }, { 0 }
+};
 static const struct ini_word fail_words[] = { { "closed", FAIL_CLOSED },
 					      { "open", FAIL_OPEN },
 					      { 0 } };
@@ -197,8 +197,7 @@ static const struct ini_option router_options[] = {
 	  .min = 1,
 	  .max = 32,
 	  .zero = "auto",
-	  .fallback = "auto",
-	  .flags = INI_FIXED },
+	  .fallback = "auto" },
 	/* 107: what a socket address has room for */
 	{ .key = "control",
 	  .type = &ini_path,
@@ -253,12 +252,12 @@ static const struct ini_option intercept_options[] = {
 	  .max = 15,
 	  .flags = INI_LIST,
 	  .expected = "names of network interfaces of the site" },
-	/* room for 32 workers with two ranges each */
+	/* room for 32 workers with three ranges each (nfq.h) */
 	{ .key = "queue",
 	  .type = &ini_number,
 	  INI_FIELD(struct config, queue),
 	  .min = 0,
-	  .max = 65472,
+	  .max = 65440,
 	  .fallback = "0",
 	  .flags = INI_FIXED },
 	{ .key = "fail",

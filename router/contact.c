@@ -84,7 +84,7 @@ int contact_send(struct contact *c, const struct way *way, const struct control_
 		len = frame_size - FRAME_OVERHEAD;
 	}
 	h.epoch = tx->epoch;
-	h.seq = ++tx->lane[0].seq;
+	h.seq = tx_next(tx, 0, false);
 	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
 	return send_frame(c, way, frame, len + FRAME_OVERHEAD);
 }
@@ -328,24 +328,24 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 
 static struct peer *peer_new(const struct router *r, const struct config_peer *config)
 {
-	size_t shares = r->n_workers + 1;
-	size_t size = sizeof(struct peer) + shares * sizeof(struct peer_share);
-	struct peer *p = aligned_alloc(64, (size + 63) / 64 * 64);
+	struct peer *p = calloc(1, sizeof(*p));
 	uint8_t key[CRYPTO_KEY];
 	static const uint8_t salt[CRYPTO_SALT];
 
 	if (!p)
 		return NULL;
-	memset(p, 0, size);
 	p->id = config->id;
 	p->name = strdup(config->name);
 	p->transit = config->transit;
 	if (session_handshake_key(config->key, key))
 		p->handshake_key = crypto_key_new(r->crypto, PROTECT_HMAC, key, salt);
 	crypto_wipe(key, sizeof(key));
-	if (p->name && p->handshake_key)
+	if (p->name && p->handshake_key && peer_make_room(p, r->n_made)) {
+		peer_deal_lanes(p, r->n_workers);
 		return p;
+	}
 	crypto_key_free(p->handshake_key);
+	peer_free_shares(p);
 	free(p->name);
 	free(p);
 	return NULL;
@@ -411,6 +411,7 @@ void contact_free(struct contact *c)
 	for (unsigned i = 0; i < PEER_EPOCHS; i++)
 		rx_keys_free(p->rx[i]);
 	crypto_key_free(p->handshake_key);
+	peer_free_shares(p);
 	free(p->path);
 	free(p->stopped);
 	free(p->name);

@@ -1,9 +1,9 @@
 /*
  * Fit: no packet leaves that its path can't carry.
  *
- * A super-packet is cut into the packets that it stands for, a batch at a time; if
- * its checksum is partial so are theirs. One whose datagrams are too large for the
- * path is refused as a whole.
+ * A super-packet is cut into the packets that it stands for, in one
+ * batch where they find room there; if its checksum is partial so are theirs. One whose
+ * datagrams are too large for the path is refused as a whole.
  *
  * A TCP handshake's MSS is lowered to what the path takes. A TCP segment that is
  * too large all the same (its host ignores ICMP) is cut into smaller ones; an
@@ -14,11 +14,18 @@
  * IPv6 promises 1,280 bytes to every host, so where a path carries less
  * than that inside, packets up to that size go out larger than the path's frames,
  * and the link lets them be fragmented: the one case where that is unavoidable.
+ *
+ * What the kernel does not route on its way to a host is fitted alike, to the MTU of the
+ * interface that it leaves by.
  */
+#include <urcu-qsbr.h>
+
 #include "common/inet.h"
+#include "router/adjacency.h"
 #include "router/stage.h"
 
 #define TCP_HEADER 20
+#define V6_LEAST 1280 /* what every IPv6 path carries, and no host goes below: RFC 8201 */
 
 static unsigned ip_header(const struct packet *p)
 {
@@ -44,6 +51,16 @@ static void inherit(struct packet *piece, const struct packet *p)
 	piece->network = p->network;
 	piece->peer = p->peer;
 	piece->path = p->path;
+	piece->adjacency = p->adjacency;
+}
+
+/* Whether a packet's pieces are better cut into a batch of their own: they arrive as a
+ * batch then, and go to the far host as one again. */
+static bool waits(const struct inet_cut *c, const struct batch *to)
+{
+	unsigned n = (c->len - c->header + c->step - 1) / c->step;
+
+	return to->n && n > BATCH_MAX - to->n && n <= BATCH_MAX;
 }
 
 /* Puts pieces of p into `to`. If it is full before p is done (*ret_full), p remembers
@@ -51,6 +68,10 @@ static void inherit(struct packet *piece, const struct packet *p)
 static unsigned cut(struct worker *w, struct packet *p, struct inet_cut *c, struct batch *to,
 		    bool *ret_full)
 {
+	if (!p->cut && waits(c, to)) {
+		*ret_full = true;
+		return TAKEN;
+	}
 	for (c->at = p->cut; c->at < c->len - c->header; p->cut = c->at) {
 		struct packet *piece;
 
@@ -78,13 +99,21 @@ static uint32_t single_len(const struct packet *p)
 	return p->gso_size ? (uint32_t)p->gso_header + p->gso_size : p->len;
 }
 
+/* The largest packet that may go on this path, and the size that hosts are told: IPv6
+ * hosts do not listen to less than they were promised. */
+static uint32_t most(const struct packet *p, uint32_t mtu)
+{
+	return p->inet.dst.family == 6 && mtu < V6_LEAST ? V6_LEAST : mtu;
+}
+
 /* A super-packet as single ones that fit, or a packet too large as smaller ones. */
 static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
 {
 	uint32_t single = single_len(p);
 
 	if (inet_cut_tcp(c, p->data, p->len, &p->inet, single < mtu ? single : mtu) ||
-	    (single <= mtu && inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
+	    (single <= most(p, mtu) &&
+	     inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
 		c->partial = p->csum_partial;
 		return true;
 	}
@@ -95,30 +124,32 @@ static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
 }
 
 /* What becomes of a packet that can't go as it is: KEEP if it may nevertheless. */
-static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, struct batch *to,
-			  bool *ret_full, mono_t now)
+static unsigned too_large(struct worker *w, struct packet *p, uint32_t mtu, bool settled,
+			  struct batch *to, bool *ret_full, mono_t now)
 {
-	bool settled = atomic_load_explicit(&p->path->settled, memory_order_relaxed);
 	struct inet_cut c;
 
 	if (can_cut(&c, p, mtu)) {
 		if (single_len(p) > mtu && !p->cut) {
 			counter_add(&w->counters.events[EVENT_SEGMENTS_CUT], 1);
-			if (p->inet.dont_fragment && settled)
-				answer_too_big(w, p, mtu, now);
+			if (p->inet.dont_fragment && settled && single_len(p) > most(p, mtu))
+				answer_too_big(w, p, most(p, mtu), now);
 		}
 		return cut(w, p, &c, to, ret_full);
 	}
-	if (p->inet.dst.family == 6 && p->len <= 1280 && !p->gso_size)
+	if (p->len <= most(p, mtu) && !p->gso_size)
 		return KEEP;
 	if (!settled)
 		return hold(w, p, p->peer->id, now);
-	answer_too_big(w, p, mtu, now);
+	answer_too_big(w, p, most(p, mtu), now);
 	return DROP_TOO_BIG;
 }
 
-static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
-			mono_t now)
+typedef unsigned fit_fn(struct worker *, struct packet *, struct batch *to, bool *ret_full,
+			mono_t now);
+
+static unsigned fit_path(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
+			 mono_t now)
 {
 	uint32_t mtu = path_inner_mtu(p->path);
 
@@ -126,17 +157,27 @@ static unsigned fit_one(struct worker *w, struct packet *p, struct batch *to, bo
 		clamp(w, p, path_clamp_mtu(p->path));
 	if (p->len <= mtu && !p->gso_size)
 		return KEEP;
-	return too_large(w, p, mtu, to, ret_full, now);
+	return too_large(w, p, mtu, atomic_load_explicit(&p->path->settled, memory_order_relaxed),
+			 to, ret_full, now);
 }
 
-bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+static unsigned fit_adjacency(struct worker *w, struct packet *p, struct batch *to, bool *ret_full,
+			      mono_t now)
+{
+	p->adjacency = adjacency_lookup(rcu_dereference(w->view->adjacencies), &p->inet.dst);
+	if (!p->adjacency || p->len <= p->adjacency->mtu)
+		return KEEP;
+	return too_large(w, p, p->adjacency->mtu, true, to, ret_full, now);
+}
+
+static bool fit_each(struct worker *w, struct batch *from, struct batch *to, mono_t now, fit_fn *fn)
 {
 	unsigned i;
 	bool full = false;
 
 	to->n = 0;
 	for (i = 0; i < from->n && to->n < BATCH_MAX; i++) {
-		unsigned verdict = fit_one(w, from->p[i], to, &full, now);
+		unsigned verdict = fn(w, from->p[i], to, &full, now);
 
 		if (full)
 			break;
@@ -149,4 +190,14 @@ bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
 		from->p[j - i] = from->p[j];
 	from->n -= i;
 	return to->n > 0;
+}
+
+bool fit(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+{
+	return fit_each(w, from, to, now, fit_path);
+}
+
+bool fit_site(struct worker *w, struct batch *from, struct batch *to, mono_t now)
+{
+	return fit_each(w, from, to, now, fit_adjacency);
 }

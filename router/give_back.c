@@ -1,6 +1,7 @@
 /*
  * Give back: packets for this site's hosts, to the gateway's kernel. Where the
- * injector goes past the kernel's routing, TTL is the router's to look after.
+ * injector goes past the kernel's routing, TTL and the MTU of the way to the host are
+ * the router's to look after.
  */
 #include "common/inet.h"
 #include "router/stage.h"
@@ -15,8 +16,8 @@ static unsigned age(struct worker *w, struct packet *p, mono_t now)
 
 static unsigned count_received(struct worker *w, struct packet *p, mono_t now)
 {
-	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number].traffic[IN],
-				 &p->network->share[w->number].traffic[IN] };
+	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number]->traffic[IN],
+				 &p->network->share[w->number]->traffic[IN] };
 
 	(void)now;
 	for (unsigned i = 0; i < 3; i++) {
@@ -29,10 +30,14 @@ static unsigned count_received(struct worker *w, struct packet *p, mono_t now)
 void give_back(struct worker *w, struct batch *b, mono_t now)
 {
 	struct inject *in = atomic_load_explicit(&w->inject, memory_order_acquire);
+	struct batch fitting;
 
 	if (!in->ops->kernel_routes)
 		batch_filter(w, b, now, age);
 	batch_filter(w, b, now, count_received);
-	if (b->n)
+	if (!in->ops->kernel_routes)
+		while (fit_site(w, b, &fitting, now))
+			in->ops->send(in, &fitting, w->pool, &w->counters);
+	else if (b->n)
 		in->ops->send(in, b, w->pool, &w->counters);
 }

@@ -42,10 +42,10 @@ int host_set_mtu(struct host *, uint32_t mtu);
 /* The router's own Netfilter table ("vine-DEVICE"), gone with the process.
  * check_source: what comes in by an interface that does not lead back to its
  * source is dropped before the device. n > 0: packets that would leave by the
- * device go to queues first..first+n-1 instead, balanced by address pair (TCP and
- * the rest may have ranges of their own later), by nf_tables' queue expression
- * where the kernel has it, else by the xtables target; n = 0: the device gets
- * them. Replaces the table of an earlier call. */
+ * device go to n queues of each range (nfq.h) instead, the first one being `first`,
+ * balanced by address pair, by nf_tables' queue expression where the kernel has it,
+ * else by the xtables target; n = 0: the device gets them. Replaces the table of an
+ * earlier call. */
 int host_rules_set(struct host *, const char *device, bool check_source, uint16_t first, uint16_t n,
 		   const char **ret_what);
 int host_rules_remove(struct host *);

@@ -16,16 +16,23 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define BATCH_ROOM 8192 /* two chains with two rules each take about 2 kB */
+#define BATCH_ROOM (96 * 1024) /* the queue rules of 32 workers take about half of it */
 
 struct host_nft {
 	struct netlink *nl;
 	struct mnl_nlmsg_batch *batch;
 	const char *table;
 	uint32_t family;
-	bool failed;					    /* out of memory */
+	bool failed;					    /* out of memory or room */
 	_Alignas(struct nlmsghdr) char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
 };
+
+/* The next message goes behind the one just written. */
+static void next(struct host_nft *t)
+{
+	if (!mnl_nlmsg_batch_next(t->batch))
+		t->failed = true;
+}
 
 struct host_nft *host_nft_begin(struct netlink *nl, uint32_t family, const char *table)
 {
@@ -33,14 +40,17 @@ struct host_nft *host_nft_begin(struct netlink *nl, uint32_t family, const char 
 
 	if (!t)
 		return NULL;
-	*t = (struct host_nft){ .nl = nl, .table = table, .family = family };
+	t->nl = nl;
+	t->table = table;
+	t->family = family;
+	t->failed = false;
 	t->batch = mnl_nlmsg_batch_start(t->buf, BATCH_ROOM);
 	if (!t->batch) {
 		free(t);
 		return NULL;
 	}
 	nftnl_batch_begin(mnl_nlmsg_batch_current(t->batch), netlink_next(nl));
-	mnl_nlmsg_batch_next(t->batch);
+	next(t);
 	return t;
 }
 
@@ -50,7 +60,7 @@ int host_nft_commit(struct host_nft *t)
 
 	if (!t->failed) {
 		nftnl_batch_end(mnl_nlmsg_batch_current(t->batch), netlink_next(t->nl));
-		mnl_nlmsg_batch_next(t->batch);
+		next(t);
 		e = netlink_batch(t->nl, mnl_nlmsg_batch_head(t->batch),
 				  mnl_nlmsg_batch_size(t->batch));
 	}
@@ -79,7 +89,7 @@ static void put_table(struct host_nft *t, uint16_t type, uint32_t table_flags)
 		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, table_flags);
 	nftnl_table_nlmsg_build_payload(
 		message(t, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), table);
-	mnl_nlmsg_batch_next(t->batch);
+	next(t);
 	nftnl_table_free(table);
 }
 
@@ -111,7 +121,7 @@ void host_nft_add_chain(struct host_nft *t, const char *name, uint32_t hook, int
 	if (devices)
 		nftnl_chain_set_array(c, NFTNL_CHAIN_DEVICES, (const char **)devices);
 	nftnl_chain_nlmsg_build_payload(message(t, NFT_MSG_NEWCHAIN, NLM_F_CREATE), c);
-	mnl_nlmsg_batch_next(t->batch);
+	next(t);
 	nftnl_chain_free(c);
 }
 
@@ -130,7 +140,7 @@ void host_nft_add_rule(struct host_nft *t, const char *chain,
 	if (write(r, arg)) {
 		nftnl_rule_nlmsg_build_payload(
 			message(t, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
-		mnl_nlmsg_batch_next(t->batch);
+		next(t);
 	} else {
 		t->failed = true;
 	}

@@ -30,5 +30,8 @@ struct inject {
 
 /* Sends by raw sockets, both families. NULL with errno. */
 struct inject *inject_raw_open(void);
+/* Sends by a packet socket, straight to the interface, what has an adjacency; the rest by
+ * `raw`, which stays its opener's. NULL with errno. */
+struct inject *inject_packet_open(struct inject *raw);
 
 #endif

@@ -8,14 +8,12 @@
 #ifndef ROUTER_INTERCEPT_H
 #define ROUTER_INTERCEPT_H
 
-#include <stdatomic.h>
+#include <stdbool.h>
 
 #include "common/counters.h"
-#include "common/loop.h"
 #include "common/packet.h"
 
 struct intercept;
-struct worker;
 
 struct intercept_ops {
 	const char *name;
@@ -24,22 +22,18 @@ struct intercept_ops {
 	 * found no buffer are counted as DROP_NO_BUFFER. */
 	int (*recv)(struct intercept *, struct batch *, struct pool *, struct counters *);
 	void (*close)(struct intercept *); /* frees it */
-	/* Many packets cost little more than one: under load they are waited for. */
-	bool prefers_many;
+	/* It gives many packets at once cheaper than one by one, and keeps what comes
+	 * meanwhile: the worker may let some gather. */
+	bool gathers;
 };
 
 struct intercept {
 	const struct intercept_ops *ops;
-	int fd; /* readable when there is something; -1: polled (twins) */
-
-	/* The worker's, of one that comes and goes while it runs: see worker_take_up. */
-	struct worker *worker;
-	struct source source;
-	struct intercept *next;
-	_Atomic bool retired;
-	mono_t since; /* packets are counted, a millisecond at a time */
-	unsigned recent;
-	bool busy;
+	unsigned offloads; /* bits of enum offload that it has */
+	int fd;		   /* readable when there is something; -1: polled (twins) */
+	/* After recv: it holds packets that found no place in the batch, of which the
+	 * descriptor says nothing. The next recv gives these first. */
+	bool pending;
 };
 
 #endif

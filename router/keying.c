@@ -67,7 +67,7 @@ static void send_flight(struct keying *k, struct exchange *x)
 {
 	uint8_t payload[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM];
 	struct handshake_header h = { .role = (uint8_t)x->role,
-				      .lanes = own_lanes(router_of(k)),
+				      .lanes = x->own_lanes,
 				      .attempt = x->attempt };
 	size_t len;
 
@@ -82,7 +82,7 @@ static void send_flight(struct keying *k, struct exchange *x)
 static void send_hello(struct keying *k, struct exchange *x)
 {
 	struct hello h = { .epoch = x->epoch,
-			   .lanes = own_lanes(router_of(k)),
+			   .lanes = x->own_lanes,
 			   .seen = x->seen,
 			   .features = FEATURE_PARTIAL };
 
@@ -145,7 +145,7 @@ static bool install_sending(struct keying *k, const struct exchange *x, const st
 	struct router *r = router_of(k);
 	struct peer *p = k->contact->peer;
 	struct tx_keys *old = p->tx;
-	struct tx_keys *tx = tx_keys_new(r->crypto, &x->tx, ALGORITHMS, h->epoch, own_lanes(r));
+	struct tx_keys *tx = tx_keys_new(r->crypto, &x->tx, ALGORITHMS, h->epoch, x->own_lanes);
 
 	if (!tx)
 		return false;
@@ -247,6 +247,7 @@ static void begin_client(struct keying *k, mono_t now)
 	x->role = HANDSHAKE_CLIENT;
 	x->attempt = attempt;
 	x->begun = now;
+	x->own_lanes = own_lanes(r);
 	k->wanted = false;
 	k->back_off = k->back_off ? k->back_off * 2 : ATTEMPT_INTERVAL;
 	if (k->back_off > BACK_OFF_MAX)
@@ -320,6 +321,7 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 	struct exchange new = { .role = HANDSHAKE_SERVER,
 				.attempt = h->attempt,
 				.lanes = h->lanes,
+				.own_lanes = own_lanes(r),
 				.way = *way,
 				.begun = now };
 	uint8_t reply[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM], bound[64];
@@ -443,13 +445,29 @@ static bool is_worn(const struct keying *k)
 	return false;
 }
 
+static bool is_used(const struct keying *k)
+{
+	return packets_carried(k) != k->used;
+}
+
+/* Workers share lanes. */
+static bool lacks_lanes(const struct keying *k)
+{
+	const struct tx_keys *tx = k->contact->peer->tx;
+
+	return tx && tx->lanes < own_lanes(router_of(k));
+}
+
+static bool is_past(const struct keying *k, mono_t now)
+{
+	return is_worn(k) || (!mono_before(now, rekey_due(k)) && is_used(k));
+}
+
 static bool needs_keys(const struct keying *k, mono_t now)
 {
 	if (!mono_is_set(k->made))
 		return k->wanted || mono_since(now, k->tried) >= k->back_off;
-	if (k->wanted || is_worn(k))
-		return true;
-	return !mono_before(now, rekey_due(k)) && packets_carried(k) != k->used;
+	return k->wanted || is_past(k, now) || (lacks_lanes(k) && is_used(k));
 }
 
 static void pending_due(struct keying *k, mono_t now)
@@ -477,7 +495,7 @@ static void pending_due(struct keying *k, mono_t now)
 /* Keys that are in use past their time are given up when no new ones come. */
 static void give_up_worn(struct keying *k, mono_t now)
 {
-	if (!mono_is_set(k->made) || k->wanted || !needs_keys(k, now))
+	if (!mono_is_set(k->made) || k->wanted || !is_past(k, now))
 		return;
 	if (!mono_is_set(k->overdue))
 		k->overdue = now;

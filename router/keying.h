@@ -7,6 +7,8 @@
  *   - It sends with new keys as soon as the other's hello has come through the
  *     finished handshake: the other has them then.
  *   - Old receiving keys stay for KEYING_OLD after the other has the new ones.
+ *   - When there are more workers than lanes of the keys in use, new ones are made;
+ *     until then workers share lanes (session.h). With fewer, lanes lie idle.
  *   - A pending handshake replaces nothing before it is finished.
  *
  * Belongs to the control thread. No I/O of its own: frames leave by contact.
@@ -31,6 +33,7 @@ struct exchange {
 	uint32_t attempt;
 	struct way way;
 	mono_t begun;
+	uint8_t own_lanes; /* announced: the same to the end, whatever changes here */
 	/* once the handshake is done */
 	bool exported;
 	struct session_secrets tx, rx;

@@ -9,6 +9,7 @@
 #ifndef ROUTER_LINK_H
 #define ROUTER_LINK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,16 +40,19 @@ struct link_ops {
 
 struct link {
 	const struct link_ops *ops;
-	int fd;		/* -1: polled (twins) */
-	uint8_t family; /* of its local address: 4 or 6 */
+	_Atomic unsigned offloads; /* bits of enum offload that it has; may become fewer */
+	int fd;			   /* -1: polled (twins) */
+	uint8_t family;		   /* of its local address: 4 or 6 */
 	/* After recv: it holds frames that found no place in the batch, of which the
 	 * descriptor says nothing. The next recv gives these and no others. */
 	bool pending;
 };
 
-/* Opens one UDP socket per worker at this address, SO_REUSEPORT; arriving frames
- * are steered by their lane byte: lane mod workers. ret has room for `workers`
- * links, one each. 0 or -errno. */
-int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret);
+/* Opens n more UDP sockets at this address, SO_REUSEPORT, for workers of consecutive
+ * numbers from the first one on. ret has room for them. 0 or -errno. */
+int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret);
+/* Has the frames that arrive at the address of any of them steered to the first
+ * `workers` ones: as lane_reader says. At once; 0 or -errno. */
+int link_udp_steer(struct link *, unsigned workers);
 
 #endif

@@ -2,10 +2,12 @@
  * Frames in UDP datagrams: one socket per worker and listening address.
  *
  * The sockets of one address are a SO_REUSEPORT group. A classic BPF program on
- * the group picks the socket by the frame's lane byte, so that a lane is read by
- * one worker only, whatever port a NAT on the way has made of ours. Socket
- * indexes follow the order of bind; a foreign member that joins late gets
- * nothing.
+ * the group picks the socket by the frame's source and lane, so that a lane is read
+ * by one worker, whatever port a NAT on the way has made of ours. (As a rule: an
+ * interface may have merged frames of several lanes, of which the first one decides.)
+ * Socket indexes follow the order of bind; a foreign member that joins late gets
+ * nothing, and neither does one for a worker that there is not, which stays, so that
+ * indexes stay, for the next time there is.
  *
  * Don't-fragment is always set, and the kernel's idea of the path MTU, which any
  * forged ICMP can lower, is neither used nor asked: sizes are found by probing
@@ -47,13 +49,15 @@
 
 #include "common/list.h"
 #include "router/first_hop.h"
+#include "router/offload.h"
 
 #define BUFFER_SIZE (4 << 20)				      /* of the socket, either way, bytes */
 #define FRAME_ROOM (FRAME_HEADER + PACKET_SINGLE + FRAME_MAC) /* of one frame */
-#define MERGED_MAX 65507 /* bytes of one message, and what a socket gives at most */
-#define TAKE_MAX 32	 /* messages taken at a time: each may be as large as that */
-#define RETRIES 4	 /* of a call that reported somebody else's error */
-#define RECV_LEAST 8	 /* packets made ready for a quiet socket */
+#define MERGED_MAX 65507	/* bytes of one message, and what a socket gives at most */
+#define TAKE_BYTES (256 * 1024) /* from here on no more messages are taken at a time */
+#define TAKE_MAX 32		/* messages taken at a time: each may be as large as that */
+#define RETRIES 4		/* of a call that reported somebody else's error */
+#define RECV_LEAST 8		/* packets made ready for a quiet socket */
 #define ERRORS_PER_CALL 256
 #define HINTS_MAX 8
 #define DEFAULT_MTU 1500
@@ -76,7 +80,6 @@ struct messages {
 struct udp {
 	struct link link;
 	atomic_flag sending; /* held by send_one, and by send while don't-fragment is off */
-	bool segment;	     /* the kernel has UDP_SEGMENT */
 	unsigned expect;     /* how many datagrams the next recv makes packets ready for */
 	/* What was taken from the socket and is still to be given: next..n-1. */
 	struct taken {
@@ -85,6 +88,7 @@ struct udp {
 		uint32_t size; /* of each frame but the last */
 	} taken[TAKE_MAX];
 	unsigned next, n_taken;
+	size_t bytes;			  /* taken by the last call */
 	struct endpoint hints[HINTS_MAX]; /* remotes of frames the interface was too small for */
 	unsigned n_hints;
 	struct messages in, out;
@@ -93,6 +97,18 @@ struct udp {
 static struct udp *udp_of(struct link *l)
 {
 	return container_of(l, struct udp, link);
+}
+
+static bool has_segment(struct udp *u)
+{
+	return atomic_load_explicit(&u->link.offloads, memory_order_relaxed) &
+	       OFFLOAD_BIT(UDP_SEGMENT);
+}
+
+static void lacks_segment(struct udp *u)
+{
+	atomic_fetch_and_explicit(&u->link.offloads, ~OFFLOAD_BIT(UDP_SEGMENT),
+				  memory_order_relaxed);
 }
 
 /* ---- in ------------------------------------------------------------------ */
@@ -199,12 +215,14 @@ static bool in_some(struct udp *u, struct pool *pool, unsigned want)
 	unsigned n = 0, got;
 
 	u->next = u->n_taken = 0;
+	u->bytes = 0;
 	while (n < want && (p[n] = pool_get_large(pool))) {
 		in_prepare(&u->in, n, p[n]);
 		n++;
 	}
 	got = n ? in_take(u->link.fd, u->in.m, n, 0) : 0;
 	for (unsigned i = 0; i < got; i++) {
+		u->bytes += u->in.m[i].msg_len;
 		if (in_finish(&u->in.m[i], p[i], &u->taken[u->n_taken]))
 			u->n_taken++;
 		else
@@ -231,13 +249,25 @@ static struct packet *in_view(struct taken *t, struct pool *pool)
 	return p;
 }
 
-/* Fills the batch from what was taken. */
+/* Whether the next message is better left for a batch of its own. What the other side cut
+ * from a super-packet comes as a large message and maybe a small one behind it (fit.c);
+ * all in one batch, it leaves as one packet again. */
+static bool in_waits(const struct taken *t, const struct batch *b)
+{
+	unsigned n = frames(t->p->len, t->size);
+
+	return !t->at && b->n && n <= BATCH_MAX && (n > BATCH_MAX / 2 || n > BATCH_MAX - b->n);
+}
+
+/* Fills the batch from what was taken, by whole messages. */
 static void in_give(struct udp *u, struct batch *b, struct pool *pool)
 {
 	while (u->next < u->n_taken && b->n < BATCH_MAX) {
 		struct taken *t = &u->taken[u->next];
 		struct packet *p = t->p;
 
+		if (in_waits(t, b))
+			break;
 		if (t->size < t->p->len) {
 			p = in_view(t, pool);
 			if (!p)
@@ -267,7 +297,9 @@ static int udp_recv(struct link *l, struct batch *b, struct pool *pool, struct c
 
 		more = in_some(u, pool, u->expect < room ? u->expect : room);
 		in_give(u, b, pool);
-		if (more)
+		if (u->bytes > TAKE_BYTES)
+			u->expect = RECV_LEAST;
+		else if (more)
 			u->expect = u->expect * 2 < most ? u->expect * 2 : most;
 	}
 	if (b->n - before < u->expect / 2 && u->expect > RECV_LEAST)
@@ -413,7 +445,7 @@ static unsigned out_refused(struct udp *u, const struct msghdr *h, int error,
 {
 	if (h->msg_iovlen > 1) {
 		if (error == EIO || error == EOPNOTSUPP)
-			u->segment = false; /* this interface never will */
+			lacks_segment(u); /* this interface never will */
 		return error == ENOBUFS ? 0 : out_apart(u, h, remote);
 	}
 	if (error == EMSGSIZE)
@@ -512,7 +544,7 @@ static void udp_send(struct link *l, struct batch *b, struct pool *pool, struct 
 	if (kept) {
 		unsigned fitting = out_sort(b);
 
-		out_prepare(&u->out, b, 0, fitting, u->segment);
+		out_prepare(&u->out, b, 0, fitting, has_segment(u));
 		sent = out_send(u, b, 0);
 		sent += out_loose(u, b, fitting);
 	}
@@ -663,18 +695,22 @@ static int set_options(int fd, uint8_t family)
 	return r;
 }
 
-/* Lane byte modulo workers. A load past the end of a short datagram ends the
- * program with 0. */
-static int steer(int fd, unsigned workers)
+/* lane_reader. A load past the end of a short datagram ends the program with 0. */
+int link_udp_steer(struct link *l, unsigned workers)
 {
 	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FRAME_SOURCE_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FRAME_LANE_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0
+	return setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) <
+			       0
 		       ? -errno
 		       : 0;
 }
@@ -712,31 +748,27 @@ static int open_one(const struct endpoint *local, struct link **ret)
 	}
 	atomic_flag_clear(&u->sending);
 	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
-	u->segment = !set(fd, SOL_UDP, UDP_SEGMENT, 0);
-	set(fd, SOL_UDP, UDP_GRO, 1); /* if it can */
+	u->link.offloads = (!set(fd, SOL_UDP, UDP_SEGMENT, 0) ? OFFLOAD_BIT(UDP_SEGMENT) : 0) |
+			   (!set(fd, SOL_UDP, UDP_GRO, 1) ? OFFLOAD_BIT(UDP_GRO) : 0);
 	u->expect = RECV_LEAST;
 	*ret = &u->link;
 	return 0;
 }
 
-int link_udp_open(const struct endpoint *local, unsigned workers, struct link **ret)
+int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret)
 {
-	unsigned n = 0;
+	unsigned made = 0;
 	int r = 0;
 
 	if (local->ip.family != 4 && local->ip.family != 6)
 		return -EAFNOSUPPORT;
-	if (!workers)
-		return -EINVAL;
-	while (n < workers && !r) {
-		r = open_one(local, &ret[n]);
-		n += !r;
+	while (made < n && !r) {
+		r = open_one(local, &ret[made]);
+		made += !r;
 	}
-	if (!r)
-		r = steer(ret[0]->fd, workers);
-	while (r && n > 0) {
-		udp_close(ret[--n]);
-		ret[n] = NULL;
+	while (r && made > 0) {
+		udp_close(ret[--made]);
+		ret[made] = NULL;
 	}
 	return r;
 }

@@ -1,15 +1,21 @@
 /*
  * The router on a real machine, see machine.h.
  *
- * Each worker has a queue of the TUN device, raw sockets, one socket per
- * listening address, an epoll loop and a thread. What else takes packets than the
- * device is interception.c's.
+ * Each worker has a queue of the TUN device, raw and packet sockets, a socket for each
+ * listening address, an epoll loop and a thread. What else takes packets than the device is
+ * interception.c's.
+ *
+ * Nothing is lost by changes, since whatever packets have been sent to stays open and
+ * is read to the end: queues of the device (to close or to detach one purges it),
+ * queues and rings that no rule names any more, sockets that no frames are steered to. And
+ * what is new is read before anything is sent there. So another method is, once its
+ * interceptors are open, a change of rules. Another number of workers: what they need is opened,
+ * then they begin (threads.c), all that is open being dealt to those there are, and
+ * then rules and steering follow, only for an even share.
  */
 #include "router/machine.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,77 +25,162 @@
 
 #include "common/log.h"
 #include "router/interception.h"
+#include "router/neighbours.h"
+#include "router/threads.h"
 #include "router/tun.h"
 
 #define ADDRESS_CHECK (10 * SEC)
 #define OWN_MAX 64
 
-struct thread {
-	pthread_t id;
-	struct worker *worker;
-	struct loop *loop;
-	_Atomic bool stop;
-	bool running;
-};
+#define PORT_PRIVILEGED 1024
 
 struct machine {
 	struct router *router;
 	struct host *host;
-	struct thread threads[WORKERS_MAX];
+	struct threads *threads;
+	/* What has been opened, by the number of the worker that it is for. */
+	struct tun *tun[WORKERS_MAX];
 	struct inject *raw[WORKERS_MAX];
+	unsigned n_devices, n_sockets[LINKS_MAX];
+	struct inject *packet[WORKERS_MAX];
+	enum inject_method inject;     /* in force */
+	int packet_error;	       /* why there is none */
+	struct neighbours *neighbours; /* followed where the kernel does not route */
 	struct source notes;
 	struct timer addresses;
-	bool rules; /* the Netfilter table is there */
 };
+
+/* Gives each worker that has a device its injector. Without a packet socket it is the
+ * raw one. */
+static void deal_inject(struct machine *m, enum inject_method method)
+{
+	for (unsigned i = 0; i < m->n_devices; i++) {
+		struct inject *in[] = { [INJECT_TUN] = &m->tun[i]->inject,
+					[INJECT_RAW] = m->raw[i],
+					[INJECT_PACKET] = m->packet[i] ? m->packet[i] : m->raw[i] };
+
+		atomic_store(&m->router->workers[i].inject, in[method]);
+	}
+}
 
 /* ---- opening ------------------------------------------------------------------ */
 
-static bool open_devices(struct machine *m, FILE *errors)
+/* Closes again what was opened and not taken up. */
+static void close_new(struct machine *m)
+{
+	list_for_each(node, &m->router->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (!port->worker) {
+			m->n_sockets[port->l]--;
+			port_free(port);
+		}
+	}
+}
+
+/* The kernel uses a queue as soon as it is there: so it is taken up at once, and not
+ * closed any more. */
+static int open_device(struct machine *m, unsigned i)
+{
+	struct tun *t;
+	int e;
+
+	if (!m->raw[i])
+		m->raw[i] = inject_raw_open();
+	if (!m->raw[i])
+		return -errno;
+	m->router->workers[i].answer = m->raw[i];
+	if (!m->packet[i])
+		m->packet[i] = inject_packet_open(m->raw[i]);
+	if (!m->packet[i] && !m->packet_error)
+		m->packet_error = -errno; /* said when it is wanted */
+	t = tun_open(m->router->config->device, true);
+	if (!t)
+		return -errno;
+	m->router->device_offloads = t->intercept.offloads;
+	e = router_read(m->router, i, &t->intercept);
+	if (e)
+		return e;
+	m->tun[i] = t;
+	m->n_devices++;
+	return 0;
+}
+
+static const char *device_hint(int e)
+{
+	if (e == -EBUSY)
+		return " (does another program or router use it?)";
+	if (e == -EINVAL)
+		return " (was it made by hand, without multi_queue? remove it)";
+	return "";
+}
+
+static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 {
 	struct router *r = m->router;
-	const char *device = r->config->device;
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct tun *t = tun_open(device, r->n_workers > 1);
+	while (m->n_devices < n) {
+		int e = open_device(m, m->n_devices);
 
-		if (!t) {
-			fprintf(errors, "%s: the TUN device can't be opened: %s%s\n", device,
-				strerror(errno),
-				errno == EBUSY ? " (does another program or router use it?)" : "");
+		if (e < 0) {
+			fprintf(errors, "%s: the TUN device or raw sockets can't be opened: %s%s\n",
+				r->config->device, strerror(-e), device_hint(e));
 			return false;
 		}
-		r->workers[i].device = &t->intercept;
-		m->raw[i] = inject_raw_open();
-		r->workers[i].answer = m->raw[i];
-		if (!m->raw[i]) {
-			fprintf(errors, "raw sockets can't be opened: %s\n", strerror(errno));
-			return false;
-		}
-		atomic_store(&r->workers[i].inject,
-			     r->config->inject == INJECT_RAW ? m->raw[i] : &t->inject);
 	}
+	deal_inject(m, m->inject);
 	return true;
 }
 
-static bool open_links(struct machine *m, FILE *errors)
+static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors)
 {
 	struct router *r = m->router;
+	const struct endpoint *at = &r->config->udp[l];
 	char text[ENDPOINT_TEXT];
+	int e = 0;
 
-	for (size_t l = 0; l < r->config->n_udp && l < LINKS_MAX; l++) {
-		struct link *links[WORKERS_MAX];
-		int e = link_udp_open(&r->config->udp[l], r->n_workers, links);
+	while (!e && m->n_sockets[l] < n) {
+		unsigned i = m->n_sockets[l];
+		struct link *link;
 
-		if (e < 0) {
-			fprintf(errors, "%s: [listen] udp: can't listen on %s: %s\n",
-				r->config->file, endpoint_format(&r->config->udp[l], text),
-				strerror(-e));
-			return false;
+		e = link_udp_open(at, 1, &link);
+		if (!e && !port_new(&r->ports, i, NULL, link, (uint8_t)l)) {
+			link->ops->close(link);
+			e = -ENOMEM;
 		}
-		for (unsigned i = 0; i < r->n_workers; i++)
-			r->workers[i].links[r->workers[i].n_links++] = links[i];
+		m->n_sockets[l] += !e;
 	}
+	if (e < 0)
+		fprintf(errors, "%s: [listen] udp: can't listen on %s: %s\n", r->config->file,
+			endpoint_format(at, text), strerror(-e));
+	return !e;
+}
+
+static unsigned count_links(const struct config *config)
+{
+	return config->n_udp < LINKS_MAX ? (unsigned)config->n_udp : LINKS_MAX;
+}
+
+static bool open_links(struct machine *m, unsigned n, FILE *errors)
+{
+	struct router *r = m->router;
+
+	for (unsigned l = 0; l < count_links(r->config); l++)
+		if (!open_sockets(m, l, n, errors))
+			return false;
 	return true;
+}
+
+static bool steer(struct machine *m, unsigned n, FILE *errors)
+{
+	struct router *r = m->router;
+	int e = 0;
+
+	for (unsigned l = 0; !e && l < r->workers[0].n_links; l++)
+		e = link_udp_steer(r->workers[0].links[l], n);
+	if (e)
+		fprintf(errors, "frames can't be steered to %u workers: %s\n", n, strerror(-e));
+	return !e;
 }
 
 /* The site's own address where the configuration names none: the machine's
@@ -155,6 +246,44 @@ static void addresses_due(struct timer *t, mono_t now)
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
+static void publish_adjacencies(void *arg, struct adjacencies *a)
+{
+	router_set_adjacencies(arg, a);
+}
+
+static int follow_neighbours(struct machine *m, const struct config *config)
+{
+	if (!m->neighbours)
+		m->neighbours = neighbours_open(m->router->loop, publish_adjacencies, m->router);
+	if (!m->neighbours)
+		return -errno;
+	return neighbours_set_site(m->neighbours, config->lndt, config->n_lndt, clock_now());
+}
+
+/* Where the kernel does not route, the way to the hosts is known before the first packet
+ * goes so, until after the last one. */
+static bool set_inject(struct machine *m, const struct config *config, FILE *errors)
+{
+	struct router *r = m->router;
+	int e = config->inject == INJECT_PACKET ? m->packet_error : 0;
+
+	if (!e && config->inject != INJECT_TUN)
+		e = follow_neighbours(m, config);
+	if (e < 0) {
+		fprintf(errors, "%s: [inject] method = %s: its sockets can't be opened: %s\n",
+			config->file, inject_method_name(config->inject), strerror(-e));
+		return false;
+	}
+	m->inject = config->inject;
+	deal_inject(m, m->inject);
+	if (config->inject == INJECT_TUN && m->neighbours) {
+		neighbours_close(m->neighbours);
+		m->neighbours = NULL;
+		router_set_adjacencies(r, NULL);
+	}
+	return true;
+}
+
 bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
@@ -172,13 +301,7 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 		return false;
 	}
 	interception_refresh(r, config);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct tun *t = container_of(r->workers[i].device, struct tun, intercept);
-
-		atomic_store(&r->workers[i].inject,
-			     config->inject == INJECT_RAW ? m->raw[i] : &t->inject);
-	}
-	return true;
+	return set_inject(m, config, errors);
 }
 
 static void diagnosed(void *arg, const char *line)
@@ -207,6 +330,19 @@ static void diagnose(struct machine *m)
 				 config->peers[i].name);
 }
 
+/* A port of this kind can't be bound once privileges are given up: so for all that there
+ * may ever be. */
+static bool open_privileged(struct machine *m, FILE *errors)
+{
+	const struct config *config = m->router->config;
+
+	for (unsigned l = 0; l < count_links(config); l++)
+		if (config->udp[l].port < PORT_PRIVILEGED &&
+		    !open_sockets(m, l, WORKERS_MAX, errors))
+			return false;
+	return true;
+}
+
 struct machine *machine_open(struct router *r, FILE *errors)
 {
 	struct machine *m = calloc(1, sizeof(*m));
@@ -216,8 +352,12 @@ struct machine *machine_open(struct router *r, FILE *errors)
 	if (!m)
 		return NULL;
 	m->router = r;
+	r->machine = m;
 	m->notes.fd = -1;
+	m->threads = threads_new();
 	m->host = host_open();
+	if (!m->threads)
+		goto fail;
 	if (!m->host) {
 		fprintf(errors, "netlink sockets can't be opened: %s\n", strerror(errno));
 		goto fail;
@@ -228,8 +368,11 @@ struct machine *machine_open(struct router *r, FILE *errors)
 		log_warn("%s: %s: packets from outside that forge a host's address are not told "
 			 "apart; see to it that rp_filter or your own rules do",
 			 what, strerror(-e));
-	if (!open_devices(m, errors) || !open_links(m, errors) ||
-	    !machine_apply(m, r->config, errors))
+	if (!open_devices(m, r->n_workers, errors) || !open_links(m, r->n_workers, errors) ||
+	    !open_privileged(m, errors))
+		goto fail;
+	router_deal(r, r->n_workers);
+	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;
 	diagnose(m);
 	return m;
@@ -238,33 +381,7 @@ fail:
 	return NULL;
 }
 
-/* ---- threads --------------------------------------------------------------------- */
-
-static void go_offline(void *arg)
-{
-	(void)arg;
-	rcu_thread_offline();
-}
-
-static void go_online(void *arg)
-{
-	(void)arg;
-	rcu_thread_online();
-}
-
-static const struct loop_hooks rcu_hooks = { .before_wait = go_offline, .after_wait = go_online };
-
-static void *run(void *arg)
-{
-	struct thread *t = arg;
-
-	rcu_register_thread();
-	loop_set_hooks(t->loop, &rcu_hooks);
-	while (!atomic_load_explicit(&t->stop, memory_order_acquire))
-		loop_turn(t->loop, -1);
-	rcu_unregister_thread();
-	return NULL;
-}
+/* ---- notes ----------------------------------------------------------------------- */
 
 static void note_sent(void *arg)
 {
@@ -285,48 +402,89 @@ static void notes_ready(struct source *s, uint32_t events, mono_t now)
 		note_sent(m);
 }
 
-static int start_thread(struct machine *m, unsigned i)
+/* ---- workers --------------------------------------------------------------------- */
+
+static int start_workers(struct machine *m, unsigned n, int64_t *ret_pause)
 {
-	struct thread *t = &m->threads[i];
-	sigset_t all, old;
-	char name[16];
+	struct router *r = m->router;
+
+	for (unsigned i = 0; i < n; i++) {
+		r->workers[i].note_sent = note_sent;
+		r->workers[i].note_arg = m;
+	}
+	return threads_set(m->threads, r, n, ret_pause);
+}
+
+/* All that can be refused. */
+static bool open_for_workers(struct machine *m, unsigned n, FILE *errors)
+{
+	struct router *r = m->router;
+	const char *what = "";
 	int e;
 
-	t->worker = &m->router->workers[i];
-	t->worker->note_sent = note_sent;
-	t->worker->note_arg = m;
-	t->loop = loop_new();
-	if (!t->loop)
-		return -ENOMEM;
-	e = worker_attach(t->worker, t->loop);
-	if (e)
-		return e;
-	worker_kick(t->worker); /* a queue may wait to be taken up */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	e = pthread_create(&t->id, NULL, run, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (e)
-		return -e;
-	t->running = true;
-	snprintf(name, sizeof(name), "worker %u", i);
-	pthread_setname_np(t->id, name);
-	return 0;
+	if (!router_make_room(r, n)) {
+		fprintf(errors, "not enough memory for %u workers\n", n);
+		return false;
+	}
+	e = interception_make_room(r, n, &what);
+	if (e < 0)
+		fprintf(errors, "%s: %s\n", what, strerror(-e));
+	return !e && open_links(m, n, errors) && open_devices(m, n, errors);
+}
+
+/* What arrives goes evenly to those that there are; all of it is read in any case. */
+static void spread(struct machine *m)
+{
+	struct router *r = m->router;
+	const char *what = "";
+	int e;
+
+	steer(m, r->n_workers, stderr);
+	e = interception_share(r, &what);
+	if (e < 0)
+		log_warn("%s: %s: packets go to as many workers as before", what, strerror(-e));
+}
+
+bool router_set_workers(struct router *r, unsigned n, FILE *errors)
+{
+	unsigned before = r->n_workers;
+	struct machine *m = r->machine;
+	bool done = false;
+	int e;
+
+	if (n == before)
+		return true;
+	if (open_for_workers(m, n, errors)) {
+		e = start_workers(m, n, &r->pause);
+		done = !e;
+		if (e)
+			fprintf(errors, "%u threads can't be started: %s\n", n, strerror(-e));
+	}
+	if (!done) {
+		close_new(m);
+		router_dismiss(r, clock_now());
+		return false;
+	}
+	spread(m);
+	log_info("workers: %u instead of %u", n, before);
+	log_debug("workers: no packet was carried for %lld us", (long long)(r->pause / USEC));
+	return true;
 }
 
 int machine_start(struct machine *m)
 {
 	struct router *r = m->router;
+	int64_t pause;
 	int e;
 
-	loop_set_hooks(r->loop, &rcu_hooks);
+	loop_set_hooks(r->loop, &threads_rcu_hooks);
 	m->notes.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	m->notes.fn = notes_ready;
 	if (m->notes.fd < 0)
 		return -errno;
 	e = loop_add(r->loop, &m->notes, EPOLLIN);
-	for (unsigned i = 0; !e && i < r->n_workers; i++)
-		e = start_thread(m, i);
+	if (!e)
+		e = start_workers(m, r->n_workers, &pause);
 	m->addresses.fn = addresses_due;
 	timer_set(r->loop, &m->addresses, mono_add(clock_now(), ADDRESS_CHECK));
 	return e;
@@ -334,18 +492,8 @@ int machine_start(struct machine *m)
 
 void machine_stop(struct machine *m)
 {
-	for (unsigned i = 0; i < m->router->n_workers; i++) {
-		struct thread *t = &m->threads[i];
-
-		if (!t->running)
-			continue;
-		atomic_store_explicit(&t->stop, true, memory_order_release);
-		worker_kick(t->worker);
-		rcu_thread_offline();
-		pthread_join(t->id, NULL);
-		rcu_thread_online();
-		t->running = false;
-	}
+	threads_free(m->threads, m->router);
+	m->threads = NULL;
 }
 
 /* ---- closing ----------------------------------------------------------------------- */
@@ -355,23 +503,25 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
+	neighbours_close(m->neighbours);
 	if (m->host) {
 		host_ingress_remove(m->host);
 		host_rules_remove(m->host);
 	}
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct worker *w = &r->workers[i];
-
-		worker_close_devices(w);
+	threads_free(m->threads, r);
+	router_close_ports(r);
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		if (m->packet[i])
+			m->packet[i]->ops->close(m->packet[i]);
 		if (m->raw[i])
 			m->raw[i]->ops->close(m->raw[i]);
-		loop_free(m->threads[i].loop);
 	}
 	if (m->notes.fd >= 0) {
 		loop_remove(r->loop, &m->notes);
 		close(m->notes.fd);
 	}
 	r->host = NULL;
+	r->machine = NULL;
 	if (m->host)
 		host_close(m->host);
 	free(m);

@@ -57,10 +57,27 @@ static void usage(FILE *to)
 		    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
 }
 
-/* All or nothing: the host first, since it alone can well refuse. */
+static unsigned count_workers(const struct config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->workers)
+		return config->workers;
+	return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
+}
+
+/* What vinectl has set stays, unless the file says something new. */
+static bool apply_workers(struct router *r, const struct config *config, FILE *errors)
+{
+	return config->workers == r->config->workers ||
+	       router_set_workers(r, count_workers(config), errors);
+}
+
+/* All or nothing: the machine first, since it alone can well refuse. */
 static bool apply(struct program *p, FILE *errors)
 {
 	struct config *config = config_load(p->file, errors);
+	unsigned workers = p->router->n_workers;
 
 	if (!config)
 		return false;
@@ -68,7 +85,8 @@ static bool apply(struct program *p, FILE *errors)
 		config_free(config);
 		return false;
 	}
-	if (!machine_apply(p->machine, config, errors)) {
+	if (!machine_apply(p->machine, config, errors) ||
+	    !apply_workers(p->router, config, errors)) {
 		config_free(config);
 		machine_apply(p->machine, p->router->config, errors);
 		return false;
@@ -76,6 +94,7 @@ static bool apply(struct program *p, FILE *errors)
 	if (router_reload(p->router, config, clock_now(), errors))
 		return true;
 	machine_apply(p->machine, p->router->config, errors);
+	router_set_workers(p->router, workers, errors);
 	return false;
 }
 
@@ -125,15 +144,6 @@ static int catch_signals(struct program *p)
 	if (p->signals.fd < 0)
 		return -errno;
 	return loop_add(p->loop, &p->signals, EPOLLIN);
-}
-
-static unsigned count_workers(const struct config *config)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (config->workers)
-		return config->workers;
-	return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
 }
 
 /* Everything up to the threads. False: said on stderr. */

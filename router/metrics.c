@@ -148,8 +148,8 @@ static void peer_bad(struct router *r, const struct contact *c, FILE *out)
 {
 	uint64_t n = 0;
 
-	for (unsigned i = 0; i <= r->n_workers; i++)
-		n += counter_read(&c->peer->share[i].bad);
+	for (unsigned i = 0; i < r->n_made; i++)
+		n += counter_read(&c->peer->share[i]->bad);
 	peer_sample(out, "vine_peer_bad_frames_total", c, "");
 	fprintf(out, "%" PRIu64 "\n", n);
 }

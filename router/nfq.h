@@ -1,6 +1,6 @@
 /*
- * NFQUEUE: Netfilter hands packets that would leave by the device to a queue
- * number per worker; the rule is in host_rules.
+ * NFQUEUE: Netfilter hands packets that would leave by the device to queues, those of
+ * each worker; the rules are in host_rules.
  */
 #ifndef ROUTER_NFQ_H
 #define ROUTER_NFQ_H
@@ -9,7 +9,14 @@
 
 #include "router/intercept.h"
 
-/* Binds queue number `queue` (both families, whole packets). NULL with errno. */
-struct intercept *nfqueue_open(uint16_t queue);
+/* A worker has one number of each range, which are as long as there may be workers, so
+ * that none moves when their number changes: TCP, whole; the rest, packet by packet;
+ * and one for itself, to which it sends what the kernel shall cut. */
+#define NFQUEUE_RANGE 32 /* numbers */
+enum { NFQUEUE_TCP = 0, NFQUEUE_REST = NFQUEUE_RANGE, NFQUEUE_CUT = 2 * NFQUEUE_RANGE };
+#define NFQUEUE_FIRST_MAX (65536 - 3 * NFQUEUE_RANGE)
+
+/* Binds `number` and its fellows in the other ranges (both families). NULL with errno. */
+struct intercept *nfqueue_open(uint16_t number);
 
 #endif

@@ -50,6 +50,10 @@ bool offload_check(struct packet *p)
 	if (!p->csum_partial)
 		return !p->gso_size;
 	at = inet_check_at(p->data, p->len, &p->inet);
+	if (at && !p->csum_start) { /* not said: where it usually is */
+		p->csum_start = p->inet.l4;
+		p->csum_check = (uint16_t)(at - p->inet.l4);
+	}
 	if (!at || p->csum_start != p->inet.l4 || at != (size_t)p->csum_start + p->csum_check)
 		return !p->gso_size && finish_odd(p);
 	if (!p->gso_size)
@@ -196,7 +200,7 @@ static void write_headers(uint8_t *out, const struct packet *first, const struct
 }
 
 void offload_gather(struct gathered *g, const struct batch *b, const struct runs *runs,
-		    const struct run *r)
+		    const struct run *r, const void *link, size_t link_len)
 {
 	const struct packet *first = b->p[r->first];
 	const bool tcp = first->inet.proto == IPPROTO_TCP;
@@ -207,15 +211,17 @@ void offload_gather(struct gathered *g, const struct batch *b, const struct runs
 		.gso_type = !tcp			  ? VIRTIO_NET_HDR_GSO_UDP_L4
 			    : first->inet.src.family == 6 ? VIRTIO_NET_HDR_GSO_TCPV6
 							  : VIRTIO_NET_HDR_GSO_TCPV4,
-		.hdr_len = header,
+		.hdr_len = (uint16_t)(link_len + header),
 		.gso_size = r->size,
-		.csum_start = first->inet.l4,
+		.csum_start = (uint16_t)(link_len + first->inet.l4),
 		.csum_offset = tcp ? TCP_CHECK : UDP_CHECK,
 	};
 
 	memcpy(g->head, &h, sizeof(h));
-	write_headers(g->head + sizeof(h), first, b->p[r->last], header, r->len);
-	g->iov[0] = (struct iovec){ .iov_base = g->head, .iov_len = sizeof(h) + header };
+	if (link_len)
+		memcpy(g->head + sizeof(h), link, link_len);
+	write_headers(g->head + sizeof(h) + link_len, first, b->p[r->last], header, r->len);
+	g->iov[0] = (struct iovec){ .iov_base = g->head, .iov_len = sizeof(h) + link_len + header };
 	for (g->n = 1; g->n <= r->n; g->n++) {
 		g->iov[g->n] = (struct iovec){ .iov_base = b->p[at]->data + header,
 					       .iov_len = b->p[at]->len - header };
@@ -223,7 +229,7 @@ void offload_gather(struct gathered *g, const struct batch *b, const struct runs
 	}
 }
 
-void offload_write(struct virtio_net_hdr *h, struct packet *p)
+void offload_write(struct virtio_net_hdr *h, struct packet *p, size_t link_len)
 {
 	size_t at = p->csum_partial ? inet_check_at(p->data, p->len, &p->inet) : 0;
 
@@ -232,6 +238,6 @@ void offload_write(struct virtio_net_hdr *h, struct packet *p)
 		return;
 	inet_check_begin(p->data + at, &p->inet, p->len - p->inet.l4);
 	h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	h->csum_start = p->inet.l4;
+	h->csum_start = (uint16_t)(link_len + p->inet.l4);
 	h->csum_offset = (uint16_t)(at - p->inet.l4);
 }

@@ -1,5 +1,5 @@
 /*
- * Super-packets at the device: what the kernel says of one that it hands out, and
+ * Super-packets: which the kernel has; what it says of one that it hands out, and
  * segments put together again for it. Pure functions over packets.
  */
 #ifndef ROUTER_OFFLOAD_H
@@ -13,6 +13,29 @@
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* Linux 6.2 */
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
+
+/* What the kernel may take over; found out when a device, queue or socket is opened.
+ * X(name, "key in vinectl show config") */
+#define OFFLOAD_LIST(X) \
+	/* the device: checksums left partial, super-packets of TCP and UDP */ \
+	X(TUN_CSUM, "tun_csum") \
+	X(TUN_TSO4, "tun_tso4") \
+	X(TUN_TSO6, "tun_tso6") \
+	X(TUN_USO4, "tun_uso4") \
+	X(TUN_USO6, "tun_uso6") \
+	/* NFQUEUE: super-packets of TCP */ \
+	X(NFQUEUE_GSO, "nfqueue_gso") \
+	/* sockets: frames leave together, frames arrive together */ \
+	X(UDP_SEGMENT, "udp_segment") \
+	X(UDP_GRO, "udp_gro")
+
+enum offload {
+#define X(name, key) OFFLOAD_##name,
+	OFFLOAD_LIST(X)
+#undef X
+		OFFLOADS
+};
+#define OFFLOAD_BIT(name) (1U << OFFLOAD_##name)
 
 /* The kernel's words of a packet, as they stand in front of it. */
 #define OFFLOAD_HEADER sizeof(struct virtio_net_hdr)
@@ -44,17 +67,19 @@ struct runs {
 void offload_runs(struct runs *, const struct batch *, bool tcp, bool udp);
 
 #define OFFLOAD_HEADERS_MAX 112 /* of IP and TCP */
+#define OFFLOAD_LINK_MAX 14	/* a link's header, where the kernel takes whole frames */
 
-/* A run as the kernel takes it; its packets stay as they are. */
+/* A run as the kernel takes it, behind this link header; its packets stay as they are. */
 struct gathered {
-	uint8_t head[OFFLOAD_HEADER + OFFLOAD_HEADERS_MAX];
+	uint8_t head[OFFLOAD_HEADER + OFFLOAD_LINK_MAX + OFFLOAD_HEADERS_MAX];
 	struct iovec iov[BATCH_MAX + 1];
 	unsigned n;
 };
 void offload_gather(struct gathered *, const struct batch *, const struct runs *,
-		    const struct run *);
+		    const struct run *, const void *link, size_t link_len);
 
-/* The words in front of a packet that goes alone; its checksum may be partial. */
-void offload_write(struct virtio_net_hdr *, struct packet *);
+/* The words in front of a packet that goes alone, behind so many bytes of a link header;
+ * its checksum may be partial. */
+void offload_write(struct virtio_net_hdr *, struct packet *, size_t link_len);
 
 #endif

@@ -11,6 +11,10 @@
  * makes the control thread start a handshake of its own, to that router's known
  * way, at most once a second. A frame that is not protected (its network asks
  * for none) touches no replay window, no endpoint, no liveness.
+ *
+ * Steering brings a lane's frames to one worker as a rule, not always (session.h). So
+ * a window is held while it is used: by a run of frames, so hardly once a batch, and
+ * never two at a time.
  */
 #include <urcu-qsbr.h>
 
@@ -19,6 +23,18 @@
 #define NOTES_MAX 128 /* of one peer in NOTES_TIME */
 #define NOTES_TIME (100 * MSEC)
 #define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
+
+/* Holds this window, NULL for none, instead of the one held now. */
+static void hold_window(struct replay **now, struct replay *next)
+{
+	if (*now == next)
+		return;
+	if (*now)
+		replay_release(*now);
+	if (next)
+		replay_hold(next);
+	*now = next;
+}
 
 /* A note about a peer, at most one a second. */
 static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
@@ -77,8 +93,8 @@ static unsigned check_network(struct worker *w, struct packet *p, enum protectio
 }
 
 /* Finds the key that a frame is to be opened with; NULL with KEEP: none needed. */
-static unsigned find_key(struct worker *w, struct packet *p, struct rx_keys **ret_keys,
-			 struct crypto_key **ret_key, mono_t now)
+static unsigned find_key(struct worker *w, struct packet *p, struct replay **window,
+			 struct rx_keys **ret_keys, struct crypto_key **ret_key, mono_t now)
 {
 	struct peer *peer = p->peer;
 	enum protection protection = PROTECT_HMAC;
@@ -98,12 +114,12 @@ static unsigned find_key(struct worker *w, struct packet *p, struct rx_keys **re
 	}
 	rx = rcu_dereference(peer->rx[p->frame.epoch % PEER_EPOCHS]);
 	if (!rx || rx->epoch != p->frame.epoch) {
-		note_limited(w, p, &peer->share[w->number].unknown, NOTE_UNKNOWN_KEY, now);
+		note_limited(w, p, &peer->share[w->number]->unknown, NOTE_UNKNOWN_KEY, now);
 		return DROP_UNKNOWN_KEY;
 	}
-	/* a lane is one worker's: steering sees to it, this makes sure */
-	if (p->frame.lane >= rx->lanes || p->frame.lane % w->count != w->number)
+	if (p->frame.lane >= rx->lanes)
 		return DROP_BAD_LANE;
+	hold_window(window, &rx->lane[p->frame.lane]);
 	if (!replay_is_fresh(&rx->lane[p->frame.lane], p->frame.seq))
 		return DROP_REPLAY;
 	*ret_keys = rx;
@@ -121,7 +137,7 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 		.frame_size = p->frame.size,
 	};
 
-	if (!budget_take(&p->peer->share[w->number].notes, NOTES_MAX, NOTES_TIME, now) ||
+	if (!budget_take(&p->peer->share[w->number]->notes, NOTES_MAX, NOTES_TIME, now) ||
 	    !worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
 		packet_drop(w, p, DROP_CONTROL_FULL);
 		return;
@@ -131,7 +147,8 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 }
 
 /* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */
-static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys *rx, mono_t now)
+static unsigned accept_frame(struct worker *w, struct packet *p, struct replay **window,
+			     struct rx_keys *rx, mono_t now)
 {
 	struct peer *peer = p->peer;
 	struct path *path = rcu_dereference(peer->path);
@@ -141,12 +158,13 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct rx_keys 
 		return TAKEN;
 	}
 	if (rx) {
+		hold_window(window, &rx->lane[p->frame.lane]);
 		if (!replay_accept(&rx->lane[p->frame.lane], p->frame.seq))
 			return DROP_REPLAY;
 		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
 		if (path &&
 		    (!endpoint_equal(&path->way.remote, &p->from) || path->way.link != p->link))
-			note_limited(w, p, &peer->share[w->number].moved, NOTE_MOVED, now);
+			note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, now);
 	}
 	switch (p->frame.type) {
 	case FRAME_FORWARD: return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
@@ -178,9 +196,9 @@ static struct crypto_job job_of(struct packet *p, struct crypto_key *key)
 static void reject(struct worker *w, struct packet *p, unsigned verdict, mono_t now)
 {
 	if (verdict == DROP_BAD_MAC && p->frame.type == FRAME_HANDSHAKE)
-		note_limited(w, p, &p->peer->share[w->number].refused, NOTE_BAD_HANDSHAKE, now);
+		note_limited(w, p, &p->peer->share[w->number]->refused, NOTE_BAD_HANDSHAKE, now);
 	if (p->peer)
-		counter_add(&p->peer->share[w->number].bad, 1);
+		counter_add(&p->peer->share[w->number]->bad, 1);
 	packet_drop(w, p, (enum drop)verdict);
 }
 
@@ -188,6 +206,7 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 {
 	struct crypto_job jobs[BATCH_MAX];
 	struct rx_keys *keys[BATCH_MAX];
+	struct replay *window = NULL;
 	int job[BATCH_MAX]; /* of the packet, -1: none */
 	unsigned n_jobs = 0, kept = 0;
 
@@ -195,7 +214,7 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 		struct crypto_key *key;
-		unsigned verdict = find_key(w, p, &keys[kept], &key, now);
+		unsigned verdict = find_key(w, p, &window, &keys[kept], &key, now);
 
 		if (verdict != KEEP) {
 			reject(w, p, verdict, now);
@@ -207,13 +226,14 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 		b->p[kept++] = p;
 	}
 	b->n = kept;
+	hold_window(&window, NULL);
 	crypto_open(w->number, jobs, n_jobs);
 	kept = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 		unsigned verdict = job[i] >= 0 && !jobs[job[i]].ok
 					   ? DROP_BAD_MAC
-					   : accept_frame(w, p, keys[i], now);
+					   : accept_frame(w, p, &window, keys[i], now);
 
 		if (verdict == KEEP)
 			b->p[kept++] = p;
@@ -221,4 +241,5 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 			reject(w, p, verdict, now);
 	}
 	b->n = kept;
+	hold_window(&window, NULL);
 }

@@ -19,6 +19,7 @@
 #include "common/wire.h"
 #include "router/path.h"
 
+#define WORKERS_MAX 32
 #define PEER_EPOCHS 32 /* receiving keys held at a time, by epoch modulo this */
 
 /* One virtual network of this router. */
@@ -28,8 +29,8 @@ struct network_share {
 
 struct network {
 	uint32_t id;
-	_Atomic uint8_t protection;   /* enum protection */
-	struct network_share share[]; /* by worker */
+	_Atomic uint8_t protection;		  /* enum protection */
+	struct network_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
 
 /* A bound on something that others can cause: so many in so much time. */
@@ -47,6 +48,7 @@ struct peer_share {
 	mono_t wanted, unknown, moved, refused; /* last note of its kind */
 	struct budget notes;			/* frames of it for the control thread */
 	uint16_t held;				/* packets that wait for it */
+	uint8_t lane;				/* that this worker sends on to it */
 };
 
 /* Networks that are stopped with a peer because the two sides protect them
@@ -69,8 +71,8 @@ struct peer {
 	struct path *path;
 	struct stopped *stopped;
 
-	struct contact *contact;   /* the control thread's side of it */
-	struct peer_share share[]; /* by worker; the control thread's is the last */
+	struct contact *contact;	       /* the control thread's side of it */
+	struct peer_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
 
 /* A router's whole view of the overlay: immutable, published by pointer. */
@@ -83,7 +85,17 @@ struct world {
 	struct ip address4, address6; /* the site's own, source of ICMP errors */
 	struct ip *own;		      /* addresses of this machine */
 	size_t n_own;
+	struct adjacencies *adjacencies; /* RCU by itself; of the site's hosts, NULL: unknown */
 };
+
+/* Shares for so many workers; false: out of memory, what was there stays. */
+bool network_make_room(struct network *, unsigned workers);
+bool peer_make_room(struct peer *, unsigned workers);
+/* Which lanes so many workers send on to it; none of them runs. */
+void peer_deal_lanes(struct peer *, unsigned workers);
+/* The shares with it; of a peer the shares alone. */
+void network_free(struct network *);
+void peer_free_shares(struct peer *);
 
 /* NULL if this router is not configured. */
 struct peer *world_peer(const struct world *, uint32_t id);

@@ -5,7 +5,8 @@
  * A reload builds everything that can fail first, then switches: networks and
  * peers that stay keep their objects (counters, keys), the new world is
  * published, and what has gone is freed after a grace period. So no packet that
- * both configurations carry is lost.
+ * both configurations carry is lost. A change of tables alone does the same with a
+ * world that differs in these only.
  */
 #include "router/router.h"
 
@@ -22,34 +23,42 @@
 
 /* ---- networks ------------------------------------------------------------------- */
 
-static struct network *network_new(const struct router *r, const struct config_network *config)
+static struct network *network_new(const struct router *r, uint32_t id, enum protection protection)
 {
-	size_t size = sizeof(struct network) + (r->n_workers + 1) * sizeof(struct network_share);
-	struct network *n = aligned_alloc(64, (size + 63) / 64 * 64);
+	struct network *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return NULL;
-	memset(n, 0, size);
-	n->id = config->id;
-	n->protection = (uint8_t)config->protection;
+	n->id = id;
+	n->protection = (uint8_t)protection;
+	if (!network_make_room(n, r->n_made)) {
+		network_free(n);
+		return NULL;
+	}
 	return n;
 }
 
-struct network *router_network(struct router *r, uint32_t id)
+/* The place of a network in the router's list, or where it would be. */
+static size_t network_place(const struct router *r, uint32_t id)
 {
 	size_t low = 0, high = r->n_networks;
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 
-		if (r->networks[mid]->id == id)
-			return r->networks[mid];
 		if (r->networks[mid]->id < id)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return NULL;
+	return low;
+}
+
+struct network *router_network(struct router *r, uint32_t id)
+{
+	size_t at = network_place(r, id);
+
+	return at < r->n_networks && r->networks[at]->id == id ? r->networks[at] : NULL;
 }
 
 /* ---- contacts --------------------------------------------------------------------- */
@@ -95,6 +104,7 @@ static void world_free(struct world *v)
 	free(v->networks);
 	free(v->peers);
 	free(v->own);
+	adjacencies_free(v->adjacencies);
 	free(v);
 }
 
@@ -149,7 +159,7 @@ static void change_undo(struct router *r, struct change *ch, const struct config
 {
 	for (size_t i = 0; ch->networks && i < config->n_nets; i++)
 		if (ch->networks[i] && router_network(r, ch->networks[i]->id) != ch->networks[i])
-			free(ch->networks[i]);
+			network_free(ch->networks[i]);
 	for (size_t i = 0; ch->contacts && i < config->n_peers; i++)
 		if (ch->contacts[i] && list_is_empty(&ch->contacts[i]->node))
 			contact_free(ch->contacts[i]);
@@ -170,7 +180,8 @@ static bool change_prepare(struct router *r, const struct config *config, struct
 	for (size_t i = 0; i < config->n_nets; i++) {
 		struct network *n = router_network(r, config->nets[i].id);
 
-		ch->networks[i] = n ? n : network_new(r, &config->nets[i]);
+		ch->networks[i] =
+			n ? n : network_new(r, config->nets[i].id, config->nets[i].protection);
 		if (!ch->networks[i])
 			return false;
 	}
@@ -225,6 +236,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	if (old) {
 		ch->world->own = old->own;
 		ch->world->n_own = old->n_own;
+		ch->world->adjacencies = old->adjacencies;
 		if (!config->address4.family)
 			ch->world->address4 = old->address4;
 		if (!config->address6.family)
@@ -232,8 +244,10 @@ static void change_commit(struct router *r, struct config *config, struct change
 	}
 	rcu_assign_pointer(r->world, ch->world);
 	synchronize_rcu();
-	if (old)
-		old->own = NULL; /* the new world's now */
+	if (old) { /* the new world's now */
+		old->own = NULL;
+		old->adjacencies = NULL;
+	}
 
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
@@ -251,7 +265,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	r->table_version++;
 	for (size_t i = 0; i < n_networks; i++)
 		if (!is_in(networks[i], (void *const *)r->networks, r->n_networks))
-			free(networks[i]);
+			network_free(networks[i]);
 	free(networks);
 	world_free(old);
 	for (size_t i = 0; i < config->n_peers; i++) {
@@ -293,6 +307,129 @@ bool router_reload(struct router *r, struct config *config, mono_t now, FILE *er
 	return true;
 }
 
+/* ---- a change of tables ----------------------------------------------------------------- */
+
+static uint32_t changed_network(const struct table_change *c)
+{
+	return c->kind == LNDT_ADD || c->kind == LNDT_REMOVE ? c->lndt.network : c->gndt.network;
+}
+
+/* Makes the network unless it is there: as its section in the configuration says, or
+ * as those do that have none. */
+static bool network_need(struct router *r, uint32_t id)
+{
+	size_t at = network_place(r, id);
+	enum protection protection = r->config->protection;
+	struct network **networks, *n;
+
+	if (at < r->n_networks && r->networks[at]->id == id)
+		return true;
+	for (size_t i = 0; i < r->config->n_nets; i++)
+		if (r->config->nets[i].id == id)
+			protection = r->config->nets[i].protection;
+	networks = realloc(r->networks, (r->n_networks + 1) * sizeof(networks[0]));
+	if (!networks)
+		return false;
+	r->networks = networks;
+	n = network_new(r, id, protection);
+	if (!n)
+		return false;
+	memmove(networks + at + 1, networks + at, (r->n_networks++ - at) * sizeof(networks[0]));
+	networks[at] = n;
+	return true;
+}
+
+/* Drops the networks among the changed ones that the tables don't know any more. */
+static void networks_tidy(struct router *r, const struct table_change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id = changed_network(&changes[i]);
+		size_t at = network_place(r, id);
+
+		if (at == r->n_networks || r->networks[at]->id != id ||
+		    table_slot(r->world->table, id) != UINT32_MAX)
+			continue;
+		free(r->networks[at]);
+		memmove(r->networks + at, r->networks + at + 1,
+			(--r->n_networks - at) * sizeof(r->networks[0]));
+	}
+}
+
+/* The networks by slot: the old list where no changed one has another slot now. */
+static bool world_renumber(struct router *r, struct world *v, const struct table_change *changes,
+			   size_t n)
+{
+	const struct table *old = r->world->table;
+	bool same = true;
+
+	for (size_t i = 0; i < n && same; i++) {
+		uint32_t id = changed_network(&changes[i]);
+
+		same = table_slot(v->table, id) == table_slot(old, id);
+	}
+	if (same)
+		return true;
+	v->networks = calloc(table_slots(v->table) + 1, sizeof(v->networks[0]));
+	for (uint32_t slot = 0; v->networks && slot < table_slots(v->table); slot++) {
+		const struct vnet *net = table_network(v->table, slot);
+
+		v->networks[slot] = net ? router_network(r, net->id) : NULL;
+	}
+	return v->networks != NULL;
+}
+
+/* Peers are told how networks are protected that they take part in from now on. */
+static void announce_new(struct router *r, const struct table *old,
+			 const struct table_change *changes, size_t n, mono_t now)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct gndt_row *row = &changes[i].gndt;
+		struct contact *c;
+
+		if (changes[i].kind != GNDT_ADD ||
+		    gndt_names(old, table_slot(old, row->network), row->router))
+			continue;
+		c = router_contact_by_id(r, row->router);
+		if (c)
+			contact_announce(c, now);
+	}
+}
+
+bool router_table_change(struct router *r, const struct table_change *changes, size_t n, mono_t now,
+			 FILE *errors)
+{
+	struct world *old = r->world, *v = malloc(sizeof(*v));
+	bool made = v != NULL;
+
+	if (v) {
+		*v = *old;
+		v->table = table_update(old->table, changes, n, r->table_version + 1,
+					report_conflict, errors);
+		made = v->table != NULL;
+	}
+	for (size_t i = 0; made && i < n; i++)
+		made = table_slot(v->table, changed_network(&changes[i])) == UINT32_MAX ||
+		       network_need(r, changed_network(&changes[i]));
+	if (!made || !world_renumber(r, v, changes, n)) {
+		networks_tidy(r, changes, n);
+		if (v)
+			table_free(v->table);
+		free(v);
+		return false;
+	}
+	rcu_assign_pointer(r->world, v);
+	synchronize_rcu();
+	r->table_version++;
+	networks_tidy(r, changes, n);
+	announce_new(r, old->table, changes, n, now);
+	if (v->networks != old->networks)
+		free(old->networks);
+	table_free(old->table);
+	free(old);
+	router_kick(r);
+	return true;
+}
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 struct router *router_new(struct config *config, unsigned workers, struct loop *loop, mono_t now,
@@ -308,15 +445,15 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 	r->started = now;
 	r->intercept = config->intercept;
 	list_init(&r->contacts);
-	r->workers = aligned_alloc(64, (workers * sizeof(*r->workers) + 63) / 64 * 64);
+	list_init(&r->ports);
+	/* room for all that there may ever be: what is not used is not touched */
+	r->workers = aligned_alloc(64, (WORKERS_MAX * sizeof(*r->workers) + 63) / 64 * 64);
 	r->handshakes = handshake_ctx_new(config->id);
 	r->resolver = resolver_new(loop);
 	r->crypto = crypto_new(workers + 1, CRYPTO_FASTEST);
-	while (r->workers && r->n_workers < workers &&
-	       worker_init(&r->workers[r->n_workers], r->n_workers, workers, &r->world))
-		r->n_workers++;
-	if (r->n_workers == workers && r->handshakes && r->resolver && r->crypto &&
-	    apply(r, config, now, errors))
+	if (r->workers && r->crypto && router_make_room(r, workers))
+		router_deal(r, workers);
+	if (r->n_workers && r->handshakes && r->resolver && apply(r, config, now, errors))
 		return r;
 	fprintf(errors, "%s: not enough memory to start with, or see above\n", config->file);
 	config_free(config);
@@ -328,10 +465,11 @@ void router_free(struct router *r)
 {
 	list_for_each(node, &r->contacts)
 		contact_free(container_of(node, struct contact, node));
-	while (r->n_workers)
-		worker_done(&r->workers[--r->n_workers]);
+	router_close_ports(r);
+	for (unsigned i = 0; i < r->n_made; i++)
+		worker_dismiss(&r->workers[i]);
 	for (size_t i = 0; i < r->n_networks; i++)
-		free(r->networks[i]);
+		network_free(r->networks[i]);
 	resolver_free(r->resolver);
 	handshake_ctx_free(r->handshakes);
 	world_free(r->world);
@@ -370,11 +508,13 @@ bool router_notes(struct router *r, mono_t now)
 {
 	bool more = false;
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
+	for (unsigned i = 0; i < r->n_made; i++) {
 		struct ring *notes = r->workers[i].notes;
 		struct note *n;
 		uint32_t len;
 
+		if (!notes)
+			continue;
 		for (unsigned k = 0; k < NOTES_PER_TURN && (n = ring_peek(notes, &len)); k++) {
 			take_note(r, n, now);
 			ring_release(notes);
@@ -441,13 +581,22 @@ bool router_set_addresses(struct router *r, const struct ip *own, size_t n,
 	return true;
 }
 
+void router_set_adjacencies(struct router *r, struct adjacencies *a)
+{
+	struct adjacencies *old = r->world->adjacencies;
+
+	rcu_assign_pointer(r->world->adjacencies, a);
+	synchronize_rcu();
+	adjacencies_free(old);
+}
+
 /* ---- sums --------------------------------------------------------------------------------------- */
 
 uint64_t router_drops(const struct router *r, enum drop d)
 {
 	uint64_t n = counter_read(&r->drops[d]);
 
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		n += counter_read(&r->workers[i].counters.drops[d]);
 	return n;
 }
@@ -456,7 +605,7 @@ uint64_t router_events(const struct router *r, enum event e)
 {
 	uint64_t n = counter_read(&r->events[e]);
 
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		n += counter_read(&r->workers[i].counters.events[e]);
 	return n;
 }
@@ -471,7 +620,7 @@ void router_traffic(const struct router *r, enum direction d, uint64_t *ret_pack
 		    uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_made; i++)
 		add(&r->workers[i].counters.traffic[d], ret_packets, ret_bytes);
 }
 
@@ -479,14 +628,14 @@ void peer_traffic(const struct router *r, const struct peer *p, enum direction d
 		  uint64_t *ret_packets, uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
-		add(&p->share[i].traffic[d], ret_packets, ret_bytes);
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&p->share[i]->traffic[d], ret_packets, ret_bytes);
 }
 
 void network_traffic(const struct router *r, const struct network *n, enum direction d,
 		     uint64_t *ret_packets, uint64_t *ret_bytes)
 {
 	*ret_packets = *ret_bytes = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
-		add(&n->share[i].traffic[d], ret_packets, ret_bytes);
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&n->share[i]->traffic[d], ret_packets, ret_bytes);
 }

@@ -11,17 +11,21 @@
 #include "common/handshake.h"
 #include "common/list.h"
 #include "common/loop.h"
+#include "router/adjacency.h"
 #include "router/config.h"
 #include "router/contact.h"
 #include "router/host.h"
+#include "router/interception.h"
 #include "router/worker.h"
 
 struct router {
 	struct config *config;
-	struct loop *loop;   /* the control thread's */
-	struct world *world; /* RCU */
-	struct worker *workers;
-	unsigned n_workers;
+	struct loop *loop;	   /* the control thread's */
+	struct world *world;	   /* RCU */
+	struct worker *workers;	   /* WORKERS_MAX of them */
+	unsigned n_workers;	   /* that carry packets now */
+	unsigned n_made;	   /* that ever did: their counters count */
+	struct list ports;	   /* what they read */
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
@@ -29,15 +33,16 @@ struct router {
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
-	struct host *host;			   /* NULL in a simulation */
-	enum intercept_method intercept;	   /* in force: interception.h */
-	struct intercept *queues[2 * WORKERS_MAX]; /* the workers have taken up */
-	struct host_interfaces taken_from;	   /* with `packet` */
-	char taken_wrong[256];			   /* what is not, and why */
+	struct host *host;		 /* NULL in a simulation */
+	struct machine *machine;	 /* this too */
+	enum intercept_method intercept; /* in force: may be changed while it runs */
+	struct interception interception;
+	int64_t pause;				  /* ns that the last change of workers took them */
+	unsigned device_offloads, queue_offloads; /* of its queues, of NFQUEUEs: enum offload */
 	uint32_t device_mtu;
 	bool device_gone; /* nothing can be read from it any more */
 	mono_t started;
-	uint64_t table_version;	  /* counts reloads */
+	uint64_t table_version;	  /* counts reloads and changes of tables */
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
 	struct log_limit odd; /* messages that outsiders can provoke */
@@ -54,6 +59,12 @@ void router_free(struct router *);
  * losing a packet: false, with lines on errors, if it can't. */
 bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
 
+/* Changes rows of the tables in force (table_update), all or nothing, without losing
+ * a packet: false, with lines on errors, if they don't go together. What the
+ * configuration says is not changed; a reload brings its tables back. */
+bool router_table_change(struct router *, const struct table_change *, size_t n, mono_t now,
+			 FILE *errors);
+
 /* Takes in what the workers have noted, a bounded number. Called when they say there
  * is something; true if there is more. */
 bool router_notes(struct router *, mono_t now);
@@ -66,10 +77,32 @@ void router_update_mtu(struct router *);
 bool router_set_addresses(struct router *, const struct ip *own, size_t n,
 			  const struct ip *address4, const struct ip *address6);
 
+/* The way to the site's hosts; takes it over. NULL: not known. */
+void router_set_adjacencies(struct router *, struct adjacencies *);
+
 /* By name or ID text; NULL if there is none. */
 struct contact *router_contact(struct router *, const char *name_or_id);
 struct contact *router_contact_by_id(struct router *, uint32_t id);
 struct network *router_network(struct router *, uint32_t id);
+
+/* Another number of workers, 1 to WORKERS_MAX; no packet is lost by it. False, with
+ * lines on errors: it is as before. */
+bool router_set_workers(struct router *, unsigned n, FILE *errors);
+
+/* ---- workers.c: the steps of it that are the same in a simulation ---- */
+
+/* Room for n workers in all that each has its own of. False: out of memory, nothing
+ * that shows has changed. */
+bool router_make_room(struct router *, unsigned n);
+/* From now on there are n, room for whom has been made. No worker runs. */
+void router_deal(struct router *, unsigned n);
+/* Afterwards: reads what those have noted that are gone, and frees what they had. */
+void router_dismiss(struct router *, mono_t now);
+/* A new port, which takes over what is opened for the worker of this number; it is
+ * read from now on. 0, or -errno: it is closed. */
+int router_read(struct router *, unsigned number, struct intercept *);
+/* Closes everything that is read. No worker runs, nor will. */
+void router_close_ports(struct router *);
 
 /* Sums over workers. */
 uint64_t router_drops(const struct router *, enum drop);

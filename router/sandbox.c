@@ -2,7 +2,7 @@
  * Giving up what the router no longer needs once it is set up.
  *
  * 1. The capability bounding set is emptied, and what is left of the others is
- *    CAP_NET_ADMIN (TUN, routes, Netfilter) and CAP_NET_RAW (raw injection, rings).
+ *    CAP_NET_ADMIN (TUN, routes, Netfilter) and CAP_NET_RAW (raw and packet sockets).
  * 2. No new privileges, ever.
  * 3. A system call filter. What no network program has any business with ends the
  *    process: it means that somebody else has taken it over. Whatever else is not

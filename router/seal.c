@@ -2,8 +2,8 @@
  * Seal: a frame header in front, the sequence of this worker's lane, and the MAC
  * or AEAD tag behind; then transmit: to the link that the path uses.
  *
- * Lane 0 is the control thread's; worker n sends on lane n + 1. Each lane's
- * sequence has one writer, so it needs no atomic.
+ * Lane 0 is the control thread's; each worker has one of its own for each peer
+ * (session.h), as far as the keys have so many: then its sequence has one writer.
  */
 #include <string.h>
 #include <urcu-qsbr.h>
@@ -35,7 +35,7 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 {
 	enum protection protection = (enum protection)atomic_load_explicit(&p->network->protection,
 									   memory_order_relaxed);
-	uint8_t lane = (uint8_t)(w->number + 1);
+	uint8_t lane = tx_lane(tx, p->peer->share[w->number]->lane);
 	bool partial = leave_partial(p, tx, protection);
 	uint32_t inner = p->len;
 	struct frame_header h = {
@@ -47,7 +47,7 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 		.destination = p->peer->id,
 		.epoch = tx->epoch,
 		.lane = lane,
-		.seq = ++tx->lane[lane].seq,
+		.seq = tx_next(tx, lane, w->count >= tx->lanes),
 	};
 	uint8_t *head = packet_push(p, FRAME_HEADER);
 
@@ -105,8 +105,9 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 static void count_sent(struct worker *w, const struct packet *p)
 {
 	uint64_t bytes = p->len - FRAME_OVERHEAD;
-	struct traffic *of[] = { &w->counters.traffic[OUT], &p->peer->share[w->number].traffic[OUT],
-				 &p->network->share[w->number].traffic[OUT] };
+	struct traffic *of[] = { &w->counters.traffic[OUT],
+				 &p->peer->share[w->number]->traffic[OUT],
+				 &p->network->share[w->number]->traffic[OUT] };
 
 	for (unsigned i = 0; i < 3; i++) {
 		counter_add(&of[i]->packets, 1);

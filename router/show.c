@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/crypto.h"
+#include "router/offload.h"
+
 json_t *show_count(uint64_t n)
 {
 	return json_sprintf("%" PRIu64, n);
@@ -159,25 +162,24 @@ json_t *show_status(struct router *r, mono_t now)
 	list_for_each(node, &r->contacts)
 		up += container_of(node, struct contact, node)->up;
 
-	return json_pack("{s:s, s:I, s:s, s:I, s:o, s:f, s:s?, s:o,"
-			 " s:s, s:o, s:s, s:s, s:i, s:s?, s:I, s:o, s:{s:o, s:o}, s:o,"
-			 " s:{s:I, s:I}, s:o, s:o, s:o}",
-			 "name", c->name, "id", (json_int_t)c->id, "version", VINE_VERSION, "pid",
-			 (json_int_t)getpid(), "started", show_time(r->started, now),
-			 "uptime_seconds", (double)mono_since(now, r->started) / SEC, "config",
-			 c->file, "table_version", show_count(r->table_version),
+	return json_pack(
+		"{s:s, s:I, s:s, s:I, s:o, s:f, s:s?, s:o,"
+		" s:s, s:o, s:s, s:s, s:i, s:s?, s:I, s:o, s:{s:o, s:o}, s:o,"
+		" s:{s:I, s:I}, s:o, s:o, s:o}",
+		"name", c->name, "id", (json_int_t)c->id, "version", VINE_VERSION, "pid",
+		(json_int_t)getpid(), "started", show_time(r->started, now), "uptime_seconds",
+		(double)mono_since(now, r->started) / SEC, "config", c->file, "table_version",
+		show_count(r->table_version),
 
-			 "intercept", intercept_method_name(r->intercept), "taken_from",
-			 interfaces(&r->taken_from), "inject", inject_method_name(c->inject),
-			 "fail", c->fail == FAIL_OPEN ? "open" : "closed", "workers",
-			 (int)r->n_workers, "device", c->device, "device_mtu",
-			 (json_int_t)r->device_mtu, "overlay", prefixes(c->networks, c->n_networks),
-			 "address", "ipv4", address(&c->address4), "ipv6", address(&c->address6),
-			 "listen", listening(c),
+		"intercept", intercept_method_name(r->intercept), "taken_from",
+		interfaces(&r->interception.taken_from), "inject", inject_method_name(c->inject),
+		"fail", c->fail == FAIL_OPEN ? "open" : "closed", "workers", (int)r->n_workers,
+		"device", c->device, "device_mtu", (json_int_t)r->device_mtu, "overlay",
+		prefixes(c->networks, c->n_networks), "address", "ipv4", address(&c->address4),
+		"ipv6", address(&c->address6), "listen", listening(c),
 
-			 "peer_count", "up", (json_int_t)up, "configured",
-			 (json_int_t)r->n_contacts, "traffic", all_traffic(r), "networks",
-			 networks(r), "drops", drops(r, false));
+		"peer_count", "up", (json_int_t)up, "configured", (json_int_t)r->n_contacts,
+		"traffic", all_traffic(r), "networks", networks(r), "drops", drops(r, false));
 }
 
 static json_t *events(struct router *r)
@@ -193,13 +195,14 @@ static json_t *workers(struct router *r)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
+	for (unsigned i = 0; i < r->n_made && r->workers[i].count; i++) {
 		const struct counters *c = &r->workers[i].counters;
 
 		json_array_append_new(
-			list, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "worker", (int)i,
-					"intercepted", show_count(counter_read(&c->intercepted)),
-					"received", show_count(counter_read(&c->received)), "made",
+			list, json_pack("{s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "worker",
+					(int)i, "works", i < r->n_workers, "intercepted",
+					show_count(counter_read(&c->intercepted)), "received",
+					show_count(counter_read(&c->received)), "made",
 					show_count(counter_read(&c->made)), "sent",
 					show_count(counter_read(&c->sent)), "injected",
 					show_count(counter_read(&c->injected)), "consumed",
@@ -221,12 +224,51 @@ static void setting(void *arg, const char *section, const char *key, const char 
 					     "value", value));
 }
 
+/* What is on: of sockets, what all of them have. */
+static json_t *offloads(struct router *r)
+{
+	static const char *const keys[] = {
+#define X(name, key) key,
+		OFFLOAD_LIST(X)
+#undef X
+	};
+	const struct worker *first = &r->workers[0];
+	unsigned on = r->device_offloads;
+	unsigned sockets = first->n_links ? ~0U : 0;
+	json_t *object = json_object();
+
+	if (r->intercept == INTERCEPT_NFQUEUE)
+		on |= r->queue_offloads;
+	for (unsigned i = 0; i < r->n_workers; i++)
+		for (unsigned l = 0; l < r->workers[i].n_links; l++)
+			sockets &= atomic_load_explicit(&r->workers[i].links[l]->offloads,
+							memory_order_relaxed);
+	on |= sockets & (OFFLOAD_BIT(UDP_SEGMENT) | OFFLOAD_BIT(UDP_GRO));
+	for (unsigned i = 0; i < OFFLOADS; i++)
+		json_object_set_new(object, keys[i], json_boolean(on & 1U << i));
+	return object;
+}
+
+/* Whose code runs the frames of each protection. */
+static json_t *crypto(struct router *r)
+{
+	static const enum protection all[] = { PROTECT_HMAC, PROTECT_AES_256_GCM,
+					       PROTECT_CHACHA20_POLY1305 };
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		json_object_set_new(object, protection_name(all[i]),
+				    json_string(crypto_library(r->crypto, all[i])));
+	return object;
+}
+
 json_t *show_config(struct router *r, mono_t now)
 {
 	json_t *list = json_array();
 
 	(void)now;
 	config_each(r->config, setting, list);
-	return json_pack("{s:s?, s:s, s:o}", "file", r->config->file, "intercept",
-			 intercept_method_name(r->intercept), "settings", list);
+	return json_pack("{s:s?, s:s, s:o, s:o, s:o}", "file", r->config->file, "intercept",
+			 intercept_method_name(r->intercept), "settings", list, "offloads",
+			 offloads(r), "crypto", crypto(r));
 }

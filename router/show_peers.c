@@ -77,8 +77,8 @@ static uint64_t bad_frames(const struct router *r, const struct peer *p)
 {
 	uint64_t n = 0;
 
-	for (unsigned i = 0; i <= r->n_workers; i++)
-		n += counter_read(&p->share[i].bad);
+	for (unsigned i = 0; i < r->n_made; i++)
+		n += counter_read(&p->share[i]->bad);
 	return n;
 }
 

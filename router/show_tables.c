@@ -19,49 +19,65 @@ static json_t *place(json_t *row, const char *file, unsigned line)
 	return row;
 }
 
-static size_t page_end(size_t offset, size_t n)
+/* A page while it is filled. */
+struct page {
+	struct router *router;
+	json_t *rows;
+	size_t n;
+};
+
+static bool add_lndt(void *arg, const struct lndt_row *row)
 {
-	return offset < n && n - offset > SHOW_PAGE ? offset + SHOW_PAGE : n;
+	struct page *p = arg;
+	char text[PREFIX_TEXT];
+
+	if (p->n == SHOW_PAGE)
+		return false;
+	p->n++;
+	json_array_append_new(p->rows,
+			      place(json_pack("{s:I, s:s}", "network", (json_int_t)row->network,
+					      "prefix", prefix_format(&row->prefix, text)),
+				    row->file, row->line));
+	return true;
+}
+
+static bool add_gndt(void *arg, const struct gndt_row *row)
+{
+	struct page *p = arg;
+	char text[PREFIX_TEXT];
+
+	if (p->n == SHOW_PAGE)
+		return false;
+	p->n++;
+	json_array_append_new(p->rows, place(json_pack("{s:I, s:s, s:[o]}", "network",
+						       (json_int_t)row->network, "prefix",
+						       prefix_format(&row->prefix, text), "routers",
+						       show_router(p->router, row->router)),
+					     row->file, row->line));
+	return true;
+}
+
+static json_t *page(const struct page *p, size_t next)
+{
+	return show_page(json_pack("{s:o, s:o}", "table_version",
+				   show_count(p->router->table_version), "entries", p->rows),
+			 next, SIZE_MAX);
 }
 
 json_t *show_lndt(struct router *r, size_t offset, mono_t now)
 {
-	size_t n;
-	const struct lndt_row *rows = table_lndt(r->world->table, &n);
-	size_t end = page_end(offset, n);
-	json_t *list = json_array();
-	char text[PREFIX_TEXT];
+	struct page p = { .router = r, .rows = json_array() };
 
 	(void)now;
-	for (size_t i = offset; i < end; i++)
-		json_array_append_new(list, place(json_pack("{s:I, s:s}", "network",
-							    (json_int_t)rows[i].network, "prefix",
-							    prefix_format(&rows[i].prefix, text)),
-						  rows[i].file, rows[i].line));
-	return show_page(json_pack("{s:o, s:o}", "table_version", show_count(r->table_version),
-				   "entries", list),
-			 end, n);
+	return page(&p, table_lndt(r->world->table, offset, add_lndt, &p));
 }
 
 json_t *show_gndt(struct router *r, size_t offset, mono_t now)
 {
-	size_t n;
-	const struct gndt_row *rows = table_gndt(r->world->table, &n);
-	size_t end = page_end(offset, n);
-	json_t *list = json_array();
-	char text[PREFIX_TEXT];
+	struct page p = { .router = r, .rows = json_array() };
 
 	(void)now;
-	for (size_t i = offset; i < end; i++)
-		json_array_append_new(list,
-				      place(json_pack("{s:I, s:s, s:[o]}", "network",
-						      (json_int_t)rows[i].network, "prefix",
-						      prefix_format(&rows[i].prefix, text),
-						      "routers", show_router(r, rows[i].router)),
-					    rows[i].file, rows[i].line));
-	return show_page(json_pack("{s:o, s:o}", "table_version", show_count(r->table_version),
-				   "entries", list),
-			 end, n);
+	return page(&p, table_gndt(r->world->table, offset, add_gndt, &p));
 }
 
 static json_t *prefix(const struct prefix *p)

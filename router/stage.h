@@ -50,6 +50,8 @@ void path_pick(struct worker *, struct batch *, mono_t now);
 /* Moves packets that fit their path from `from` to `to`, cutting what is too
  * large; false when `from` is empty and `to` too. */
 bool fit(struct worker *, struct batch *from, struct batch *to, mono_t now);
+/* The same for the way to the site's hosts, which it looks up. */
+bool fit_site(struct worker *, struct batch *from, struct batch *to, mono_t now);
 void seal(struct worker *, struct batch *, mono_t now);
 void transmit(struct worker *, struct batch *, mono_t now);
 
@@ -66,6 +68,9 @@ unsigned hold(struct worker *, struct packet *, uint32_t router, mono_t now);
 /* Sends all held packets on their way again, from the LNDT on (what still must
  * wait is held anew); drops those that have waited too long. */
 void held_release(struct worker *, mono_t now);
+
+/* What waits at a worker that goes goes on waiting at these, while none of them runs. */
+void held_hand_over(struct worker *from, struct worker *workers, unsigned n);
 
 /* Sets route and peer of a packet from the route found: KEEP or a reason. */
 unsigned route_to(struct worker *, struct packet *, const struct route *);

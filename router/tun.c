@@ -7,6 +7,10 @@
  * run of segments as one, from where they lie. Without any offload these words
  * say nothing, and all is as with plain packets.
  *
+ * A quiet device is asked for one packet at a time: asking again only to hear that
+ * there is no more would make that packet wait. Where each recv finds all that it
+ * asks for, the next asks for twice as many.
+ *
  * What comes when the pool is empty is taken out of the device and counted, lest
  * the descriptor stay readable for ever.
  */
@@ -67,17 +71,20 @@ static int tun_recv(struct intercept *in, struct batch *b, struct pool *pool, st
 {
 	struct tun *t = container_of(in, struct tun, intercept);
 	const unsigned before = b->n;
+	unsigned reads;
 	size_t bytes = 0;
 	int e = 0;
 
-	for (unsigned reads = 0; !e && b->n < BATCH_MAX && reads < BATCH_MAX; reads++) {
+	for (reads = 0; !e && b->n < BATCH_MAX && reads < t->expect && bytes < READ_MAX; reads++) {
 		unsigned n = b->n;
 
-		if (bytes >= READ_MAX)
-			break;
 		e = read_one(t->fd, b, pool, c);
 		bytes += b->n > n ? b->p[n]->len : 0;
 	}
+	if (e == -EAGAIN)
+		t->expect = reads > 1 ? reads - 1 : 1;
+	else if (reads == t->expect)
+		t->expect = reads * 2 < BATCH_MAX ? reads * 2 : BATCH_MAX;
 	if (b->n > before || e == -EAGAIN)
 		return (int)(b->n - before);
 	return e;
@@ -92,7 +99,7 @@ static bool write_one(int fd, struct packet *p)
 	uint8_t *at = p->data - sizeof(h); /* headroom, or where the frame's header was */
 	ssize_t n;
 
-	offload_write(&h, p);
+	offload_write(&h, p, 0);
 	memcpy(at, &h, sizeof(h));
 	do {
 		n = write(fd, at, sizeof(h) + p->len);
@@ -109,7 +116,7 @@ static unsigned write_run(int fd, const struct batch *b, const struct runs *runs
 	ssize_t n;
 
 	if (r->n > 1) {
-		offload_gather(&g, b, runs, r);
+		offload_gather(&g, b, runs, r, NULL, 0);
 		do {
 			n = writev(fd, g.iov, (int)g.n);
 		} while (n < 0 && errno == EINTR);
@@ -129,7 +136,8 @@ static void tun_send(struct inject *in, struct batch *b, struct pool *pool, stru
 	struct runs runs;
 	unsigned sent = 0;
 
-	offload_runs(&runs, b, t->offloads & TUN_F_TSO4, t->offloads & TUN_F_USO4);
+	offload_runs(&runs, b, t->intercept.offloads & OFFLOAD_BIT(TUN_TSO4),
+		     t->intercept.offloads & OFFLOAD_BIT(TUN_USO4));
 	for (unsigned i = 0; i < runs.n; i++)
 		sent += write_run(t->fd, b, &runs, &runs.run[i]);
 	for (unsigned i = 0; i < b->n; i++)
@@ -169,16 +177,16 @@ static const struct inject_ops inject_ops = {
 /* What the kernel hands out unfinished: as much as it knows of. */
 static unsigned set_offloads(int fd)
 {
-	static const unsigned long sets[] = {
-		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
-		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
-		TUN_F_CSUM,
-	};
+	const unsigned long csum = TUN_F_CSUM;
+	const unsigned long tso = csum | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	unsigned has = OFFLOAD_BIT(TUN_CSUM);
 
-	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-		if (ioctl(fd, TUNSETOFFLOAD, sets[i]) == 0)
-			return (unsigned)sets[i];
-	return 0;
+	if (!ioctl(fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6))
+		return has | OFFLOAD_BIT(TUN_TSO4) | OFFLOAD_BIT(TUN_TSO6) | OFFLOAD_BIT(TUN_USO4) |
+		       OFFLOAD_BIT(TUN_USO6);
+	if (!ioctl(fd, TUNSETOFFLOAD, tso))
+		return has | OFFLOAD_BIT(TUN_TSO4) | OFFLOAD_BIT(TUN_TSO6);
+	return ioctl(fd, TUNSETOFFLOAD, csum) ? 0 : has;
 }
 
 struct tun *tun_open(const char *name, bool multi_queue)
@@ -206,8 +214,10 @@ struct tun *tun_open(const char *name, bool multi_queue)
 		errno = e;
 		return NULL;
 	}
-	t->offloads = set_offloads(t->fd);
-	t->intercept = (struct intercept){ .ops = &intercept_ops, .fd = t->fd };
+	t->intercept = (struct intercept){ .ops = &intercept_ops,
+					   .fd = t->fd,
+					   .offloads = set_offloads(t->fd) };
+	t->expect = 1;
 	t->inject = (struct inject){ .ops = &inject_ops };
 	return t;
 }

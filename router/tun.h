@@ -12,7 +12,7 @@ struct tun {
 	struct intercept intercept;
 	struct inject inject;
 	int fd;
-	unsigned offloads; /* TUN_F_...: what the kernel takes and gives */
+	unsigned expect; /* how many packets the next recv asks for */
 };
 
 /* Opens a queue of the device `name` (multi_queue: of several), which is made if

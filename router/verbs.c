@@ -125,52 +125,66 @@ static json_t *verb_why(struct request *q)
 	return control_ok(show_why(q->router, &source, &destination, q->now));
 }
 
+/* Lines on errors, to be answered with. */
+struct lines {
+	FILE *errors;
+	char *text;
+	size_t len;
+};
+
+static bool lines_begin(struct lines *l)
+{
+	l->text = NULL;
+	l->errors = open_memstream(&l->text, &l->len);
+	return l->errors;
+}
+
+/* Without the last line's end; false: out of memory, nothing to be freed. */
+static bool lines_end(struct lines *l)
+{
+	if (fclose(l->errors) != 0) {
+		free(l->text);
+		return false;
+	}
+	while (l->len > 0 && l->text[l->len - 1] == '\n')
+		l->text[--l->len] = '\0';
+	return true;
+}
+
 static json_t *verb_reload(struct request *q)
 {
+	struct lines lines;
 	const char *verb;
-	char *text = NULL;
-	size_t len = 0;
 	json_t *answer;
 	json_error_t e;
-	FILE *errors;
 	bool done;
 
 	if (json_unpack_ex(q->json, &e, 0, "{s:s !}", "verb", &verb))
 		return bad_keys(&e);
 	if (!q->hooks || !q->hooks->reload)
 		return control_error("this router has no file to read again");
-	errors = open_memstream(&text, &len);
-	if (!errors)
+	if (!lines_begin(&lines))
 		return NULL;
-	done = q->hooks->reload(q->hooks->arg, errors);
-	if (fclose(errors) != 0) {
-		free(text);
+	done = q->hooks->reload(q->hooks->arg, lines.errors);
+	if (!lines_end(&lines))
 		return NULL;
-	}
-	while (len > 0 && text[len - 1] == '\n')
-		text[--len] = '\0';
 	if (done)
 		answer = control_ok(json_pack("{s:o, s:s}", "table_version",
 					      show_count(q->router->table_version), "messages",
-					      text));
+					      lines.text));
 	else
-		answer = control_error("%s", len ? text : "the configuration was refused");
-	free(text);
+		answer = control_error("%s",
+				       lines.len ? lines.text : "the configuration was refused");
+	free(lines.text);
 	return answer;
 }
 
-static json_t *verb_set(struct request *q)
+static json_t *set_intercept(struct request *q, const char *value)
 {
-	const char *verb, *what, *value, *failed = NULL;
 	enum intercept_method method;
-	json_error_t e;
+	const char *failed = NULL;
 	int r;
 
-	if (json_unpack_ex(q->json, &e, 0, "{s:s, s:s, s:s !}", "verb", &verb, "what", &what,
-			   "value", &value))
-		return bad_keys(&e);
-	if (strcmp(what, "intercept") != 0)
-		return control_error("there is no \"%s\" to set; expected intercept", what);
 	if (!intercept_method_parse(value, &method))
 		return control_error("there is no method \"%s\" of interception here; expected %s, "
 				     "%s or %s",
@@ -184,6 +198,50 @@ static json_t *verb_set(struct request *q)
 				     failed ? failed : value, strerror(-r));
 	return control_ok(
 		json_pack("{s:s}", "intercept", intercept_method_name(q->router->intercept)));
+}
+
+static json_t *set_workers(struct request *q, const char *value)
+{
+	struct router *r = q->router;
+	unsigned before = r->n_workers;
+	struct lines lines;
+	json_t *answer;
+	char *end;
+	long n;
+	bool ok;
+
+	n = strtol(value, &end, 10);
+	if (end == value || *end || n < 1 || n > WORKERS_MAX)
+		return control_error("workers: can't be \"%s\"; expected a number from 1 to %d",
+				     value, WORKERS_MAX);
+	if (!lines_begin(&lines))
+		return NULL;
+	ok = router_set_workers(r, (unsigned)n, lines.errors);
+	if (!lines_end(&lines))
+		return NULL;
+	if (ok)
+		answer = control_ok(json_pack(
+			"{s:i, s:i, s:f}", "workers", (int)r->n_workers, "before", (int)before,
+			"pause_ms", r->n_workers == before ? 0.0 : (double)r->pause / MSEC));
+	else
+		answer = control_error("workers stay %u: %s", before, lines.text);
+	free(lines.text);
+	return answer;
+}
+
+static json_t *verb_set(struct request *q)
+{
+	const char *verb, *what, *value;
+	json_error_t e;
+
+	if (json_unpack_ex(q->json, &e, 0, "{s:s, s:s, s:s !}", "verb", &verb, "what", &what,
+			   "value", &value))
+		return bad_keys(&e);
+	if (!strcmp(what, "intercept"))
+		return set_intercept(q, value);
+	if (!strcmp(what, "workers"))
+		return set_workers(q, value);
+	return control_error("there is no \"%s\" to set; expected intercept or workers", what);
 }
 
 static json_t *no_peer(const char *name)

@@ -16,17 +16,27 @@ static struct prefix cut(const struct ip *ip, unsigned len)
 }
 
 /* The most specific LNDT row around the source. */
+struct source_row {
+	const struct ip *source;
+	struct prefix best;
+};
+
+static bool take_row(void *arg, const struct lndt_row *row)
+{
+	struct source_row *s = arg;
+
+	if (prefix_contains(&row->prefix, s->source) &&
+	    (!s->best.ip.family || row->prefix.len > s->best.len))
+		s->best = row->prefix;
+	return true;
+}
+
 static struct prefix source_row(const struct table *t, const struct ip *source)
 {
-	size_t n;
-	const struct lndt_row *rows = table_lndt(t, &n);
-	struct prefix best = { .ip = { .family = 0 } };
+	struct source_row s = { .source = source, .best = { .ip = { .family = 0 } } };
 
-	for (size_t i = 0; i < n; i++)
-		if (prefix_contains(&rows[i].prefix, source) &&
-		    (!best.ip.family || rows[i].prefix.len > best.len))
-			best = rows[i].prefix;
-	return best;
+	table_lndt(t, 0, take_row, &s);
+	return s.best;
 }
 
 static enum drop judge(struct router *r, struct verdict *v)

@@ -19,11 +19,11 @@
 
 #define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
 #define HELD_CHECK (500 * MSEC)
-#define BUSY 64 /* packets in BUSY_TIME that make an interceptor busy */
-#define BUSY_TIME MSEC
-#define NAP (50 * USEC)
 #define HINTS_MAX 8
 #define HINTS_TIME (100 * MSEC)
+#define BUSY 64 /* packets in BUSY_TIME that make a port busy */
+#define BUSY_TIME MSEC
+#define NAP (50 * USEC)
 
 void packet_drop(struct worker *w, struct packet *p, enum drop reason)
 {
@@ -67,7 +67,7 @@ static int take_out(struct worker *w, struct intercept *in, mono_t now)
 	int n = 0, all = 0;
 
 	look(w);
-	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+	for (int i = 0; i < BATCHES_PER_TURN || in->pending; i++) {
 		b.n = 0;
 		n = in->ops->recv(in, &b, w->pool, &w->counters);
 		if (n <= 0)
@@ -75,15 +75,14 @@ static int take_out(struct worker *w, struct intercept *in, mono_t now)
 		all += n;
 		outbound(w, &b, now);
 		answers_flush(w, now);
-		if (n < BATCH_MAX)
+		if (n < BATCH_MAX && !in->pending)
 			break;
 	}
 	return n < 0 ? n : all;
 }
 
-static int take_in(struct worker *w, unsigned l, mono_t now)
+static int take_in(struct worker *w, struct link *link, uint8_t l, mono_t now)
 {
-	struct link *link = w->links[l];
 	struct batch b;
 	int n = 0, all = 0;
 
@@ -95,13 +94,20 @@ static int take_in(struct worker *w, unsigned l, mono_t now)
 			break;
 		all += n;
 		for (unsigned k = 0; k < b.n; k++)
-			b.p[k]->link = (uint8_t)l;
+			b.p[k]->link = l;
 		inbound(w, &b, now);
 		answers_flush(w, now);
 		if (n < BATCH_MAX && !link->pending)
 			break;
 	}
 	return n < 0 ? n : all;
+}
+
+/* How many packets, or -errno. */
+static int take(struct port *port, mono_t now)
+{
+	return port->in ? take_out(port->worker, port->in, now)
+			: take_in(port->worker, port->link, port->l, now);
 }
 
 /* Held packets are looked at when the control thread says so, and now and then
@@ -132,114 +138,53 @@ static void hint(void *arg, const struct endpoint *remote)
 
 /* ---- descriptors --------------------------------------------------------- */
 
-static void device_ready(struct source *s, uint32_t events, mono_t now)
-{
-	struct worker *w = container_of(s, struct worker, device_source);
-
-	(void)events;
-	if (take_out(w, w->device, now) < 0) {
-		struct note n = { .kind = NOTE_DEVICE_GONE };
-
-		if (worker_note(w, &n, NULL, 0))
-			loop_remove(w->loop, s);
-	}
-	arm_held(w, now);
-}
-
 /* Waking up for each packet costs more than the packet. Where they come in numbers, but
  * not as many as would keep us from sleeping anyhow, a few are waited for; never on an
  * idle router, nor for a host that waits for each answer. */
-static bool is_busy(struct intercept *in, int n, mono_t now)
+static bool is_busy(struct port *port, int n, mono_t now)
 {
-	int64_t time = mono_since(now, in->since);
+	int64_t time = mono_since(now, port->since);
 
-	in->recent += (unsigned)n;
+	port->recent += (unsigned)n;
 	if (time >= BUSY_TIME) {
-		in->busy = in->recent >= BUSY && time < 2 * BUSY_TIME;
-		in->since = now;
-		in->recent = 0;
+		port->busy = port->recent >= BUSY && time < 2 * BUSY_TIME;
+		port->since = now;
+		port->recent = 0;
 	}
-	return in->busy;
+	return port->busy;
 }
 
-static void queue_ready(struct source *s, uint32_t events, mono_t now)
+static bool may_nap(struct port *port, int n, mono_t now)
 {
-	struct intercept *in = container_of(s, struct intercept, source);
-	struct worker *w = in->worker;
-	int n = take_out(w, in, now);
+	return port->in && port->in->ops->gathers && n >= 0 && n < BATCH_MAX / 2 &&
+	       is_busy(port, n, now);
+}
 
-	(void)events;
-	if (in->ops->prefers_many && n >= 0 && n < BATCH_MAX / 2 && is_busy(in, n, now))
+static void port_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct port *port = container_of(s, struct port, source);
+	struct worker *w = port->worker;
+	int n;
+
+	w->now = now;
+	if (port->link && events & EPOLLERR)
+		port->link->ops->errors(port->link, hint, w);
+	n = take(port, now);
+	if (may_nap(port, n, now))
 		loop_nap(w->loop, NAP);
-	if (n < 0) {
-		struct note note = { .kind = NOTE_DEVICE_GONE };
+	if (n < 0 && port->in) {
+		struct note gone = { .kind = NOTE_DEVICE_GONE };
 
-		if (worker_note(w, &note, NULL, 0))
+		if (worker_note(w, &gone, NULL, 0))
 			loop_remove(w->loop, s);
 	}
 	arm_held(w, now);
-}
-
-static void link_ready(struct source *s, uint32_t events, mono_t now)
-{
-	struct link_port *port = container_of(s, struct link_port, source);
-	struct worker *w = port->worker;
-	unsigned l = (unsigned)(port - w->ports);
-
-	w->now = now;
-	if (events & EPOLLERR)
-		w->links[l]->ops->errors(w->links[l], hint, w);
-	take_in(w, l, now);
-	arm_held(w, now);
-}
-
-void worker_take_up(struct worker *w, struct intercept *in)
-{
-	in->worker = w;
-	in->next = atomic_load_explicit(&w->new_queues, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&w->new_queues, &in->next, in,
-						      memory_order_release, memory_order_relaxed))
-		;
-}
-
-void worker_retire(struct intercept *in)
-{
-	atomic_store_explicit(&in->retired, true, memory_order_release);
-}
-
-/* The switch of interception: new queues are taken up; those that are to go are
- * emptied first, after their rule is gone. */
-static void switch_queues(struct worker *w, mono_t now)
-{
-	struct intercept *in = atomic_exchange_explicit(&w->new_queues, NULL, memory_order_acq_rel);
-
-	for (struct intercept *next; in; in = next) {
-		next = in->next;
-		in->next = w->queues;
-		w->queues = in;
-		in->source = (struct source){ .fd = in->fd, .fn = queue_ready };
-		if (w->loop && in->fd >= 0)
-			loop_add(w->loop, &in->source, EPOLLIN);
-	}
-	for (struct intercept **at = &w->queues; (in = *at);) {
-		if (!atomic_load_explicit(&in->retired, memory_order_acquire)) {
-			at = &in->next;
-			continue;
-		}
-		while (take_out(w, in, now) > 0)
-			;
-		*at = in->next;
-		if (w->loop && in->fd >= 0)
-			loop_remove(w->loop, &in->source);
-		in->ops->close(in);
-	}
 }
 
 static bool kicked(struct worker *w, mono_t now)
 {
 	if (!atomic_exchange_explicit(&w->kicked, false, memory_order_acq_rel))
 		return false;
-	switch_queues(w, now);
 	release(w, now);
 	return true;
 }
@@ -268,26 +213,37 @@ void worker_kick(struct worker *w)
 		return; /* full: it will wake up anyway */
 }
 
-int worker_attach(struct worker *w, struct loop *loop)
+int worker_watch(struct worker *w, struct loop *loop, unsigned count)
 {
+	struct timer room = { .fn = held_due };
 	int r;
 
-	w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (w->kick_fd < 0) {
+		w->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
+	}
 	if (w->kick_fd < 0)
 		return -errno;
+	r = loop_add(loop, &w->kick_source, EPOLLIN);
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (!r && port->number % count == w->number)
+			r = loop_add(loop, &port->source, EPOLLIN);
+	}
+	if (!r) /* so that there is room for its timer */
+		r = timer_set(loop, &room, mono_add(clock_now(), SEC));
+	timer_cancel(loop, &room);
+	return r;
+}
+
+void worker_attach(struct worker *w, struct loop *loop, mono_t now)
+{
+	if (w->loop)
+		timer_cancel(w->loop, &w->held_timer);
 	w->loop = loop;
 	w->held_timer.fn = held_due;
-	w->kick_source = (struct source){ .fd = w->kick_fd, .fn = kick_ready };
-	w->device_source = (struct source){ .fd = w->device->fd, .fn = device_ready };
-	r = loop_add(loop, &w->kick_source, EPOLLIN);
-	if (!r)
-		r = loop_add(loop, &w->device_source, EPOLLIN);
-	for (unsigned l = 0; !r && l < w->n_links; l++) {
-		w->ports[l].worker = w;
-		w->ports[l].source = (struct source){ .fd = w->links[l]->fd, .fn = link_ready };
-		r = loop_add(loop, &w->ports[l].source, EPOLLIN);
-	}
-	return r;
+	arm_held(w, now);
 }
 
 /* ---- without descriptors ------------------------------------------------- */
@@ -296,64 +252,72 @@ bool worker_turn(struct worker *w, mono_t now)
 {
 	bool any = kicked(w, now);
 
-	if (w->device && take_out(w, w->device, now) > 0)
-		any = true;
-	for (struct intercept *in = w->queues; in; in = in->next)
-		if (take_out(w, in, now) > 0)
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker == w && take(port, now) > 0)
 			any = true;
-	for (unsigned l = 0; l < w->n_links; l++)
-		if (take_in(w, l, now) > 0)
-			any = true;
+	}
 	return any;
 }
 
 /* ---- life ------------------------------------------------------------------ */
 
-bool worker_init(struct worker *w, unsigned number, unsigned count, struct world **world)
+struct port *port_new(struct list *ports, unsigned number, struct intercept *in, struct link *link,
+		      uint8_t l)
+{
+	struct port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		return NULL;
+	port->number = number;
+	port->in = in;
+	port->link = link;
+	port->l = l;
+	port->source = (struct source){ .fd = in ? in->fd : link->fd, .fn = port_ready };
+	list_insert(ports, &port->node);
+	return port;
+}
+
+void port_free(struct port *port)
+{
+	list_remove(&port->node);
+	if (port->in)
+		port->in->ops->close(port->in);
+	else
+		port->link->ops->close(port->link);
+	free(port);
+}
+
+void worker_init(struct worker *w, unsigned number, struct world **world, struct list *ports)
 {
 	memset(w, 0, sizeof(*w));
 	w->number = number;
-	w->count = count;
 	w->world = world;
+	w->ports = ports;
 	w->kick_fd = -1;
-	w->pool = pool_new(POOL_PACKETS);
-	w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
-	if (!w->pool || !w->notes) {
-		worker_done(w);
-		return false;
-	}
-	return true;
 }
 
-static void close_all(struct intercept *in)
+bool worker_hire(struct worker *w)
 {
-	for (struct intercept *next; in; in = next) {
-		next = in->next;
-		in->ops->close(in);
-	}
+	if (!w->pool)
+		w->pool = pool_new(POOL_PACKETS);
+	if (!w->notes)
+		w->notes = ring_new(NOTE_SLOTS, sizeof(struct note));
+	return w->pool && w->notes;
 }
 
-void worker_close_devices(struct worker *w)
+void worker_dismiss(struct worker *w)
 {
-	for (unsigned l = 0; l < w->n_links; l++)
-		w->links[l]->ops->close(w->links[l]);
-	w->n_links = 0;
-	close_all(atomic_exchange(&w->new_queues, NULL));
-	close_all(w->queues);
-	close_all(w->device);
-	w->queues = w->device = NULL;
-	w->answer = NULL;
-	atomic_store(&w->inject, NULL);
-	w->loop = NULL;
-}
-
-void worker_done(struct worker *w)
-{
-	worker_close_devices(w);
 	for (unsigned i = 0; i < w->n_held; i++)
 		pool_put(w->pool, w->held[i].packet);
+	w->n_held = 0;
 	if (w->kick_fd >= 0)
 		close(w->kick_fd);
+	w->kick_fd = -1;
+	w->loop = NULL;
 	ring_free(w->notes);
 	pool_free(w->pool);
+	w->notes = NULL;
+	w->pool = NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "common/counters.h"
+#include "common/list.h"
 #include "common/loop.h"
 #include "common/packet.h"
 #include "router/inject.h"
@@ -17,13 +18,33 @@
 #include "router/peer.h"
 #include "router/ring.h"
 
-#define WORKERS_MAX 32
 #define LINKS_MAX 8
 #define POOL_PACKETS 1024
 #define HELD_MAX 256 /* packets of one worker that wait for keys */
 #define HELD_PER_PEER 64
 #define HELD_TIME (5 * SEC)
 #define ICMP_BUCKETS 256 /* sources whose ICMP errors are limited apart */
+
+/*
+ * Something that is read for packets: a queue of the device, an NFQUEUE, a socket.
+ * Each is opened for the worker of its number and belongs to it while there is one;
+ * else to worker number % count. It is never closed before the end: what is in it
+ * would be lost, and what is on its way to it. So each worker may read several.
+ */
+struct port {
+	struct list node; /* of the router's ports */
+	struct source source;
+	unsigned number;
+	/* Who reads it: changes only while no worker runs. NULL: nobody yet, and nothing
+	 * can be in it. */
+	struct worker *worker;
+	struct intercept *in; /* what it is: this, */
+	struct link *link;    /* or this, */
+	uint8_t l;	      /* of this listening address */
+	mono_t since;	      /* packets are counted from here, for BUSY_TIME */
+	unsigned recent;      /* so many yet */
+	bool busy;	      /* in the time before they were many */
+};
 
 /* A packet that waits: for keys, or for the first result about the path MTU. */
 struct held {
@@ -33,7 +54,7 @@ struct held {
 
 struct worker {
 	unsigned number;
-	unsigned count;	      /* how many workers there are */
+	unsigned count;	      /* how many workers there are: changes while none runs */
 	struct world **world; /* RCU; where the router publishes it */
 	struct world *view;   /* of this turn */
 	struct pool *pool;
@@ -42,19 +63,13 @@ struct worker {
 	void (*note_sent)(void *arg);
 	void *note_arg;
 
-	struct intercept *device;		/* TUN queue: always read */
-	struct intercept *queues;		/* a list: NFQUEUE or rings, if in use */
-	_Atomic(struct intercept *) new_queues; /* to be taken up at the next kick */
-	_Atomic(struct inject *) inject;	/* gives hosts their packets */
-	struct inject *answer;			/* gives hosts the router's own ICMP errors */
-	struct link *links[LINKS_MAX];
+	struct list *ports;		 /* the router's, of which some are this worker's */
+	_Atomic(struct inject *) inject; /* gives hosts their packets */
+	struct inject *answer;		 /* gives hosts the router's own ICMP errors */
+	struct link *links[LINKS_MAX];	 /* to send by: those of its number */
 	unsigned n_links;
 	int kick_fd; /* eventfd, -1 for one that is driven by worker_turn */
-	struct source device_source, kick_source;
-	struct link_port {
-		struct source source;
-		struct worker *worker;
-	} ports[LINKS_MAX];
+	struct source kick_source;
 	struct timer held_timer;
 
 	struct batch to_site; /* ICMP errors made in this turn */
@@ -102,26 +117,28 @@ bool worker_note(struct worker *, const struct note *head, const void *data, siz
 /* Makes the worker look at what the control thread changed: any thread. */
 void worker_kick(struct worker *);
 
-/* Gives a worker one more interceptor, from the next kick on: the control thread. */
-void worker_take_up(struct worker *, struct intercept *);
-/* Takes it back at the next kick: the worker empties it first, and closes it. It is
- * not to be touched any more. */
-void worker_retire(struct intercept *);
+/* Embedded. What it has from the beginning to the end is its number and its counters;
+ * while it works, ring and pool too. worker_hire false: out of memory. */
+void worker_init(struct worker *, unsigned number, struct world **world, struct list *ports);
+bool worker_hire(struct worker *);
+void worker_dismiss(struct worker *);
 
-/* Embedded: ring, pool and counters; devices and links are given afterwards.
- * False: out of memory. */
-bool worker_init(struct worker *, unsigned number, unsigned count, struct world **world);
-/* Closes device, queues and links; injectors are their opener's. */
-void worker_close_devices(struct worker *);
-/* The same, and frees the rest. */
-void worker_done(struct worker *);
+/* A new port on the list, which takes over what is read, for the worker of this
+ * number or who works in its place; NULL: out of memory. */
+struct port *port_new(struct list *ports, unsigned number, struct intercept *, struct link *,
+		      uint8_t l);
+/* Closes what is read. */
+void port_free(struct port *);
 
 /* One turn of work without any waiting: takes a batch from each source that has
  * something and carries it. True if there was anything. (Twins and draining;
  * running workers are called by their loop.) */
 bool worker_turn(struct worker *, mono_t now);
 
-/* Loop callbacks on real descriptors. 0 or -errno. */
-int worker_attach(struct worker *, struct loop *);
+/* Adds what the worker is to read, once there are `count` of them, to a loop which
+ * another one may still be in the place of. 0 or -errno. */
+int worker_watch(struct worker *, struct loop *, unsigned count);
+/* Uses this loop from now on; its thread does not run. */
+void worker_attach(struct worker *, struct loop *, mono_t now);
 
 #endif

@@ -1,4 +1,3 @@
-# Full routers, NFQUEUE and raw sockets in place of TUN, signed.
+# Full routers, NFQUEUE takes packets in place of TUN, signed.
 . "$(dirname "${BASH_SOURCE[0]}")/vine.inc"
 vine_method=nfqueue
-vine_inject=raw

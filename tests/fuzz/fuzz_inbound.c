@@ -170,7 +170,7 @@ static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_t
 				  .destination = 1,
 				  .epoch = handshake ? 0 : 1,
 				  .lane = 0,
-				  .seq = ++f->peer_tx->lane[0].seq };
+				  .seq = tx_next(f->peer_tx, 0, false) };
 	uint32_t inner = p->len;
 	uint8_t *head = packet_push(p, FRAME_HEADER);
 	struct crypto_job job = { .head = head,

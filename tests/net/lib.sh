@@ -517,7 +517,7 @@ iperf()
 
 # ---- TAP --------------------------------------------------------------------
 
-tests=0 failures=0 finished=no
+tests=0 failures=0 finished=no processes_left=
 
 # diagnose: standard input as TAP diagnostics.
 diagnose()
@@ -543,7 +543,8 @@ not_ok()
 		echo "#   log of r$i:"
 		tail -n 15 "$(log_of "$i")" | diagnose
 		ctl "$i" show counters 2> /dev/null |
-			jq -c '{workers, drops: (.drops | with_entries(select(.value != "0")))}' | diagnose
+			jq -c '{workers, drops: ([.drops[] | select(.packets != "0") |
+				{(.reason): .packets}] | add)}' | diagnose
 	done
 }
 
@@ -649,6 +650,8 @@ take_down()
 	for p in $(left_processes); do kill "$p" 2> /dev/null; done
 	wait_for 2 no_processes_left || for p in $(left_processes); do kill -9 "$p" 2> /dev/null; done
 	wait_for 2 no_processes_left
+	# Counted now: once a namespace is gone, its number may be that of a neighbour's.
+	processes_left=$(left_processes | wc -l)
 	for n in "${nodes[@]}"; do ip netns del "$(ns "$n")" 2> /dev/null; done
 }
 
@@ -670,12 +673,12 @@ setup()
 
 on_exit()
 {
-	local n p
+	local n p=
 	trap '' INT TERM HUP
 	[ $finished = yes ] || not_ok "ran to its end"
 	take_down > /dev/null 2>&1
 	n=$(left_namespaces)
-	p=$(left_processes | wc -l)
+	p=$processes_left
 	if [ -n "${KEEP:-}" ]; then
 		note "kept: $WORK"
 	else

@@ -188,6 +188,11 @@ facts "counters: every reason is there" '[.drops[].reason] | index("forged-sourc
 	index("unknown-source") != null and length > 20' show counters
 facts "config: defaults filled in" '[.settings[] | select(.section == "intercept" and .key == "device").value] ==
 	["vine0"]' show config
+facts "config: which offloads are on" '.offloads | .tun_csum and .tun_tso4 and .udp_segment and
+	(.nfqueue_gso | not) and all(type == "boolean")' show config
+facts "config: whose code runs the frames" '.crypto["hmac-sha256"] | . == "libipsec-mb" or . == "OpenSSL"' show config
+check "config: the same for people" eval \
+	'ctl_text 1 show config | grep -qx "; offload tun_csum: on" && ctl_text 1 show config | grep -q "^; hmac-sha256 by "'
 check "config: no key is shown" refuses grep -qF "$(cat "$file")" "$WORK/json"
 facts "why: it goes" '.goes and .network == 8000 and .prefix == "172.16.2.0/24" and .router.name == "r2"' \
 	why "$(host4 1)" "$(host4 2)"
@@ -201,6 +206,7 @@ is "ping of nobody" "$(status_of ctl_text 1 ping nobody)" 1
 is "show of nothing" "$(status_of ctl_text 1 show nothing)" 2
 is "set intercept nfqueue" "$(status_of ctl_text 1 set intercept nfqueue)" 0
 facts "set: it is so" '.intercept == "nfqueue"' status
+facts "set: with super-packets" '.offloads.nfqueue_gso' show config
 check "set: it works" pings h1 "$(host4 2)" 20
 is "set intercept of what is none" "$(status_of ctl_text 1 set intercept teleport)" 1
 is "set intercept tun" "$(status_of ctl_text 1 set intercept tun)" 0

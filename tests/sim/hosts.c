@@ -133,27 +133,38 @@ size_t host_build(uint8_t *out, const struct host_packet *h)
 	return ip + l4;
 }
 
-void host_send(struct site *s, const struct host_packet *h)
+void host_offer(const struct host_packet *h, struct virtio_net_hdr *ret_words, uint8_t *out,
+		size_t *ret_len)
 {
 	const bool tcp = h->proto == 6, v6 = h->src.family == 6;
-	struct virtio_net_hdr words = { .flags = 0 };
-	uint8_t packet[NET_PACKET];
-	size_t len = host_build(packet, h), got;
+	size_t got;
 	struct inet_info info;
 
-	if (h->gso && inet_parse(packet, len, &info, &got)) {
-		words = (struct virtio_net_hdr){
-			.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-			.gso_type = !tcp ? VIRTIO_NET_HDR_GSO_UDP_L4
-				    : v6 ? VIRTIO_NET_HDR_GSO_TCPV6
-					 : VIRTIO_NET_HDR_GSO_TCPV4,
-			.gso_size = h->gso,
-			.csum_start = info.l4,
-			.csum_offset = tcp ? 16 : 6,
-		};
-		inet_check_begin(packet + info.l4 + words.csum_offset, &info,
-				 (uint32_t)(len - info.l4));
-	}
+	*ret_len = host_build(out, h);
+	*ret_words = (struct virtio_net_hdr){ .flags = 0 };
+	if (!h->gso || !inet_parse(out, *ret_len, &info, &got))
+		return;
+	*ret_words = (struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = !tcp ? VIRTIO_NET_HDR_GSO_UDP_L4
+			    : v6 ? VIRTIO_NET_HDR_GSO_TCPV6
+				 : VIRTIO_NET_HDR_GSO_TCPV4,
+		.hdr_len = (uint16_t)(*ret_len - h->len),
+		.gso_size = h->gso,
+		.csum_start = info.l4,
+		.csum_offset = tcp ? 16 : 6,
+	};
+	inet_check_begin(out + info.l4 + ret_words->csum_offset, &info,
+			 (uint32_t)(*ret_len - info.l4));
+}
+
+void host_send(struct site *s, const struct host_packet *h)
+{
+	struct virtio_net_hdr words;
+	uint8_t packet[NET_PACKET];
+	size_t len;
+
+	host_offer(h, &words, packet, &len);
 	site_intercept(s, &words, packet, len);
 }
 

@@ -355,7 +355,10 @@ static void check_worker(const struct site *s, const struct worker *w)
 	if (in != out)
 		print_error("%s worker %u: in %lu, out %lu\n", s->name, w->number, in, out);
 	assert_int_equal(in, out);
-	assert_int_equal(pool_left(w->pool) + w->n_held, pool_size(w->pool));
+	if (w->pool)
+		assert_int_equal(pool_left(w->pool) + w->n_held, pool_size(w->pool));
+	else
+		assert_int_equal(w->n_held, 0);
 }
 
 void net_check(struct net *n)
@@ -363,7 +366,7 @@ void net_check(struct net *n)
 	for (unsigned i = 1; i <= NET_SITES; i++) {
 		struct site *s = &n->sites[i];
 
-		for (unsigned k = 0; s->router && k < s->workers; k++)
+		for (unsigned k = 0; s->router && k < s->router->n_made; k++)
 			check_worker(s, &s->router->workers[k]);
 	}
 	assert_int_equal(n->corrupt, 0);

@@ -21,7 +21,7 @@
 #include "router/router.h"
 
 #define NET_SITES 5
-#define NET_WORKERS 4
+#define NET_WORKERS 8
 #define NET_PORT 8463
 #define NET_PACKET 65535
 
@@ -80,6 +80,8 @@ struct site {
 	struct router *router; /* NULL: not running */
 	struct loop *loop;
 	unsigned workers;
+	unsigned equipped; /* for so many there are twins: as many as there ever were workers */
+	unsigned steered;  /* frames are, to so many: the workers, if the test likes it so */
 	struct endpoint own[2]; /* IPv4, IPv6: where it listens */
 	struct endpoint nat[2]; /* port set: what others see instead */
 	unsigned first_hop;	/* MTU of its interface */
@@ -165,6 +167,8 @@ void sites_start(struct net *, unsigned n, unsigned workers);
 /* Fields are as they will be; start builds and starts the router. */
 void site_start(struct site *);
 void site_stop(struct site *);
+/* Another number of workers from now on, up to NET_WORKERS. */
+void site_set_workers(struct site *, unsigned n);
 /* Ends with a word to the peers. */
 void site_leave(struct site *);
 /* Applies the fields anew; the result of router_reload. */
@@ -233,6 +237,9 @@ struct host_packet {
 	size_t len;
 };
 size_t host_build(uint8_t *out, const struct host_packet *);
+/* The same as a device hands it out: with what the kernel says of it. */
+void host_offer(const struct host_packet *, struct virtio_net_hdr *ret_words, uint8_t *out,
+		size_t *ret_len);
 /* Sends it from a site's host. */
 void host_send(struct site *, const struct host_packet *);
 

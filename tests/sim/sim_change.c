@@ -200,6 +200,142 @@ static void networks_come_and_go(void **state)
 	flow_whole(steady);
 }
 
+/* ---- rows ------------------------------------------------------------------------- */
+
+static struct table_change lndt_change(int kind, uint32_t network, const char *text)
+{
+	struct table_change c = { .kind = kind, .lndt = { .network = network } };
+
+	assert_int_equal(prefix_parse(text, &c.lndt.prefix), 0);
+	return c;
+}
+
+static struct table_change gndt_change(int kind, uint32_t network, uint32_t router,
+				       const char *text)
+{
+	struct table_change c = { .kind = kind, .gndt = { .network = network, .router = router } };
+
+	assert_int_equal(prefix_parse(text, &c.gndt.prefix), 0);
+	return c;
+}
+
+#define MOVING(n) \
+	"[lndt]\n8000 = 172.16." n ".0/24, fd00:76:0:" n "::/64\n1 = 10.50.0.0/24\n" \
+	"[gndt 8000]\nr1 = 172.16.1.0/24, fd00:76:0:1::/64\n[gndt 1]\nr1 = 172.16.1.11\n"
+
+/* A prefix moves between two sites, over and over: each packet goes where the tables
+ * say at that moment. Beside it networks come and go, and nothing is lost. */
+static void rows_change_under_load(void **state)
+{
+	struct net *n = *state;
+	struct ip a = ip_of("172.16.1.11"), b = ip_of("10.50.0.5");
+	struct flow *steady[2], *moving;
+	struct router *r;
+	uint64_t before;
+
+	n->sites[1].tables =
+		"[lndt]\n8000 = 172.16.1.0/24, fd00:76:0:1::/64\n1 = 172.16.1.11\n"
+		"9001 = 172.16.1.64/26\n[gndt 8000]\nr2 = 172.16.2.0/24, fd00:76:0:2::/64\n"
+		"[gndt 1]\nr2 = 10.50.0.0/24\n[network 9001]\nencrypt = aes-256-gcm\n"
+		"[gndt 9001]\nr2 = 10.1.1.0/24\n";
+	n->sites[2].tables = MOVING("2");
+	n->sites[3].tables = MOVING("3");
+	sites_start(n, 3, 2);
+	sites_wait_up(n);
+	r = n->sites[1].router;
+	before = r->table_version;
+	steady[0] = flow4(n, 1, 2, 300, MSEC, 4000);
+	steady[1] = flow6(n, 2, 1, 300, MSEC, 4000);
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned from = 2 + i % 2, to = 5 - from, other = 9000 + i % 7;
+		bool goes = router_network(r, other) != NULL;
+		struct table_change c[4];
+		char text[PREFIX_TEXT];
+
+		snprintf(text, sizeof(text), "10.1.%u.0/24", i % 7);
+		c[0] = gndt_change(GNDT_ADD, 1, to, "10.50.0.0/24");
+		c[1] = gndt_change(GNDT_REMOVE, 1, from, "10.50.0.0/24");
+		c[2] = gndt_change(goes ? GNDT_REMOVE : GNDT_ADD, other, 2, text);
+		c[3] = lndt_change(goes ? LNDT_REMOVE : LNDT_ADD, other, "172.16.1.64/26");
+		moving = flow_new(n, 1, &a, from, &b, 200, MSEC, 10);
+		net_run(n, 10 * MSEC);
+		assert_int_equal(moving->left, 0); /* the last ones are on their way yet */
+		assert_true(router_table_change(r, c, 4, n->now, stderr));
+		assert_int_equal(router_network(r, other) == NULL, goes);
+		if (!goes)
+			assert_int_equal(router_network(r, other)->protection,
+					 other == 9001 ? PROTECT_AES_256_GCM
+						       : r->config->protection);
+	}
+	net_run(n, SEC);
+	for (size_t i = 0; i < n->n_flows; i++)
+		flow_whole(n->flows[i]);
+	flow_whole(steady[0]);
+	flow_whole(steady[1]);
+	assert_int_equal(r->table_version, before + 400);
+	assert_int_equal(table_version(r->world->table), r->table_version);
+	assert_int_equal(site_all_drops(&n->sites[1]) + site_all_drops(&n->sites[2]) +
+				 site_all_drops(&n->sites[3]),
+			 0);
+	/* a reload brings back what the file says */
+	assert_true(site_reload(&n->sites[1]));
+	assert_int_equal(r->n_networks, 3);
+	assert_null(router_network(r, 9000));
+}
+
+static void rows_refused(void **state)
+{
+	struct net *n = *state;
+	char text[1024] = "";
+	FILE *errors = fmemopen(text, sizeof(text) - 1, "w");
+	struct table_change c[] = {
+		gndt_change(GNDT_ADD, 7, 2, "10.1.0.0/16"),
+		gndt_change(GNDT_ADD, 8000, 3, "172.16.2.0/24"),
+	};
+	const struct world *w;
+	struct flow *f;
+
+	assert_non_null(errors);
+	sites_start(n, 2, 1);
+	sites_wait_up(n);
+	f = flow4(n, 1, 2, 300, MSEC, 200);
+	net_run(n, 100 * MSEC);
+	w = n->sites[1].router->world;
+	assert_false(router_table_change(n->sites[1].router, c, 2, n->now, errors));
+	fclose(errors);
+	assert_non_null(
+		strstr(text, "172.16.2.0/24 is in network 8000 for router 2 and for router 3"));
+	assert_ptr_equal(n->sites[1].router->world, w);
+	assert_int_equal(n->sites[1].router->n_networks, 1);
+	net_run(n, SEC);
+	flow_whole(f);
+}
+
+/* A network that two routers come to share: what protects it is agreed upon. */
+static void rows_bring_a_network(void **state)
+{
+	struct net *n = *state;
+	struct ip a = ip_of("10.1.0.1"), b = ip_of("10.2.0.1");
+	struct table_change one[] = { lndt_change(LNDT_ADD, 7, "10.1.0.0/16"),
+				      gndt_change(GNDT_ADD, 7, 2, "10.2.0.0/16") };
+	struct table_change two[] = { lndt_change(LNDT_ADD, 7, "10.2.0.0/16"),
+				      gndt_change(GNDT_ADD, 7, 1, "10.1.0.0/16") };
+	struct flow *f;
+
+	n->sites[2].security = "encrypt = aes-256-gcm";
+	n->sites[2].peers = 1u << 1;
+	sites_start(n, 2, 1);
+	sites_wait_up(n);
+	assert_true(router_table_change(n->sites[2].router, two, 2, n->now, stderr));
+	assert_true(router_table_change(n->sites[1].router, one, 2, n->now, stderr));
+	net_run(n, SEC);
+	assert_int_equal(net_logged(n, "network 7 is stopped"), 2);
+	f = flow_new(n, 1, &a, 2, &b, 200, MSEC, 10);
+	net_run(n, SEC);
+	assert_int_equal(f->received, 0);
+	assert_int_equal(site_drops(&n->sites[1], DROP_DISABLED), 10);
+}
+
 /* ---- protection ------------------------------------------------------------------ */
 
 #define BOTH(site, peer, more) \
@@ -325,6 +461,9 @@ int main(void)
 		cmocka_unit_test(peer_leaves_in_the_middle),
 		net_test(key_changes),
 		net_test(networks_come_and_go),
+		net_test(rows_change_under_load),
+		net_test(rows_refused),
+		net_test(rows_bring_a_network),
 		cmocka_unit_test(mismatch),
 		cmocka_unit_test(protection_changes),
 		net_test(never_unprotected),

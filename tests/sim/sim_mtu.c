@@ -219,6 +219,76 @@ static void host_is_told(void **state)
 	assert_in_range(s->answers, 100, 2 + 8 + 201);
 }
 
+/* A fragment of a datagram that its host has cut; `at` is a multiple of 8. */
+static void send_fragment(struct site *s, const struct ip *src, const struct ip *dst, uint16_t at,
+			  uint16_t len)
+{
+	uint8_t packet[1500] = { 0x60, [4] = (uint8_t)((8 + len) >> 8), (uint8_t)(8 + len), 44,
+				 64 };
+	const struct virtio_net_hdr words = { .flags = 0 };
+	uint8_t *header = packet + INET_V6_HEADER;
+
+	memcpy(packet + 8, src->b, 16);
+	memcpy(packet + 24, dst->b, 16);
+	header[0] = 17;
+	header[2] = (uint8_t)(at >> 8);
+	header[3] = (uint8_t)(at | 1); /* more follow */
+	site_intercept(s, &words, packet, INET_V6_HEADER + 8u + len);
+}
+
+/* IPv6 hosts do not go below 1,280 and do not listen to who says so: they are told that,
+ * and it goes out all the same, alone or out of a super-packet. */
+static void less_than_ipv6_promises(void **state)
+{
+	struct net *n = *state;
+	struct sizes sizes = { { 0 } };
+	uint8_t payload[10 * 1232] = { 0 };
+	struct host_packet h = { .src = host6(1, 10),
+				 .dst = host6(2, 10),
+				 .proto = 17,
+				 .payload = payload,
+				 .len = 1233 };
+	uint64_t wired;
+
+	start(n, 1500, 1300);
+	net_run(n, 5 * SEC);
+	host_send(&n->sites[1], &h);
+	assert_int_equal(site_drops(&n->sites[1], DROP_TOO_BIG), 1);
+	assert_int_equal(n->sites[1].answers, 1);
+	assert_too_big(&n->sites[1], &h.src, &h.dst, 1280);
+	n->tap = measure;
+	n->tap_arg = &sizes;
+	wired = n->sites[1].wired;
+	h.len = 1232;
+	host_send(&n->sites[1], &h);
+	assert_int_equal(n->sites[1].wired, wired + 1);
+	assert_int_equal(sizes.of[FRAME_FORWARD], 1280 + FRAME_OVERHEAD);
+	h.gso = 1232;
+	h.len = sizeof(payload);
+	host_send(&n->sites[1], &h);
+	assert_int_equal(n->sites[1].wired, wired + 11);
+	assert_int_equal(sizes.of[FRAME_FORWARD], 1280 + FRAME_OVERHEAD);
+	assert_int_equal(n->sites[1].answers, 1);
+	assert_int_equal(site_drops(&n->sites[1], DROP_TOO_BIG), 1);
+}
+
+/* Fragments that can't be answered don't use up what their host may be told. */
+static void first_fragment_is_answered(void **state)
+{
+	struct net *n = *state;
+	struct ip a6 = host6(1, 10), b6 = host6(2, 10);
+
+	start(n, 1500, 1420);
+	net_run(n, 5 * SEC);
+	for (uint16_t i = 1; i <= 30; i++)
+		send_fragment(&n->sites[1], &a6, &b6, (uint16_t)(i * 1400), 1400);
+	assert_int_equal(n->sites[1].answers, 0);
+	send_fragment(&n->sites[1], &a6, &b6, 0, 1400);
+	assert_int_equal(n->sites[1].answers, 1);
+	assert_too_big(&n->sites[1], &a6, &b6, 1420 - OUTER - FRAME_OVERHEAD);
+	assert_int_equal(site_drops(&n->sites[1], DROP_TOO_BIG), 31);
+}
+
 /* What may be fragmented is. */
 static void fragments(void **state)
 {
@@ -561,6 +631,8 @@ int main(void)
 		cmocka_unit_test(found_despite_loss),
 		net_test(fixed),
 		net_test(host_is_told),
+		net_test(less_than_ipv6_promises),
+		net_test(first_fragment_is_answered),
 		net_test(fragments),
 		net_test(segments_are_cut),
 		cmocka_unit_test(super_packets),

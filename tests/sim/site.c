@@ -5,6 +5,7 @@
  * The twins keep the contracts of intercept.h, inject.h and link.h: packets come
  * from and go back to the worker's pool, what leaves is counted.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,13 +297,22 @@ static struct inject *new_inject(struct site *s, const struct inject_ops *ops)
 	return &t->inject;
 }
 
+/* Memory for it is the simulation's own, as that of net_memory. */
+static void add_port(struct site *s, unsigned i, struct intercept *in, struct link *link,
+		     unsigned l)
+{
+	while (!port_new(&s->router->ports, i, in, link, (uint8_t)l))
+		;
+}
+
+/* Twins for the worker of this number. */
 static void equip(struct site *s, unsigned i)
 {
 	struct worker *w = &s->router->workers[i];
 
 	s->device[i] = twin_new(s);
 	s->device[i]->intercept = (struct intercept){ .ops = &device_ops, .fd = -1 };
-	w->device = &s->device[i]->intercept;
+	add_port(s, i, &s->device[i]->intercept, NULL, 0);
 	w->inject = new_inject(s, s->kernel_routes ? &tun_ops : &raw_ops);
 	w->answer = new_inject(s, &answer_ops);
 	w->note_sent = noted;
@@ -312,7 +322,7 @@ static void equip(struct site *s, unsigned i)
 
 		t->family = l ? 6 : 4;
 		t->link = (struct link){ .ops = &link_ops, .fd = -1, .family = t->family };
-		w->links[w->n_links++] = &t->link;
+		add_port(s, i, NULL, &t->link, l);
 	}
 }
 
@@ -326,13 +336,29 @@ void site_start(struct site *s)
 	s->router = router_new(c, s->workers, s->loop, s->net->now, stderr);
 	assert_non_null(s->router);
 	s->held_check = (mono_t){ 0 };
-	for (unsigned i = 0; i < s->workers; i++)
-		equip(s, i);
+	for (s->equipped = 0; s->equipped < s->workers; s->equipped++)
+		equip(s, s->equipped);
+	s->steered = s->workers;
+	router_deal(s->router, s->workers);
+}
+
+/* As machine.c does it: open, steer, deal. */
+void site_set_workers(struct site *s, unsigned n)
+{
+	assert_true(router_make_room(s->router, n));
+	for (; s->equipped < n; s->equipped++)
+		equip(s, s->equipped);
+	s->steered = n;
+	router_deal(s->router, n);
+	s->workers = n;
+	router_kick(s->router);
+	router_dismiss(s->router, s->net->now);
+	site_settle(s);
 }
 
 void site_stop(struct site *s)
 {
-	for (unsigned i = 0; i < s->workers; i++) {
+	for (unsigned i = 0; i < s->equipped; i++) {
 		struct worker *w = &s->router->workers[i];
 		struct inject *in = w->inject;
 
@@ -398,9 +424,14 @@ void site_settle(struct site *s)
 
 void site_deliver(struct site *s, const struct datagram *d)
 {
-	unsigned lane = d->len > FRAME_LANE_OFFSET ? d->data[FRAME_LANE_OFFSET] : 0;
+	unsigned i = 0;
+	uint32_t source;
 
-	twin_push(s->links[lane % s->workers][d->to.ip.family == 6], d);
+	if (d->len > FRAME_LANE_OFFSET) {
+		memcpy(&source, d->data + FRAME_SOURCE_OFFSET, sizeof(source));
+		i = lane_reader(ntohl(source), d->data[FRAME_LANE_OFFSET], s->steered);
+	}
+	twin_push(s->links[i][d->to.ip.family == 6], d);
 }
 
 void site_intercept(struct site *s, const struct virtio_net_hdr *words, const uint8_t *packet,
@@ -415,7 +446,7 @@ void site_intercept(struct site *s, const struct virtio_net_hdr *words, const ui
 	/* as the kernel spreads flows over the queues of a device: by the addresses */
 	for (size_t i = v4 ? 12 : 8; i < (v4 ? 20 : 40) && i < len; i++)
 		hash = (hash ^ packet[i]) * 16777619;
-	twin_push(s->device[(hash >> 16) % s->workers], d);
+	twin_push(s->device[(hash >> 16) % s->equipped], d);
 	free(d);
 	site_settle(s);
 }

@@ -59,4 +59,17 @@ int interception_set(struct router *r, enum intercept_method method, const char 
 	return 0;
 }
 
+/* Nor threads: 9 are too many for it. */
+bool router_set_workers(struct router *r, unsigned n, FILE *errors)
+{
+	if (n == 9 || !router_make_room(r, n)) {
+		fprintf(errors, "no room\nat all\n");
+		return false;
+	}
+	r->pause = 250 * USEC;
+	router_deal(r, n);
+	router_dismiss(r, r->started);
+	return true;
+}
+
 #endif

@@ -84,6 +84,16 @@ static void take_from(struct gateway *g)
 		fail_msg("%s: %s", what, strerror(-e));
 }
 
+static void open_ring(struct gateway *g, unsigned f, unsigned i)
+{
+	struct intercept **of = g->rings[f];
+
+	of[i] = afpacket_open(f ? 6 : 4, host_ingress_mark(DEVICE), i ? of[0] : NULL);
+	assert_non_null(of[i]);
+	if (!i)
+		assert_int_equal(afpacket_share(of[0], g->workers), 0);
+}
+
 static void gateway_open(struct gateway *g, unsigned workers)
 {
 	struct prefix networks[] = { prefix_of("172.16.0.0/12"), prefix_of("fd00:76::/32") };
@@ -112,9 +122,8 @@ static void gateway_open(struct gateway *g, unsigned workers)
 	assert_non_null(g->host);
 	assert_int_equal(host_apply(g->host, &setup, &what), 0);
 	for (unsigned f = 0; f < 2; f++)
-		assert_int_equal(afpacket_open(f ? 6 : 4, host_ingress_mark(DEVICE), workers,
-					       g->rings[f]),
-				 0);
+		for (unsigned i = 0; i < workers; i++)
+			open_ring(g, f, i);
 	find_from(g, NULL, 0, why, sizeof(why));
 	assert_int_equal(g->from.n, 1);
 	assert_string_equal(g->from.at[0].name, "lan0");

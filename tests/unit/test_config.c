@@ -1,4 +1,6 @@
-/* links: common/ini common/ini_error common/ini_types common/addr common/lpm common/table
+/* links: common/ini common/ini_error common/ini_types common/addr
+ * common/table common/table_new common/table_update common/table_rows
+ * common/table_conflicts common/vector common/lpm common/lpm_change
  * common/crypto common/wire router/config router/config_options router/config_types
  * router/config_check router/config_show */
 #include <setjmp.h>
@@ -497,6 +499,7 @@ static void test_methods(void **state)
 	assert_string_equal(intercept_method_name(INTERCEPT_NFQUEUE), "nfqueue");
 	assert_string_equal(inject_method_name(INJECT_TUN), "tun");
 	assert_string_equal(inject_method_name(INJECT_RAW), "raw");
+	assert_string_equal(inject_method_name(INJECT_PACKET), "packet");
 }
 
 static void expect_reload(const char *old_text, const char *new_text, const char *expected)
@@ -532,8 +535,6 @@ static void test_reload(void **state)
 		"metrics = 127.0.0.1:9463\n[intercept]\ndevice = vine1\nqueue = 8\n[inject]\nmethod = raw\n"
 		"[listen]\nudp = 0.0.0.0:8463\ntcp = 0.0.0.0:443\n",
 		"f: [router] id: can't change from 1 to 2 while the router runs; expected a restart\n"
-		"f: [router] workers: can't change from auto to 4 while the router runs; expected a "
-		"restart\n"
 		"f: [router] control: can't change from /run/vine/router.sock to /run/other while the "
 		"router runs; expected a restart\n"
 		"f: [router] mtu: can't change from auto to 1400 while the router runs; expected a "

@@ -1,4 +1,6 @@
-/* links: common/ini common/ini_error common/ini_types common/addr common/lpm common/table
+/* links: common/ini common/ini_error common/ini_types common/addr
+ * common/table common/table_new common/table_update common/table_rows
+ * common/table_conflicts common/vector common/lpm common/lpm_change
  * common/crypto common/wire router/config router/config_options router/config_types
  * router/config_check router/config_show */
 #include <setjmp.h>

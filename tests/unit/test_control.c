@@ -197,8 +197,9 @@ static void tables(void **state)
 	assert_string_equal(text(e, "name"), "chicago");
 	json_decref(s);
 
+	/* members of this site, which aren't rows, have their places as well */
 	s = ask(t, "{\"verb\":\"show\",\"what\":\"gndt\",\"offset\":2}");
-	assert_int_equal(json_array_size(json_object_get(s, "entries")), 1);
+	assert_int_equal(json_array_size(json_object_get(s, "entries")), 2);
 	json_decref(s);
 	s = ask(t, "{\"verb\":\"show\",\"what\":\"gndt\",\"offset\":9223372036854775807}");
 	assert_int_equal(json_array_size(json_object_get(s, "entries")), 0);
@@ -224,6 +225,15 @@ static void config(void **state)
 		seen++;
 	}
 	assert_int_equal(seen, 1);
+	/* No device and no socket: nothing is on, but everything has its key. */
+	e = json_object_get(s, "offloads");
+	assert_int_equal(json_object_size(e), 8);
+	assert_true(json_is_false(json_object_get(e, "tun_tso4")));
+	assert_true(json_is_false(json_object_get(e, "nfqueue_gso")));
+	assert_true(json_is_false(json_object_get(e, "udp_segment")));
+	e = json_object_get(s, "crypto");
+	assert_int_equal(json_object_size(e), 3);
+	assert_true(json_is_string(json_object_get(e, "aes-256-gcm")));
 	json_decref(s);
 }
 
@@ -273,6 +283,51 @@ static void reloading(void **state)
 		"r.conf:3: [router] id: wrong\nr.conf:9: [lndt] x: wrong");
 	refused(t, "{\"verb\":\"reload\",\"really\":true}", "request refused");
 	assert_int_equal(t->reloads, 2);
+}
+
+/* What those have counted that work no more is not forgotten, nor whom it belongs to. */
+static void workers(void **state)
+{
+	static const char *const bad[] = { "0",	   "33", "-1",
+					   "auto", "",	 "2x",
+					   "1e9",  " ",	 "99999999999999999999" };
+	struct world_of_test *t = *state;
+	json_t *s, *list;
+
+	counter_add(&t->router->workers[1].counters.sent, 5);
+	counter_add(&t->router->workers[1].counters.traffic[OUT].packets, 5);
+	s = ask(t, "{\"verb\":\"set\",\"what\":\"workers\",\"value\":\"32\"}");
+	assert_int_equal(number(s, "workers"), 32);
+	assert_int_equal(number(s, "before"), CONTROL_WORKERS);
+	assert_true(json_real_value(json_object_get(s, "pause_ms")) == 0.25);
+	json_decref(s);
+	counter_add(&t->router->workers[31].counters.traffic[OUT].packets, 6);
+	s = ask(t, "{\"verb\":\"set\",\"what\":\"workers\",\"value\":\"1\"}");
+	assert_int_equal(number(s, "workers"), 1);
+	json_decref(s);
+	refused(t, "{\"verb\":\"set\",\"what\":\"workers\",\"value\":\"9\"}",
+		"workers stay 1: no room\nat all");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char line[128], error[128];
+
+		snprintf(line, sizeof(line),
+			 "{\"verb\":\"set\",\"what\":\"workers\",\"value\":\"%s\"}", bad[i]);
+		snprintf(error, sizeof(error),
+			 "workers: can't be \"%s\"; expected a number from 1 to 32", bad[i]);
+		refused(t, line, error);
+	}
+	s = ask(t, "{\"verb\":\"status\"}");
+	assert_int_equal(number(s, "workers"), 1);
+	json_decref(s);
+	s = ask(t, "{\"verb\":\"show\",\"what\":\"counters\"}");
+	list = json_object_get(s, "workers");
+	assert_int_equal(json_array_size(list), 32);
+	assert_true(json_is_true(json_object_get(json_array_get(list, 0), "works")));
+	assert_true(json_is_false(json_object_get(json_array_get(list, 1), "works")));
+	assert_string_equal(text(json_array_get(list, 1), "sent"), "5");
+	assert_string_equal(text(json_object_get(json_object_get(s, "traffic"), "out"), "packets"),
+			    "11");
+	json_decref(s);
 }
 
 static void intercept(void **state)
@@ -416,17 +471,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(status),
-		TEST(peers),
-		TEST(large_counters),
-		TEST(tables),
-		TEST(config),
-		TEST(why),
-		TEST(reloading),
-		TEST(intercept),
-		TEST(not_requests),
-		TEST(ping_requests),
-		TEST(pings_without_keys),
+		TEST(status),	      TEST(peers),	   TEST(large_counters),
+		TEST(tables),	      TEST(config),	   TEST(why),
+		TEST(reloading),      TEST(workers),	   TEST(intercept),
+		TEST(not_requests),   TEST(ping_requests), TEST(pings_without_keys),
 		TEST(pings_given_up),
 	};
 

@@ -498,6 +498,50 @@ static void two_threads(void **state)
 	crypto_free(c);
 }
 
+/* Threads join while two others work: with the same keys, and to the same end. */
+static void threads_are_added(void **state)
+{
+	struct crypto *c = crypto_of(state, 2);
+	struct crypto_key *k[PROTECTIONS], *late;
+	struct party party[2];
+	pthread_t thread[2];
+	static struct frame f;
+
+	k[0] = NULL;
+	for (int p = PROTECT_HMAC; p < PROTECTIONS; p++)
+		k[p] = key_of(c, (enum protection)p, 9);
+	for (unsigned i = 0; i < 2; i++) {
+		party[i] = (struct party){ .key = k, .number = i };
+		assert_int_equal(pthread_create(&thread[i], NULL, seal_and_open, &party[i]), 0);
+	}
+	for (unsigned n = 1; n <= CRYPTO_THREADS; n += 4) {
+		assert_true(crypto_grow(c, n));
+		for (int p = PROTECT_HMAC; p < PROTECTIONS; p++) {
+			assert_true(crypto_key_grow(k[p]));
+			memset(&f, p, sizeof(f));
+			if (n <= 2)
+				continue;
+			assert_true(seal(n - 1, k[p], &f, 100));
+			assert_false(open_frame(n, k[p], &f, 100));
+			assert_true(open_frame(n - 2, k[p], &f, 100));
+			assert_int_equal(f.data[99], p);
+		}
+	}
+	assert_false(crypto_grow(c, CRYPTO_THREADS + 1));
+	assert_true(crypto_grow(c, 3)); /* fewer: nothing to do */
+	late = key_of(c, PROTECT_AES_256_GCM, 9);
+	assert_true(seal(CRYPTO_THREADS - 1, late, &f, 100));
+	assert_true(open_frame(CRYPTO_THREADS - 2, k[PROTECT_AES_256_GCM], &f, 100));
+	crypto_key_free(late);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_int_equal(party[i].bad, 0);
+	}
+	for (int p = PROTECT_HMAC; p < PROTECTIONS; p++)
+		crypto_key_free(k[p]);
+	crypto_free(c);
+}
+
 static void keys_refused(void **state)
 {
 	struct crypto *c = crypto_of(state, 2);
@@ -509,6 +553,7 @@ static void keys_refused(void **state)
 	crypto_key_free(NULL);
 	crypto_free(NULL);
 	assert_null(crypto_new(0, CRYPTO_FASTEST));
+	assert_null(crypto_new(CRYPTO_THREADS + 1, CRYPTO_FASTEST));
 	for (int p = PROTECT_HMAC; p < PROTECTIONS; p++) {
 		struct crypto_key *k = key_of(c, (enum protection)p, 1);
 
@@ -576,6 +621,34 @@ static void keys_survive_want_of_memory(void **state)
 		assert_true(refused > 0);
 	}
 	crypto_free(c);
+}
+
+/* What fails leaves the key as good as it was for those that had it. */
+static void growth_survives_want_of_memory(void **state)
+{
+	static struct frame f;
+	bool reached = true;
+	int refused = 0;
+
+	for (long nth = 1; reached; nth++) {
+		struct crypto *c = crypto_of(state, 1);
+		struct crypto_key *k = key_of(c, PROTECT_AES_256_GCM, 3);
+		bool done;
+
+		assert_true(crypto_grow(c, 9));
+		fail_at = nth;
+		done = crypto_key_grow(k);
+		reached = fail_at == 0;
+		fail_at = 0;
+		refused += !done;
+		assert_true(seal(0, k, &f, 10));
+		assert_int_equal(open_frame(8, k, &f, 10), done);
+		assert_true(crypto_key_grow(k));
+		assert_true(seal(8, k, &f, 10));
+		crypto_key_free(k);
+		crypto_free(c);
+	}
+	assert_true(refused > 0);
 }
 
 /* Small things */
@@ -700,9 +773,11 @@ int main(void)
 		BOTH(any_bit_matters),
 		BOTH(nonce_and_salt_matter),
 		BOTH(two_threads),
+		BOTH(threads_are_added),
 		BOTH(keys_refused),
 		BOTH(frames_allocate_nothing),
 		BY(keys_survive_want_of_memory, openssl, CRYPTO_OPENSSL),
+		BY(growth_survives_want_of_memory, openssl, CRYPTO_OPENSSL),
 		BY(derive, openssl, CRYPTO_OPENSSL),
 		cmocka_unit_test(key_text),
 		cmocka_unit_test(randomness_equality_wiping),

@@ -370,7 +370,11 @@ static void add_rules(struct site *s, uint16_t first, uint16_t n)
 
 static void test_rules_come_and_go(void **state)
 {
-	const char *rule = "oifname \"" DEVICE "\" queue";
+	/* a part of TCP, the rest of it, a part of all else, what is left; for each chain */
+	static const char *const rules[] = { "meta l4proto tcp symhash mod 2 0 queue num 7\n",
+					     "meta l4proto tcp queue num 8\n",
+					     "\" symhash mod 2 0 queue num 39\n",
+					     "\" queue num 40\n" };
 	struct site s;
 	char *before, *text;
 
@@ -386,15 +390,24 @@ static void test_rules_come_and_go(void **state)
 	assert_non_null(strstr(text, "table inet vine-" DEVICE " {"));
 	assert_non_null(strstr(text, "hook forward priority"));
 	assert_non_null(strstr(text, "hook output priority"));
-	assert_non_null(strstr(strstr(text, rule) + 1, rule));
-	assert_non_null(strstr(text, "7-8"));
+	for (unsigned i = 0; i < 4; i++) {
+		const char *found = strstr(text, rules[i]);
+
+		assert_non_null(found);
+		assert_non_null(strstr(found + 1, rules[i]));
+	}
 	assert_null(strstr(text, "bypass"));
 	assert_null(strstr(text, "fanout"));
 	free(text);
 	add_rules(&s, 3, 1); /* instead */
 	text = strdup(shell("nft list ruleset 2>/dev/null"));
-	assert_null(strstr(text, "7-8"));
+	assert_null(strstr(text, "num 7"));
+	assert_null(strstr(text, "symhash"));
+	assert_non_null(strstr(text, "meta l4proto tcp queue num 3\n"));
+	assert_non_null(strstr(text, "\" queue num 35\n"));
 	free(text);
+	add_rules(&s, 65440, 32); /* as many as there can be */
+	assert_non_null(strstr(shell("nft list ruleset 2>/dev/null"), "num 65503\n"));
 	assert_int_equal(host_rules_remove(s.host), 0);
 	assert_int_equal(host_rules_remove(s.host), 0);
 	text = everything();
@@ -423,7 +436,8 @@ static void test_rules_leftover(void **state)
 	site_apply(&s);
 	add_rules(&s, 0, 1);
 	assert_null(strstr(shell("nft list ruleset 2>/dev/null"), "leftover"));
-	assert_int_equal(host_rules_set(s.host, DEVICE, false, 65535, 2, &s.what), -EINVAL);
+	assert_int_equal(host_rules_set(s.host, DEVICE, false, 65441, 1, &s.what), -EINVAL);
+	assert_int_equal(host_rules_set(s.host, DEVICE, false, 0, 33, &s.what), -EINVAL);
 	assert_non_null(strstr(shell("nft list ruleset 2>/dev/null"), "vine-"));
 	assert_int_equal(host_rules_set(s.host, DEVICE, true, 0, 0, &s.what), 0);
 	assert_non_null(strstr(shell("nft list ruleset 2>/dev/null"), "fib saddr . iif"));

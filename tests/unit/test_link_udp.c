@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/session.h"
 #include "router/link.h"
 
 #define POOL 512
@@ -107,6 +108,7 @@ static void setup(struct fixture *f, const char *any, unsigned workers)
 	f->n_b = workers;
 	assert_int_equal(link_udp_open(&a, 1, &f->a), 0);
 	assert_int_equal(link_udp_open(&b, workers, f->b), 0);
+	assert_int_equal(link_udp_steer(f->b[workers - 1], workers), 0);
 }
 
 static void teardown(struct fixture *f)
@@ -298,36 +300,51 @@ static void sources_v6(void **state)
 	check_sources("::", "::1", "fd00::2", "::1", "2001:db8::1");
 }
 
-/* Each lane comes out at lane mod workers, datagrams without a lane byte at 0. */
+/* Each lane of each router comes out where lane_reader says, datagrams without a lane
+ * byte at 0; also after the number of workers has changed, with the same sockets. */
 static void steering(void **state)
 {
+	static const unsigned counts[] = { 1, 4, 2, 3, 1, 4 };
 	struct path path = path_to("127.0.0.1", NULL);
+	struct fixture f;
 
 	(void)state;
-	for (unsigned workers = 1; workers <= 4; workers++) {
-		unsigned got = 0;
+	setup(&f, "0.0.0.0", 4);
+	for (size_t k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
+		unsigned workers = counts[k], got = 0;
 		struct batch b = { 0 };
-		struct fixture f;
 
-		setup(&f, "0.0.0.0", workers);
-		for (unsigned lane = 0; lane < BATCH_MAX; lane++)
-			batch_add(&b, frame(&f, &path, (uint8_t)(lane * 5), lane, 40));
+		assert_int_equal(link_udp_steer(f.b[k % 4], workers), 0);
+		for (unsigned i = 0; i < BATCH_MAX; i++) {
+			struct packet *p = frame(&f, &path, (uint8_t)(i * 5), i, 40);
+
+			memset(p->data + FRAME_SOURCE_OFFSET, i % 3 ? 0 : 0xff,
+			       3); /* near its end */
+			p->data[FRAME_SOURCE_OFFSET + 3] = (uint8_t)(i * 7);
+			batch_add(&b, p);
+		}
 		send_batch(&f, &b);
 		for (unsigned i = 0; i < 8; i++)
 			batch_add(&b, frame(&f, &path, 0, 0xffffffff, 10 + i));
 		send_batch(&f, &b);
-		for (unsigned w = 0; w < workers; w++) {
+		for (unsigned w = 0; w < 4; w++) {
 			while (recv_batch(&f, f.b[w], &b) > 0) {
-				for (unsigned i = 0; i < b.n; i++, got++)
+				for (unsigned i = 0; i < b.n; i++, got++) {
+					const uint8_t *d = b.p[i]->data;
+					uint32_t source;
+
+					memcpy(&source, d + FRAME_SOURCE_OFFSET, sizeof(source));
 					assert_int_equal(w, b.p[i]->len < 18
 								    ? 0
-								    : b.p[i]->data[17] % workers);
+								    : lane_reader(ntohl(source),
+										  d[17], workers));
+				}
 				put_back(&f, &b);
 			}
 		}
 		assert_int_equal(got, BATCH_MAX + 8);
-		teardown(&f);
 	}
+	teardown(&f);
 }
 
 struct hinted {
@@ -657,6 +674,29 @@ static void check_merged(const char *any, const char *remote)
 	set_lo_mtu(65536);
 }
 
+/* What was cut from a super-packet, more than a message carries, stays together. */
+static void together(void **state)
+{
+	struct path path = path_to("127.0.0.1", "127.0.0.1");
+	struct batch b = { 0 };
+	struct fixture f;
+
+	(void)state;
+	setup(&f, "127.0.0.1", 1);
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned k = 0; k < 47; k++)
+			batch_add(&b, frame(&f, &path, 1, i, 1472));
+		send_batch(&f, &b);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(recv_batch(&f, f.b[0], &b), 47);
+		for (unsigned k = 0; k < 47; k++)
+			assert_int_equal(tag_of(b.p[k]), i);
+		put_back(&f, &b);
+	}
+	teardown(&f);
+}
+
 static void merged(void **state)
 {
 	(void)state;
@@ -694,7 +734,7 @@ int main(void)
 		cmocka_unit_test(icmp_v4),	 cmocka_unit_test(icmp_v6),
 		cmocka_unit_test(unreachable),	 cmocka_unit_test(empty_pool),
 		cmocka_unit_test(odd_datagrams), cmocka_unit_test(refused),
-		cmocka_unit_test(merged),
+		cmocka_unit_test(together),	 cmocka_unit_test(merged),
 	};
 
 	cpu_set_t one;

@@ -1,4 +1,4 @@
-/* links: common/lpm common/addr */
+/* links: common/lpm common/lpm_change common/addr */
 /*
  * The trie against a plain list of prefixes: every lookup must name the prefix
  * that a walk over the list finds. The sizes are chosen so that each shape of
@@ -15,21 +15,7 @@
 
 #include <cmocka.h>
 
-/* xorshift64*: the same numbers in every run. */
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * UINT64_C(2685821657736338717);
-}
-
-static struct prefix make_prefix(struct ip ip, unsigned len)
-{
-	for (unsigned i = len; i < 8 * sizeof(ip.b); i++)
-		ip.b[i / 8] &= ~(0x80 >> i % 8);
-	return (struct prefix){ .ip = ip, .len = len };
-}
+#include "tests/unit/lpm_random.h"
 
 static struct prefix text_prefix(const char *text)
 {
@@ -45,119 +31,6 @@ static uint32_t lookup_text(const struct lpm *l, const char *text, unsigned *ret
 
 	assert_int_equal(ip_parse(text, &ip), 0);
 	return lpm_lookup(l, &ip, ret_len);
-}
-
-static struct ip random_ip(uint64_t *state, unsigned family)
-{
-	struct ip ip = { .family = family };
-
-	for (unsigned i = 0; i < (family == 4 ? 4 : 16); i++)
-		ip.b[i] = next_random(state) >> 32;
-	return ip;
-}
-
-/* A prefix inside, around or beside one of those that are there: tables are
- * nested, and uniform random ones hardly would be. */
-static struct prefix random_prefix(uint64_t *state, const struct lpm_entry *have, size_t n)
-{
-	unsigned family = next_random(state) >> 40 & 1 ? 4 : 6, bits = family == 4 ? 32 : 128;
-	struct ip ip = random_ip(state, family);
-	unsigned len = next_random(state) % (bits + 1);
-
-	if (n && next_random(state) % 4) {
-		const struct prefix *near = &have[next_random(state) % n].prefix;
-		unsigned keep = near->len ? next_random(state) % (near->len + 1) : 0;
-
-		ip = random_ip(state, near->ip.family);
-		bits = near->ip.family == 4 ? 32 : 128;
-		if (next_random(state) % 2)
-			keep = near->len;
-		for (unsigned i = 0; i < keep; i++) {
-			ip.b[i / 8] &= ~(0x80 >> i % 8);
-			ip.b[i / 8] |= near->ip.b[i / 8] & 0x80 >> i % 8;
-		}
-		len = next_random(state) % (bits + 1);
-	}
-	if (next_random(state) % 8 == 0)
-		len = bits;
-	return make_prefix(ip, len);
-}
-
-static bool have_prefix(const struct lpm_entry *e, size_t n, const struct prefix *p)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (memcmp(&e[i].prefix, p, sizeof(*p)) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Up to n different entries with values of their own; the families' default
- * routes with them half of the time. */
-static size_t random_entries(uint64_t *state, struct lpm_entry *e, size_t n)
-{
-	size_t made = 0;
-
-	for (unsigned tries = 0; made < n && tries < 10 * n; tries++) {
-		struct prefix p = random_prefix(state, e, made);
-
-		if (next_random(state) % n == 0)
-			p = make_prefix(p.ip, 0);
-		if (have_prefix(e, made, &p))
-			continue;
-		e[made] = (struct lpm_entry){ .prefix = p, .value = made * 7 + 1 };
-		made++;
-	}
-	return made;
-}
-
-static const struct lpm_entry *list_lookup(const struct lpm_entry *e, size_t n, const struct ip *ip)
-{
-	const struct lpm_entry *best = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		if (prefix_contains(&e[i].prefix, ip) &&
-		    (!best || e[i].prefix.len > best->prefix.len))
-			best = &e[i];
-	}
-	return best;
-}
-
-static void check_lookup(const struct lpm *l, const struct lpm_entry *e, size_t n,
-			 const struct ip *ip)
-{
-	const struct lpm_entry *want = list_lookup(e, n, ip);
-	unsigned len = 999;
-	uint32_t value = lpm_lookup(l, ip, &len);
-
-	assert_int_equal(value, want ? want->value : LPM_NONE);
-	assert_int_equal(len, want ? want->prefix.len : 999);
-	assert_int_equal(lpm_lookup(l, ip, NULL), value);
-}
-
-/* The first and last address of each prefix, the ones beside it, and others. */
-static void check_all(uint64_t *state, const struct lpm *l, const struct lpm_entry *e, size_t n,
-		      unsigned step)
-{
-	for (size_t i = 0; i < n; i += step) {
-		const struct prefix *p = &e[i].prefix;
-		unsigned bits = ip_bits(&p->ip);
-		struct ip ip = p->ip;
-
-		check_lookup(l, e, n, &ip);
-		for (unsigned b = p->len; b < bits; b++)
-			ip.b[b / 8] |= 0x80 >> b % 8;
-		check_lookup(l, e, n, &ip);
-		if (p->len)
-			ip.b[(p->len - 1) / 8] ^= 0x80 >> (p->len - 1) % 8;
-		check_lookup(l, e, n, &ip);
-		ip = p->ip;
-		for (unsigned b = p->len; b < bits; b++)
-			ip.b[b / 8] |= next_random(state) & 0x80 >> b % 8;
-		check_lookup(l, e, n, &ip);
-		ip = random_ip(state, i % 2 ? 4 : 6);
-		check_lookup(l, e, n, &ip);
-	}
 }
 
 static void test_equals_list(void **arg)
@@ -176,12 +49,12 @@ static void test_equals_list(void **arg)
 		assert_non_null(e);
 		for (unsigned round = 0; round < sizes[k].rounds; round++) {
 			size_t n = random_entries(&state, e, sizes[k].n);
-			struct lpm *l = lpm_new(e, n);
+			struct lpm l;
 
-			assert_non_null(l);
-			assert_int_equal(lpm_count(l), n);
-			check_all(&state, l, e, n, sizes[k].step);
-			lpm_free(l);
+			assert_true(lpm_init(&l, e, n));
+			assert_int_equal(lpm_count(&l), n);
+			check_all(&state, &l, e, n, sizes[k].step);
+			lpm_done(&l);
 		}
 		free(e);
 	}
@@ -197,68 +70,70 @@ static void test_full_chain(void **arg)
 		struct ip ip = random_ip(&state, family);
 		unsigned bits = ip_bits(&ip);
 		struct lpm_entry e[129];
-		struct lpm *l;
+		struct lpm l;
 
 		for (unsigned len = 0; len <= bits; len++)
-			e[len] = (struct lpm_entry){ make_prefix(ip, len), 1000 + len };
-		l = lpm_new(e, bits + 1);
-		assert_non_null(l);
-		check_all(&state, l, e, bits + 1, 1);
+			e[len] = (struct lpm_entry){ make_prefix(ip, len), 1000 + len, 0 };
+		assert_true(lpm_init(&l, e, bits + 1));
+		check_all(&state, &l, e, bits + 1, 1);
 		for (unsigned len = 0; len <= bits; len++) {
 			struct ip other = ip;
 			unsigned got;
 
 			if (len < bits)
 				other.b[len / 8] ^= 0x80 >> len % 8;
-			assert_int_equal(lpm_lookup(l, &other, &got), 1000 + len);
+			assert_int_equal(lpm_lookup(&l, &other, &got), 1000 + len);
 			assert_int_equal(got, len);
 		}
-		lpm_free(l);
+		lpm_done(&l);
 	}
 }
 
 static void test_families_apart(void **arg)
 {
 	const struct lpm_entry e[] = {
-		{ text_prefix("0.0.0.0/0"), 1 },
-		{ text_prefix("172.16.0.0/24"), 2 },
-		{ text_prefix("172.16.0.20"), 3 },
-		{ text_prefix("fd00:76::/32"), 4 },
+		{ text_prefix("0.0.0.0/0"), 1, 0 },
+		{ text_prefix("172.16.0.0/24"), 2, 0 },
+		{ text_prefix("172.16.0.20"), 3, 0 },
+		{ text_prefix("fd00:76::/32"), 4, 0 },
 	};
-	struct lpm *l = lpm_new(e, 4);
+	struct lpm l;
 	struct ip none = { 0 };
 	unsigned len = 77;
 
 	(void)arg;
-	assert_non_null(l);
-	assert_int_equal(lookup_text(l, "172.16.0.20", &len), 3);
+	assert_true(lpm_init(&l, e, 4));
+	assert_int_equal(lookup_text(&l, "172.16.0.20", &len), 3);
 	assert_int_equal(len, 32);
-	assert_int_equal(lookup_text(l, "172.16.0.21", &len), 2);
+	assert_int_equal(lookup_text(&l, "172.16.0.21", &len), 2);
 	assert_int_equal(len, 24);
-	assert_int_equal(lookup_text(l, "172.16.1.0", &len), 1);
+	assert_int_equal(lookup_text(&l, "172.16.1.0", &len), 1);
 	assert_int_equal(len, 0);
-	assert_int_equal(lookup_text(l, "fd00:76::1", &len), 4);
+	assert_int_equal(lookup_text(&l, "fd00:76::1", &len), 4);
 	assert_int_equal(len, 32);
 	/* The IPv4 default is none for IPv6, and no address is in nothing. */
 	len = 77;
-	assert_int_equal(lookup_text(l, "fd00:77::1", &len), LPM_NONE);
-	assert_int_equal(lpm_lookup(l, &none, &len), LPM_NONE);
+	assert_int_equal(lookup_text(&l, "fd00:77::1", &len), LPM_NONE);
+	assert_int_equal(lpm_lookup(&l, &none, &len), LPM_NONE);
 	assert_int_equal(len, 77);
-	lpm_free(l);
+	lpm_done(&l);
 }
 
 static void test_empty(void **arg)
 {
-	struct lpm *l = lpm_new(NULL, 0);
+	struct lpm l = { 0 }, other;
 
 	(void)arg;
-	assert_non_null(l);
-	assert_int_equal(lpm_count(l), 0);
-	assert_int_equal(lookup_text(l, "10.0.0.1", NULL), LPM_NONE);
-	assert_int_equal(lookup_text(l, "::", NULL), LPM_NONE);
-	assert_true(lpm_memory(l) < 1024);
-	lpm_free(l);
-	lpm_free(NULL);
+	assert_int_equal(lpm_count(&l), 0);
+	assert_int_equal(lookup_text(&l, "10.0.0.1", NULL), LPM_NONE);
+	assert_int_equal(lookup_text(&l, "::", NULL), LPM_NONE);
+	assert_true(lpm_memory(&l) < 100);
+	assert_true(lpm_remove(&l, &(struct prefix){ .ip.family = 4 }));
+	lpm_share(&other, &l);
+	lpm_done(&l);
+	lpm_done(&l);
+	assert_true(lpm_init(&l, NULL, 0));
+	lpm_done(&other);
 }
 
 /* Fills e with n different host prefixes, which are the dearest ones. */
@@ -271,7 +146,7 @@ static void host_entries(struct lpm_entry *e, size_t n, unsigned family)
 
 		ip.b[0] = i >> 8;
 		ip.b[1] = i;
-		e[i] = (struct lpm_entry){ make_prefix(ip, ip_bits(&ip)), i };
+		e[i] = (struct lpm_entry){ make_prefix(ip, ip_bits(&ip)), i, 0 };
 	}
 }
 
@@ -281,21 +156,20 @@ static void test_memory(void **arg)
 		unsigned family;
 		size_t n, bytes;
 	} bounds[] = {
-		{ 4, 1, 256 },	   { 6, 1, 256 },      { 4, 10, 512 },	      { 6, 10, 512 },
-		{ 4, 100, 40000 }, { 6, 100, 100000 }, { 4, 10000, 2500000 },
+		{ 4, 1, 256 },	  { 6, 1, 256 },    { 4, 10, 512 },	  { 6, 10, 512 },
+		{ 4, 100, 5000 }, { 6, 100, 6000 }, { 4, 10000, 500000 }, { 6, 10000, 600000 },
 	};
 
 	(void)arg;
 	for (size_t k = 0; k < sizeof(bounds) / sizeof(bounds[0]); k++) {
 		struct lpm_entry *e = calloc(bounds[k].n, sizeof(*e));
-		struct lpm *l;
+		struct lpm l;
 
 		assert_non_null(e);
 		host_entries(e, bounds[k].n, bounds[k].family);
-		l = lpm_new(e, bounds[k].n);
-		assert_non_null(l);
-		assert_in_range(lpm_memory(l), 1, bounds[k].bytes);
-		lpm_free(l);
+		assert_true(lpm_init(&l, e, bounds[k].n));
+		assert_in_range(lpm_memory(&l), 1, bounds[k].bytes);
+		lpm_done(&l);
 		free(e);
 	}
 }
@@ -303,6 +177,7 @@ static void test_memory(void **arg)
 static void test_refused(void **arg)
 {
 	struct lpm_entry e[40];
+	struct lpm l;
 
 	(void)arg;
 	for (unsigned family = 4; family <= 6; family += 2) {
@@ -310,23 +185,23 @@ static void test_refused(void **arg)
 		for (size_t n = 2; n <= 40; n += 38) {
 			host_entries(e, n, family);
 			e[n - 1].prefix = e[0].prefix;
-			assert_null(lpm_new(e, n));
+			assert_false(lpm_init(&l, e, n));
 			e[n - 1].value = e[0].value;
-			assert_null(lpm_new(e, n));
+			assert_false(lpm_init(&l, e, n));
 		}
 	}
 	host_entries(e, 1, 4);
 	e[0].prefix.len = 33;
-	assert_null(lpm_new(e, 1));
+	assert_false(lpm_init(&l, e, 1));
 	e[0].prefix = text_prefix("10.0.0.1");
 	e[0].prefix.len = 24; /* host bits */
-	assert_null(lpm_new(e, 1));
+	assert_false(lpm_init(&l, e, 1));
 	e[0].prefix = text_prefix("10.0.0.0/24");
 	e[0].value = LPM_NONE;
-	assert_null(lpm_new(e, 1));
+	assert_false(lpm_init(&l, e, 1));
 	e[0].prefix.ip.family = 5;
 	e[0].value = 1;
-	assert_null(lpm_new(e, 1));
+	assert_false(lpm_init(&l, e, 1));
 }
 
 static double seconds(void)
@@ -394,20 +269,19 @@ static void test_million(void **arg)
 	assert_non_null(e);
 	for (unsigned family = 4; family <= 6; family += 2) {
 		double start, built;
-		struct lpm *l;
+		struct lpm l;
 
 		many_entries(&state, e, n, family);
 		start = seconds();
-		l = lpm_new(e, n);
+		assert_true(lpm_init(&l, e, n));
 		built = seconds() - start;
-		assert_non_null(l);
-		assert_in_range(lpm_memory(l), 1, n * 200);
+		assert_in_range(lpm_memory(&l), 1, n * 50);
 		/* The first bits differ in all of them, so the right one is known. */
 		for (size_t i = 0; i < n; i += 101)
-			assert_int_equal(lpm_lookup(l, &e[i].prefix.ip, NULL), i);
+			assert_int_equal(lpm_lookup(&l, &e[i].prefix.ip, NULL), i);
 		if (getenv("LPM_TIMES"))
-			print_times(l, e, n, family, built);
-		lpm_free(l);
+			print_times(&l, e, n, family, built);
+		lpm_done(&l);
 	}
 	free(e);
 }

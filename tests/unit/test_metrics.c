@@ -174,10 +174,10 @@ static void values(void **state)
 
 	counter_add(&t->router->workers[0].counters.traffic[OUT].packets, 3);
 	counter_add(&t->router->workers[1].counters.traffic[OUT].packets, 4);
-	counter_add(&t->router->networks[1]->share[1].traffic[IN].bytes, UINT64_MAX / 2);
+	counter_add(&t->router->networks[1]->share[1]->traffic[IN].bytes, UINT64_MAX / 2);
 	counter_add(&t->router->workers[1].counters.drops[DROP_BAD_MAC], 5);
 	counter_add(&t->router->events[EVENT_REKEYS], 6);
-	counter_add(&c->peer->share[0].traffic[IN].bytes, 8);
+	counter_add(&c->peer->share[0]->traffic[IN].bytes, 8);
 	c->up = true;
 	c->rtt = 1500 * USEC;
 	c->peer->path = &path;

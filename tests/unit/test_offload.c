@@ -95,8 +95,10 @@ static unsigned cut(struct pool *pool, const struct packet *p, uint16_t size, bo
 
 /* The bytes that a run gives to the kernel are those of the packet, but for its
  * checksum, which is partial. */
-static void check_gathered(const struct gathered *g, const struct packet *whole, uint16_t size)
+static void check_gathered(const struct gathered *g, const struct packet *whole, uint16_t size,
+			   const char *link)
 {
+	const size_t link_len = strlen(link);
 	static uint8_t out[OFFLOAD_HEADER + PACKET_ROOM];
 	struct virtio_net_hdr h;
 	struct inet_info info;
@@ -107,8 +109,13 @@ static void check_gathered(const struct gathered *g, const struct packet *whole,
 		len += g->iov[i].iov_len;
 	}
 	memcpy(&h, out, sizeof(h));
-	len -= sizeof(h);
+	assert_memory_equal(out + sizeof(h), link, link_len);
+	len -= sizeof(h) + link_len;
+	memmove(out + sizeof(h), out + sizeof(h) + link_len, len);
+	h.csum_start = (uint16_t)(h.csum_start - link_len);
+	h.hdr_len = (uint16_t)(h.hdr_len - link_len);
 	assert_int_equal(len, whole->len);
+	assert_int_equal(h.hdr_len, whole->inet.l4 + (whole->inet.proto == 6 ? 32 : 8));
 	assert_int_equal(h.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
 	assert_int_equal(h.gso_size, size);
 	assert_int_equal(h.csum_start, whole->inet.l4);
@@ -136,6 +143,7 @@ static void test_cut_and_join(void **state)
 		struct packet *whole[4], *piece[4][BATCH_MAX];
 		unsigned n[4], at[4] = { 0 }, flows = 1 + random_below(4), left = 0, gathered = 0;
 		uint16_t size[4];
+		const char *link = random_below(2) ? "link header 14" : "";
 		struct batch b = { .n = 0 };
 		static struct runs runs;
 		struct gathered g;
@@ -169,8 +177,8 @@ static void test_cut_and_join(void **state)
 			gathered += r->n;
 			if (r->n == 1)
 				continue;
-			offload_gather(&g, &b, &runs, r);
-			check_gathered(&g, whole[f], size[f]);
+			offload_gather(&g, &b, &runs, r, link, strlen(link));
+			check_gathered(&g, whole[f], size[f], link);
 		}
 		assert_int_equal(gathered, b.n);
 		release(pool, &b);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -319,6 +320,131 @@ static void keys_refused(void **state)
 	crypto_free(crypto);
 }
 
+/* Who sends to a peer on a lane would read the peer's frames of that lane; every worker
+ * has a lane; and a question and its answers settle down after one round, whatever the
+ * numbers at both ends. */
+static void lanes_lead_back(void **state)
+{
+	static const uint32_t ids[] = { 1, 2, 3, 256, 65537, 0x0affff01, 0xfffffffe };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		uint32_t a = 77, b = ids[i];
+
+		for (unsigned na = 1; na <= 33; na++) {
+			uint64_t lanes = 0;
+
+			for (unsigned w = 0; w < na; w++) {
+				uint8_t lane = lane_sender(b, w, na);
+
+				assert_in_range(lane, 1, na);
+				assert_int_equal(lane_reader(b, lane, na), w);
+				lanes |= 1ULL << lane;
+			}
+			assert_true(lanes == ((1ULL << na) - 1) << 1);
+			for (unsigned nb = 1; nb <= 33; nb++) {
+				for (unsigned w = 0; w < na; w++) {
+					unsigned at = w, first = 0;
+
+					for (unsigned round = 0; round < 3; round++) {
+						unsigned there =
+							lane_reader(a, lane_sender(b, at, na), nb);
+
+						at = lane_reader(b, lane_sender(a, there, nb), na);
+						if (!round)
+							first = at;
+						assert_int_equal(at, first);
+					}
+					if (na == nb)
+						assert_int_equal(first, w);
+				}
+			}
+		}
+	}
+}
+
+/* Keys with fewer lanes than there are workers: no lane beyond them is used, nor the
+ * control thread's, and as many as there are. */
+static void fewer_lanes_are_shared(void **state)
+{
+	struct tx_keys k = { 0 };
+
+	(void)state;
+	for (k.lanes = 2; k.lanes <= LANES_MAX; k.lanes++) {
+		uint64_t used = 0;
+
+		for (unsigned lane = 1; lane <= LANES_MAX; lane++) {
+			uint8_t is = tx_lane(&k, (uint8_t)lane);
+
+			assert_in_range(is, 1, k.lanes - 1);
+			if (lane < k.lanes)
+				assert_int_equal(is, lane);
+			used |= 1ULL << is;
+		}
+		assert_int_equal(__builtin_popcountll(used), k.lanes - 1);
+	}
+	k.lanes = 1;
+	assert_int_equal(tx_lane(&k, 5), 0);
+}
+
+#define TAKEN_EACH 200000
+
+struct taker {
+	struct tx_keys *tx;
+	struct rx_keys *rx;
+	uint8_t *seen;
+	unsigned taken;
+};
+
+static void *take_and_accept(void *arg)
+{
+	struct taker *t = arg;
+
+	for (unsigned i = 0; i < TAKEN_EACH; i++) {
+		uint64_t seq = tx_next(t->tx, 1, true);
+
+		assert_true(seq <= 2 * TAKEN_EACH);
+		atomic_fetch_add((_Atomic uint8_t *)&t->seen[seq], 1);
+	}
+	/* both try to take all of them */
+	for (uint64_t seq = 1; seq <= 2 * TAKEN_EACH; seq++) {
+		if (seq % 64 == 1)
+			replay_hold(&t->rx->lane[1]);
+		t->taken += replay_accept(&t->rx->lane[1], seq);
+		if (seq % 64 == 0)
+			replay_release(&t->rx->lane[1]);
+	}
+	return NULL;
+}
+
+/* Two threads on one lane: each number is given out once, and taken once at most. */
+static void lanes_of_two_threads(void **state)
+{
+	struct session_secrets s = secrets(1);
+	struct crypto *crypto = crypto_new(2, CRYPTO_FASTEST);
+	struct tx_keys *tx = tx_keys_new(crypto, &s, 0, 0, 2);
+	struct rx_keys *rx = rx_keys_new(crypto, &s, 0, 0, 2);
+	uint8_t *seen = calloc(1, 2 * TAKEN_EACH + 1);
+	struct taker t[2] = { { tx, rx, seen, 0 }, { tx, rx, seen, 0 } };
+	pthread_t thread;
+
+	(void)state;
+	assert_true(tx && rx && seen);
+	assert_int_equal(tx_next(tx, 0, false), 1);
+	assert_int_equal(pthread_create(&thread, NULL, take_and_accept, &t[0]), 0);
+	take_and_accept(&t[1]);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (unsigned i = 1; i <= 2 * TAKEN_EACH; i++)
+		assert_int_equal(seen[i], 1);
+	assert_int_equal(tx_next(tx, 1, false), 2 * TAKEN_EACH + 1);
+	assert_int_equal(tx_next(tx, 0, false), 2);
+	assert_int_equal(t[0].taken + t[1].taken, 2 * TAKEN_EACH);
+	free(seen);
+	tx_keys_free(tx);
+	rx_keys_free(rx);
+	crypto_free(crypto);
+}
+
 static void handshake_key(void **state)
 {
 	uint8_t psk[CRYPTO_KEY] = { 1, 2, 3 }, a[CRYPTO_KEY], b[CRYPTO_KEY];
@@ -344,6 +470,9 @@ int main(void)
 		cmocka_unit_test(lanes_start_clean_and_aligned),
 		cmocka_unit_test(algorithms_as_asked),
 		cmocka_unit_test(keys_refused),
+		cmocka_unit_test(lanes_lead_back),
+		cmocka_unit_test(fewer_lanes_are_shared),
+		cmocka_unit_test(lanes_of_two_threads),
 		cmocka_unit_test(handshake_key),
 	};
 

@@ -109,7 +109,9 @@ static void test_bounds(void **state)
 	/* More than the pool has: the rest is counted, the device empty. */
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(udp_send(fd, FAR4, "x", 1));
-	assert_int_equal(t->intercept.ops->recv(&t->intercept, &b, pool, &c), 3);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(t->intercept.ops->recv(&t->intercept, &b, pool, &c) >= 0);
+	assert_int_equal(b.n, 3);
 	assert_int_equal(counter_read(&c.drops[DROP_NO_BUFFER]), 2);
 	assert_int_equal(pool_left(pool), 0);
 	give_up(pool, &b);
@@ -119,19 +121,26 @@ static void test_bounds(void **state)
 	pool_free(pool);
 }
 
+/* A quiet device is asked for one, a busy one for more and more. */
 static void test_batch_is_filled_up(void **state)
 {
 	struct pool *pool = pool_new(2 * BATCH_MAX);
 	struct counters c = { .drops = { { 0 } } };
 	struct batch b = { .n = 0 };
+	unsigned n = 1;
 	struct tun *t;
 	int fd;
 
 	NEED_NETNS(state);
 	t = device_up();
 	fd = udp_at(LOCAL4, PORT);
-	for (unsigned i = 0; i < BATCH_MAX; i++)
+	for (unsigned i = 0; i < 3 * BATCH_MAX; i++)
 		assert_true(udp_send(fd, FAR4, "x", 1));
+	for (; n <= BATCH_MAX; n *= 2) {
+		assert_int_equal(t->intercept.ops->recv(&t->intercept, &b, pool, &c), n);
+		assert_int_equal(b.n, n);
+		give_up(pool, &b);
+	}
 	batch_add(&b, pool_get(pool)); /* one in it already */
 	assert_int_equal(t->intercept.ops->recv(&t->intercept, &b, pool, &c), BATCH_MAX - 1);
 	assert_int_equal(b.n, BATCH_MAX);

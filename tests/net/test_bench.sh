@@ -1,0 +1,202 @@
+#!/bin/bash
+# The bench without its measuring: the maths of its report, its charts, what its sender and
+# receiver count, its topology; and that a run says what failed, goes on where it was ended,
+# and leaves nothing behind. Nothing here is timed.
+. "$(dirname "$0")/lib.sh"
+setup
+
+bench=$top/tests/bench
+rounds=$top/tests/data/bench/rounds.jsonl
+export BUILD BENCH_LOCK=$WORK/lock
+
+# ---- Report -----------------------------------------------------------------
+
+# cell HEADING ROW COLUMN: of the report's first table under a heading that begins so.
+cell()
+{
+	awk -F ' *[|] *' -v heading="## $1" -v row="$2" -v column="$3" '
+		index($0, "## ") == 1 { on = index($0, heading) == 1; at = 0 }
+		!on || !/^[|]/ { next }
+		!at { for (i = 2; i < NF; i++) if ($i == column) at = i; next }
+		$2 == row { print $at; exit }' "$WORK/report"
+}
+
+check "the report of a file" eval '"$PYTHON" "$bench/report" "$rounds" > "$WORK/report"'
+check "the reference is the fastest program but ours" grep -q '^## Ratios to fast$' "$WORK/report"
+is "a ratio is the median of the rounds' own" "$(cell Ratios vine-x 'TCP, 1 stream')" 4.2
+is "its spread is the least and the greatest" "$(cell Spread vine-x 'TCP, 1 stream')" "4 to 4.2"
+is "a round that failed counts for nothing, and it says so" \
+	"$(cell Ratios vine-x 'TCP, 4 streams')" "5 (2/3)"
+is "less than one" "$(cell Ratios vine-x resident)" 0.05
+is "what has no such figure has none" "$(cell Ratios kern resident)" -
+is "what never worked is called failed" "$(cell Ratios dead 'TCP, 1 stream')" failed
+is "a median" "$(cell 'Lost' fast 'UDP 64 B lost')" 62
+is "a median of the speeds" "$(cell "This machine" fast 'TCP, 1 stream, Mbit/s')" 800
+is "beside the dissertation, to our own physical network" \
+	"$(cell 'Tables 4-2 and 4-3, on a line' '**vine-hmac**' TCP)" "0.95 [0.95 to 0.95]"
+is "the dissertation, to its own" \
+	"$(cell 'Tables 4-2 and 4-3, on a line' '*dissertation:* forwarder in C' TCP)" 0.976
+is "equation 4-1" "$(cell 'Table 4-1' '**ViNe, 68 bytes** (equation 4-1)' TCP)" 0.897
+is "by size" "$(cell 'Figure 4-4' vine-none:method=tun 128)" 0.6
+is "by size, failed" "$(cell 'Figure 4-4' vine-none:method=tun 1428)" failed
+is "by workers" "$(cell 'Figure 4-13' 'vine-hmac, TCP' 4)" "1.6 [1.6 to 1.6]"
+is "every failure is told" "$(grep -c '^- .*, round [123]: ' "$WORK/report")" 5
+check "and what disturbed a round" grep -q '^Disturbed .*: vine-x/2$' "$WORK/report"
+"$PYTHON" "$bench/report" --ratios --reference slow "$rounds" > "$WORK/report"
+is "another reference" "$(cell 'Ratios to slow' vine-x 'UDP 64 B')" 3.8
+check_fails "ratios alone" grep -q 'Mbit/s, \|^## This machine' "$WORK/report"
+check_fails "a reference that nobody measured" "$PYTHON" "$bench/report" --reference x "$rounds"
+check_fails "a file of something else" "$PYTHON" "$bench/report" "$top/Makefile"
+
+# ---- Charts -----------------------------------------------------------------
+
+mkdir "$WORK/turned"
+tac "$rounds" > "$WORK/turned/rounds.jsonl"
+check "charts" "$PYTHON" "$bench/chart" "$WORK/one" "$rounds"
+check "again, of the same lines in another order" \
+	"$PYTHON" "$bench/chart" "$WORK/two" "$WORK/turned/rounds.jsonl"
+check "the same bytes" diff -r "$WORK/one" "$WORK/two"
+is "a file for each kind" \
+	"$(cd "$WORK/one" && echo *)" \
+	"rounds-gigabit.svg rounds-sizes.svg rounds-workers.svg rounds.svg"
+check "each is well-formed" "$PYTHON" -c '
+import sys, xml.dom.minidom
+for f in sys.argv[1:]: xml.dom.minidom.parse(f)' "$WORK"/one/*.svg
+check "it bears the ratio" grep -q '>4.2<' "$WORK/one/rounds.svg"
+check "and what failed" grep -q '>failed<' "$WORK/one/rounds.svg"
+
+# Into a document, twice.
+printf 'before\n<!-- measured: rounds -->\nold\n<!-- end -->\nafter\n' > "$WORK/page.md"
+cp "$rounds" "$WORK/one/"
+check "a report is put into a document" \
+	"$PYTHON" "$bench/report" --into "$WORK/page.md" "$WORK/one/rounds.jsonl"
+is "in place of what was there" "$(grep -c '^old$\|^before$\|^after$' "$WORK/page.md")" 2
+is "below its headings" "$(grep -c '^### Ratios to fast$' "$WORK/page.md")" 1
+is "with the charts" "$(grep -c '^!\[.*](one/rounds.*\.svg)$' "$WORK/page.md")" 4
+cp "$WORK/page.md" "$WORK/page2.md"
+check "again" "$PYTHON" "$bench/report" --into "$WORK/page2.md" "$WORK/one/rounds.jsonl"
+check "the same comes of it" cmp "$WORK/page.md" "$WORK/page2.md"
+check_fails "a document without a place for it" \
+	"$PYTHON" "$bench/report" --into "$top/README.md" "$rounds"
+
+# ---- Flood ------------------------------------------------------------------
+
+flood=$BUILD/bench/flood
+node f || exit
+bound()
+{
+	on f ss -Hlun 'sport = :7007' | grep -q .
+}
+
+spawn flood f "$flood" receive 7007
+wait_for 5 bound
+on f "$PYTHON" - << 'END'
+import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("127.0.0.1", 7007))
+for flow, number in (0, 0), (0, 1), (0, 3), (0, 2), (0, 3), (1, 0), (1, 5):
+    s.send(struct.pack("!IIQ", 0x666c6f64, flow, number) + bytes(48))
+for other in b"", b"flod", struct.pack("!IIQ", 0x666c6f64, 99, 0), bytes(64):
+    s.send(other)
+END
+end "$spawned"
+is "the receiver knows what is late, what came again, what is foreign" \
+	"$(jq -c '[.received, .bytes, .late, .again, .foreign]' "$WORK/flood.log")" "[7,448,1,1,4]"
+
+for g in 1 8; do
+	rm -f "$WORK/flood.log"
+	spawn flood f "$flood" receive -g 7007
+	wait_for 5 bound
+	on f "$flood" send -s 100 -t 0.2 -r 4000 -f 3 -g $g 127.0.0.1 7007 > "$WORK/sent"
+	end "$spawned"
+	is "all that is sent is received, in order, $g in one" \
+		"$(jq -c '[.received, .late, .again, .foreign]' "$WORK/flood.log")" \
+		"[$(jq .sent "$WORK/sent"),0,0,0]"
+	at_most "at the rate asked for, $g in one" "$(jq .sent "$WORK/sent")" 840
+done
+check_fails "a size that no datagram has" "$flood" send -s 70000 127.0.0.1 7007
+
+# ---- Topology ---------------------------------------------------------------
+
+# in_topology COMMAND...: with the bench's functions in place of this file's.
+in_topology()
+{
+	BENCH_PREFIX=vb$$ bash -c '. "$0/topology.sh"; WORK=$1; shift; "$@"' "$bench" "$WORK" "$@"
+}
+
+bench_left()
+{
+	ip netns list | grep -c "^vb$$-"
+}
+
+check "the topology comes up" in_topology topology_up
+is "with five machines" "$(bench_left)" 5
+check "each host reaches its gateway" in_topology eval \
+	'on hosta ping -q -c 1 -W 2 10.1.0.1 && on hostb ping -q -c 1 -W 2 10.2.0.1'
+check "the gateways reach each other" in_topology eval 'on gwa ping -q -c 1 -W 2 $WAN_B'
+check_fails "without a tunnel the hosts don't" in_topology eval \
+	'on hosta ping -q -c 1 -W 0.3 $HOST_B'
+check "with one they do" in_topology eval \
+	'. "$0/peers/forward.sh" && peer_start && on hosta ping -q -c 1 -W 2 $HOST_B'
+in_topology daemon hostb tail -f /dev/null
+check "it goes away, with what runs in it" in_topology topology_down
+is "nothing of it is left" "$(bench_left)" 0
+
+# ---- Runs -------------------------------------------------------------------
+
+cat > "$WORK/bad.sh" << 'END'
+peer_start() { echo "no <luck> today" >&2; return 1; }
+END
+cat > "$WORK/absent.sh" << 'END'
+peer_install() { need no-such-program no-such-package; }
+END
+cat > "$WORK/stuck.sh" << 'END'
+peer_start() { daemon gwa tail -f /dev/null; tail -f /dev/null; }
+END
+
+# run_of RUN-OPTION...: status of a run into bench.jsonl; its output in $WORK/run.
+run_of()
+{
+	"$bench/run" --out "$WORK/bench.jsonl" "$@" > "$WORK/run" 2>&1
+	echo $?
+}
+
+nothing_left()
+{
+	! ip netns list | grep "^vb$1-" && ! ls -d /tmp/vb"$1".* 2> /dev/null
+}
+
+is "a peer that does not start is measured as that" \
+	"$(run_of --rounds 2 "$WORK/bad.sh" "$WORK/absent.sh")" 0
+check "one that is not installed is named" \
+	grep -q 'not here: .*absent.sh (package no-such-package)' "$WORK/run"
+is "a line for each round" \
+	"$(jq -c '[.case, .round, .failed.start]' "$WORK/bench.jsonl" | sort -u)" \
+	'["bad",1,"no way through: no <luck> today"]
+["bad",2,"no way through: no <luck> today"]'
+is "the same again measures nothing more" \
+	"$(run_of --rounds 2 "$WORK/bad.sh") $(wc -l < "$WORK/bench.jsonl")" "0 2"
+is "more rounds are added" \
+	"$(run_of --rounds 3 "$WORK/bad.sh") $(wc -l < "$WORK/bench.jsonl")" "0 3"
+is "other conditions are refused" "$(run_of --rounds 4 --seconds 3 "$WORK/bad.sh")" 1
+check "and why" grep -q 'was measured with seconds and offload 5 on: name another file' "$WORK/run"
+is "a wrong option" "$(run_of --bogus)" 2
+is "no such peer" "$(run_of "$WORK/none.sh")" 1
+
+rm "$WORK/bench.jsonl"
+is "a peer that hangs is ended" "$(BENCH_LIMIT=4 run_of --rounds 1 "$WORK/stuck.sh")" 0
+is "and told" "$(jq -r .failed.start "$WORK/bench.jsonl")" "did not end in time"
+
+"$bench/run" --rounds 1 --out "$WORK/bench.jsonl" forward > "$WORK/run" 2>&1 &
+pids+=($!)
+run=$!
+started()
+{
+	ip netns exec "vb$run-hosta" true
+}
+check "a run has begun" wait_for 20 started
+is "no second one beside it" "$(run_of --rounds 1 forward)" 1
+end "$run"
+is "it can be ended" "$ended" 130
+check "and leaves nothing" nothing_left "$run"
+finish
