@@ -1,6 +1,7 @@
 #!/bin/bash
 # Packets taken by AF_PACKET rings: what hosts see is what they see with the device,
-# each packet goes one way, and a change of the method loses none and doubles none.
+# whatever they and the gateway do for packets by offloads; each packet goes one way; and a
+# change of the method or of the workers loses none and doubles none.
 . "$(dirname "$0")/lib.sh"
 setup
 internet
@@ -55,6 +56,55 @@ udp_arrives()
 {
 	on "$1" timeout 30 iperf3 -J -u -c "$2" -b 2M -l 64 -t 1 > "$WORK/udp.json" &&
 		jq -e '.end.sum | .packets > 1000 and .lost_packets == 0' "$WORK/udp.json"
+}
+
+# offloads KIND on|off: at every end of the cables inside.
+offloads()
+{
+	local i
+	for i in 1 2; do
+		on "h$i" ethtool -K eth0 "$1" "$2" && on "gw$i" ethtool -K "p-h$i" "$1" "$2" || return
+	done > "$WORK/ethtool" 2>&1
+}
+
+inside_mtu()
+{
+	local i
+	for i in 1 2; do
+		ip -n "$(ns "h$i")" link set eth0 mtu "$1" &&
+			ip -n "$(ns "gw$i")" link set "p-h$i" mtu "$1" &&
+			ip -n "$(ns "gw$i")" link set lan mtu "$1" || return
+	done
+}
+
+# seen: datagrams that the server at h2 was sent.
+seen()
+{
+	on h2 nft -j list chain inet seen datagrams |
+		jq '.nftables[].rule.expr[]?.counter.packets | select(. != null)'
+}
+
+# seen_once NODE ADDRESS OPTION...: each of its datagrams comes to h2, once.
+seen_once()
+{
+	local sent
+	{
+		on h2 nft delete table inet seen
+		on h2 nft 'add table inet seen
+			add chain inet seen datagrams { type filter hook prerouting priority -400; }
+			add rule inet seen datagrams udp dport 5201 counter'
+	} 2> "$WORK/nft"
+	on "$1" timeout 30 iperf3 -J -u -c "${@:2}" > "$WORK/udp.json" || return
+	sent=$(($(jq .end.sum.packets "$WORK/udp.json") + 1)) # with the one that it begins with
+	wait_for 3 eval '[ "$(seen)" -ge "$sent" ]'
+	echo "$sent sent, $(seen) seen"
+	[ "$sent" -gt 1000 ] && [ "$(seen)" = "$sent" ]
+}
+
+# same_bytes NODE URL: what is fetched is what is there.
+same_bytes()
+{
+	on "$1" timeout 30 curl -s -g -o "$WORK/fetched" "$2" && cmp "$WORK/fetched" "$WORK/www/file"
 }
 
 from_lan()
@@ -112,6 +162,61 @@ for workers in 1 2; do
 	is "$name: no rule is left" "$(on gw1 nft list ruleset)" ""
 done
 
+# Whatever the hosts and the gateway's interfaces do for packets: each arrives, once.
+mkdir -p "$WORK/www"
+head -c 20000000 /dev/urandom > "$WORK/www/file"
+check "a web server" http_server h2 "$WORK/www"
+configure_all method=packet workers=2
+check "offloads: routers start" start_routers
+check "offloads: ping" pings_once h1 "$(host4 2)" 10
+for kind in tso tx-udp-segmentation; do
+	check "offloads: hosts send packets one by one, $kind" offloads $kind off
+done
+for gro in off on; do
+	check "GRO $gro: so it is" offloads gro $gro
+	for inside in 4 6; do
+		to=$(host_at 2 $inside)
+		url=$to
+		[ $inside = 4 ] || url="[$to]"
+		check "GRO $gro, IPv$inside: each datagram is seen once" \
+			seen_once h1 "$to" -b 4M -l 200 -t 1
+		check "GRO $gro, IPv$inside: what is fetched is what was there" \
+			same_bytes h1 "http://$url/file"
+	done
+done
+for kind in tso tx-udp-segmentation; do
+	check "offloads: as before, $kind" offloads $kind on
+done
+check "whole: what is fetched is what was there" same_bytes h1 "http://$(host4 2)/file"
+
+# Larger than a frame of the rings, and no super-packets: the router cuts, or says no.
+check "jumbo: packets of 8 kB inside" inside_mtu 9000
+on h1 ip route flush cache # of what was found before
+on h1 ip -6 route flush cache
+check "jumbo: ping of 8 kB" pings_once h1 "$(host4 2)" 10 -s 8000 -M dont
+check "jumbo: the MTU is said" eval \
+	'on h1 ping -n -c 1 -W 1 -s 8000 -M do "$(host4 2)" 2>&1 | grep -qE "(mtu|MTU)[ =]*1432"'
+check "jumbo: with IPv6 as well" eval \
+	'on h1 ping -n -c 1 -W 1 -s 8000 -M do "$(host6 2)" 2>&1 | grep -qE "(mtu|MTU)[ =]*1432"'
+check "jumbo: so it arrives" pings_once h1 "$(host6 2)" 10 -s 8000
+check "jumbo: iperf3" iperf h1 "$(host4 2)" -t 1
+check "jumbo: as before" inside_mtu 1500
+
+# What is the gateway's own goes to it, among what is not.
+n=$(flood_count h1 "$(host4 2)" 1)
+flood far h1 "$(host4 2)" "$n"
+far=$spawned
+flood own h1 "$(lan4 1).1" "$n"
+own=$spawned
+flood theirs h1 "$(lan6 2)::1" "$n"
+theirs=$spawned
+wait "$far" "$own" "$theirs"
+check "gateways: hosts beyond lost nothing" once far
+check "gateways: the own one lost nothing" once own
+check "gateways: the other one lost nothing" once theirs
+check "gateways: all packets are accounted for" balanced 1
+check "gateways: routers end" stop_routers
+
 # Interfaces come and go: what the rings don't get comes by the device.
 configure_all method=packet
 check "interfaces: routers start" start_routers
@@ -151,10 +256,10 @@ check "kill -9: it starts again" start_router 1
 check "kill -9: ping" wait_for 10 pings_once h1 "$(host4 2)" 10
 check "kill -9: routers end" stop_routers
 
-# All methods in turn under ping -f and TCP.
-for workers in 1 2; do
-	name="switch, workers=$workers"
-	configure_all workers=$workers
+# All methods in turn under ping -f and TCP, with one worker and while their number changes.
+for workers in "1" "2 1 3"; do
+	name="switch, workers $workers"
+	configure_all
 	check "$name: routers start" start_routers
 	check "$name: ping" pings_once h1 "$(host4 2)" 20
 	n=$(flood_count h1 "$(host4 2)" 4)
@@ -168,6 +273,9 @@ for workers in 1 2; do
 			turns=$((turns + 1))
 			ctl_text 1 set intercept $method > /dev/null 2>&1 || wrong=$((wrong + 1))
 			[ "$(ctl 1 status | jq -r .intercept)" = $method ] || wrong=$((wrong + 1))
+			for n in $workers; do
+				ctl_text 1 set workers "$n" > /dev/null 2>&1 || wrong=$((wrong + 1))
+			done
 		done
 	done
 	wait "$echo4" "$echo6"
@@ -183,6 +291,9 @@ for workers in 1 2; do
 	while alive "$stream"; do
 		for method in packet tun; do
 			ctl_text 1 set intercept $method > /dev/null 2>&1 || wrong=$((wrong + 1))
+			for n in $workers; do
+				ctl_text 1 set workers "$n" > /dev/null 2>&1 || wrong=$((wrong + 1))
+			done
 		done
 	done
 	wait "$stream"

@@ -443,53 +443,121 @@ static void test_overflow(void **state)
 	gateway_close(&g);
 }
 
-/* A flow stays with one worker, all together use both. */
+/* Takes what has come, until it was `want` packets: which worker's ring a flow (by the
+ * payload) came from is in of[], 2 where that is not known yet, and stays so. */
+static void take_flows(struct gateway *g, unsigned f, unsigned want, unsigned of[], unsigned got[2])
+{
+	for (unsigned all = 0; all < want;) {
+		const unsigned before = all;
+
+		for (unsigned w = 0; w < g->workers; w++) {
+			struct intercept *in = g->rings[f][w];
+			struct batch b = { .n = 0 };
+
+			in->ops->recv(in, &b, g->pool, &g->counters);
+			for (unsigned i = 0; i < b.n; i++) {
+				uint8_t flow = b.p[i]->data[f ? 48 : 28];
+
+				assert_true(flow < ROUND);
+				assert_true(of[flow] == 2 || of[flow] == w);
+				of[flow] = w;
+			}
+			got[w] += b.n;
+			all += b.n;
+			give_up(g->pool, &b);
+		}
+		if (all == before) {
+			struct pollfd p[] = { { g->rings[f][0]->fd, POLLIN, 0 },
+					      { g->rings[f][g->workers - 1]->fd, POLLIN, 0 } };
+
+			assert_true(poll(p, g->workers, 2000) > 0);
+		}
+	}
+}
+
+/* Each of ROUND flows sends a packet. */
+static void send_flows(struct gateway *g, unsigned f)
+{
+	for (unsigned i = 0; i < ROUND; i++) {
+		char to[IP_TEXT];
+
+		snprintf(to, sizeof(to), f ? "fd00:76:0:10::%x" : "172.16.10.%u", i);
+		host_sends(g, f ? HOST6 : HOST4, to, 1, (uint8_t)i);
+	}
+}
+
+/* A flow stays with one worker, all together use both; a ring that joins gets nothing
+ * until it is said so, and nothing any more when it is said that it shall not. */
 static void test_workers(void **state)
 {
-	unsigned of[ROUND], got[2] = { 0, 0 };
+	struct gateway g;
+
+	NEED_NETNS(state);
+	gateway_open(&g, 1);
+	for (unsigned f = 0; f < 2; f++) {
+		unsigned of[ROUND], got[2] = { 0, 0 };
+
+		g.workers = 1;
+		send_flows(&g, f);
+		open_ring(&g, f, 1);
+		g.workers = 2;
+		send_flows(&g, f);
+		for (unsigned i = 0; i < ROUND; i++)
+			of[i] = 0;
+		take_flows(&g, f, 2 * ROUND, of, got);
+		assert_int_equal(got[0], 2 * ROUND);
+
+		assert_int_equal(afpacket_share(g.rings[f][0], 2), 0);
+		for (unsigned i = 0; i < ROUND; i++)
+			of[i] = 2;
+		for (unsigned again = 0; again < 3; again++) {
+			send_flows(&g, f);
+			take_flows(&g, f, ROUND, of, got);
+		}
+		assert_in_range(got[1], 3 * ROUND / 8, 3 * ROUND * 7 / 8);
+
+		assert_int_equal(afpacket_share(g.rings[f][1], 1), 0);
+		got[1] = 0;
+		send_flows(&g, f);
+		for (unsigned i = 0; i < ROUND; i++)
+			of[i] = 0;
+		take_flows(&g, f, ROUND, of, got);
+		assert_int_equal(got[1], 0);
+	}
+	assert_true(is_empty(&g));
+	gateway_close(&g);
+}
+
+/* By ports too, but for fragments. */
+static void test_ports(void **state)
+{
+	unsigned by_ports[2] = { 0, 0 };
 	struct gateway g;
 
 	NEED_NETNS(state);
 	gateway_open(&g, 2);
-	for (unsigned i = 0; i < ROUND; i++)
-		of[i] = 2;
-	for (unsigned again = 0; again < 3; again++) {
+	for (unsigned fragment = 0; fragment < 2; fragment++) {
+		unsigned got[2] = { 0, 0 }, of[ROUND];
+
 		for (unsigned i = 0; i < ROUND; i++) {
-			char to[IP_TEXT];
+			struct packet *p = udp_packet(g.sending, HOST4, FAR4, 1, (uint8_t)i);
 
-			snprintf(to, sizeof(to), "172.16.10.%u", i);
-			host_sends(&g, HOST4, to, 1, (uint8_t)i);
+			p->data[20] = (uint8_t)i;
+			p->data[21] = (uint8_t)(7 * i);
+			if (fragment)
+				p->data[6] = 0x20;
+			fix_v4(p->data);
+			put_ip(&g, p);
+			pool_put(g.sending, p);
+			of[i] = 2;
 		}
-		for (unsigned all = 0; all < ROUND;) {
-			unsigned before = all;
-
-			for (unsigned w = 0; w < 2; w++) {
-				struct intercept *in = g.rings[0][w];
-				struct batch b = { .n = 0 };
-
-				in->ops->recv(in, &b, g.pool, &g.counters);
-				for (unsigned i = 0; i < b.n; i++) {
-					uint8_t flow = b.p[i]->data[28];
-
-					assert_true(flow < ROUND);
-					assert_true(of[flow] == 2 || of[flow] == w);
-					of[flow] = w;
-				}
-				got[w] += b.n;
-				all += b.n;
-				give_up(g.pool, &b);
-			}
-			if (all == before) {
-				struct pollfd p[] = { { g.rings[0][0]->fd, POLLIN, 0 },
-						      { g.rings[0][1]->fd, POLLIN, 0 } };
-
-				assert_int_equal(poll(p, 2, 2000) > 0, true);
-			}
-		}
+		take_flows(&g, 0, ROUND, of, got);
+		if (fragment)
+			assert_true(!got[0] || !got[1]);
+		else
+			memcpy(by_ports, got, sizeof(got));
 	}
-	assert_int_equal(got[0] + got[1], 3 * ROUND);
-	assert_true(got[0] > 0 && got[1] > 0);
-	assert_true(is_empty(&g));
+	assert_true(by_ports[0] > 3 && by_ports[1] > 3);
 	gateway_close(&g);
 }
 
@@ -553,6 +621,7 @@ int main(void)
 		cmocka_unit_test_setup(test_super_packet, enter_netns),
 		cmocka_unit_test_setup(test_overflow, enter_netns),
 		cmocka_unit_test_setup(test_workers, enter_netns),
+		cmocka_unit_test_setup(test_ports, enter_netns),
 		cmocka_unit_test_setup(test_interfaces, enter_netns),
 	};
 
