@@ -34,7 +34,6 @@ struct loop {
 	int epoll;
 	bool coarse; /* the kernel (before 5.11) waits in milliseconds only */
 	struct loop_hooks hooks;
-	int64_t nap; /* before the next wait, nanoseconds */
 
 	/* what the kernel reported this turn; events[at..n-1] are still to be called */
 	struct epoll_event events[EVENTS_MAX];
@@ -228,19 +227,6 @@ static int wait_events(struct loop *l, int64_t wait)
 	return n < 0 ? 0 : n; /* a signal's handler ran */
 }
 
-void loop_nap(struct loop *l, int64_t ns)
-{
-	l->nap = ns;
-}
-
-static void take_nap(struct loop *l)
-{
-	struct timespec ts = { .tv_sec = l->nap / SEC, .tv_nsec = l->nap % SEC };
-
-	l->nap = 0;
-	nanosleep(&ts, NULL); /* a signal may end it: no harm */
-}
-
 mono_t loop_turn(struct loop *l, int64_t max_wait)
 {
 	int64_t wait = wait_time(l, max_wait);
@@ -248,8 +234,6 @@ mono_t loop_turn(struct loop *l, int64_t max_wait)
 
 	if (l->hooks.before_wait)
 		l->hooks.before_wait(l->hooks.arg);
-	if (l->nap)
-		take_nap(l);
 	l->n = wait_events(l, wait);
 	if (l->hooks.after_wait)
 		l->hooks.after_wait(l->hooks.arg);

@@ -54,10 +54,6 @@ struct loop_hooks {
 void loop_set_hooks(struct loop *, const struct loop_hooks *);
 mono_t loop_turn(struct loop *, int64_t max_wait);
 
-/* The next turn sleeps so long before it waits, whatever happens meanwhile: then there
- * is more to do at once. */
-void loop_nap(struct loop *, int64_t ns);
-
 /* Fires the timers due at now, no system call. A timer that is set again for now
  * or earlier, over and over, can't hold it: what is left waits for the next call. */
 void loop_fire(struct loop *, mono_t now);

@@ -172,7 +172,6 @@ static const struct intercept_ops ops = {
 	.name = "packet",
 	.recv = ring_recv,
 	.close = ring_close,
-	.gathers = true,
 };
 
 /* ---- opening --------------------------------------------------------------------- */

@@ -22,9 +22,6 @@ struct intercept_ops {
 	 * found no buffer are counted as DROP_NO_BUFFER. */
 	int (*recv)(struct intercept *, struct batch *, struct pool *, struct counters *);
 	void (*close)(struct intercept *); /* frees it */
-	/* It gives many packets at once cheaper than one by one, and keeps what comes
-	 * meanwhile: the worker may let some gather. */
-	bool gathers;
 };
 
 struct intercept {

@@ -21,9 +21,6 @@
 #define HELD_CHECK (500 * MSEC)
 #define HINTS_MAX 8
 #define HINTS_TIME (100 * MSEC)
-#define BUSY 64 /* packets in BUSY_TIME that make a port busy */
-#define BUSY_TIME MSEC
-#define NAP (50 * USEC)
 
 void packet_drop(struct worker *w, struct packet *p, enum drop reason)
 {
@@ -138,44 +135,18 @@ static void hint(void *arg, const struct endpoint *remote)
 
 /* ---- descriptors --------------------------------------------------------- */
 
-/* Waking up for each packet costs more than the packet. Where they come in numbers, but
- * not as many as would keep us from sleeping anyhow, a few are waited for; never on an
- * idle router, nor for a host that waits for each answer. */
-static bool is_busy(struct port *port, int n, mono_t now)
-{
-	int64_t time = mono_since(now, port->since);
-
-	port->recent += (unsigned)n;
-	if (time >= BUSY_TIME) {
-		port->busy = port->recent >= BUSY && time < 2 * BUSY_TIME;
-		port->since = now;
-		port->recent = 0;
-	}
-	return port->busy;
-}
-
-static bool may_nap(struct port *port, int n, mono_t now)
-{
-	return port->in && port->in->ops->gathers && n >= 0 && n < BATCH_MAX / 2 &&
-	       is_busy(port, n, now);
-}
-
 static void port_ready(struct source *s, uint32_t events, mono_t now)
 {
 	struct port *port = container_of(s, struct port, source);
 	struct worker *w = port->worker;
-	int n;
 
 	w->now = now;
 	if (port->link && events & EPOLLERR)
 		port->link->ops->errors(port->link, hint, w);
-	n = take(port, now);
-	if (may_nap(port, n, now))
-		loop_nap(w->loop, NAP);
-	if (n < 0 && port->in) {
-		struct note gone = { .kind = NOTE_DEVICE_GONE };
+	if (take(port, now) < 0 && port->in) {
+		struct note n = { .kind = NOTE_DEVICE_GONE };
 
-		if (worker_note(w, &gone, NULL, 0))
+		if (worker_note(w, &n, NULL, 0))
 			loop_remove(w->loop, s);
 	}
 	arm_held(w, now);

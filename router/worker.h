@@ -41,9 +41,6 @@ struct port {
 	struct intercept *in; /* what it is: this, */
 	struct link *link;    /* or this, */
 	uint8_t l;	      /* of this listening address */
-	mono_t since;	      /* packets are counted from here, for BUSY_TIME */
-	unsigned recent;      /* so many yet */
-	bool busy;	      /* in the time before they were many */
 };
 
 /* A packet that waits: for keys, or for the first result about the path MTU. */

@@ -106,7 +106,7 @@ static void device_close(struct intercept *i)
 	twin_free(container_of(i, struct twin, intercept));
 }
 
-static const struct intercept_ops device_ops = { "twin", device_recv, device_close, false };
+static const struct intercept_ops device_ops = { "twin", device_recv, device_close };
 
 /* ---- injectors --------------------------------------------------------------- */
 

@@ -357,24 +357,6 @@ static void test_turn_waits(void **state)
 	loop_free(l);
 }
 
-/* Once, and before anything is looked at. */
-static void test_nap(void **state)
-{
-	struct loop *l = loop_new();
-	mono_t start = clock_now();
-
-	(void)state;
-	loop_nap(l, 3 * MSEC);
-	assert_true(mono_since(loop_turn(l, 0), start) >= 3 * MSEC);
-	for (unsigned i = 0;; i++) { /* on a busy machine a turn may take long as well */
-		start = clock_now();
-		if (mono_since(loop_turn(l, 0), start) < 3 * MSEC)
-			break;
-		assert_true(i < 1000);
-	}
-	loop_free(l);
-}
-
 static void count_before(void *arg)
 {
 	int *n = arg;
@@ -416,7 +398,6 @@ int main(void)
 		cmocka_unit_test(test_timers_in_order),
 		cmocka_unit_test(test_timers_inside_callbacks),
 		cmocka_unit_test(test_turn_waits),
-		cmocka_unit_test(test_nap),
 		cmocka_unit_test(test_hooks),
 	};
 
