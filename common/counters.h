@@ -26,6 +26,7 @@
 	X(NO_WAY, "no-way", "no way to the peer is known") \
 	X(HOLD_FULL, "hold-full", "too many packets already wait for keys") \
 	X(NO_BUFFER, "no-buffer", "packet buffers are used up") \
+	X(RING_FULL, "ring-full", "came faster than the ring was emptied") \
 	X(SEND, "send-failed", "the kernel did not take the datagram") \
 	/* from the wire */ \
 	X(SHORT, "short", "frame shorter than it says or than a header") \

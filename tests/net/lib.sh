@@ -465,12 +465,14 @@ pings()
 	grep -q "^$n packets transmitted, $n received,.* 0% packet loss" "$WORK/ping"
 }
 
-# unreachable NODE ADDRESS COUNT: none of them comes back.
+# unreachable NODE ADDRESS COUNT [PING-OPTION...]: none of them comes back.
 unreachable()
 {
-	on "$1" ping -n -q -c "$3" -i 0.01 -W 0.3 "$2" > "$WORK/ping" 2>&1
+	local node=$1 to=$2 n=$3
+	shift 3
+	on "$node" ping -n -q -c "$n" -i 0.01 -W 0.3 "$@" "$to" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
-	grep -q "^$3 packets transmitted, 0 received" "$WORK/ping"
+	grep -q "^$n packets transmitted, 0 received" "$WORK/ping"
 }
 
 # flood NAME NODE ADDRESS COUNT: ping -f beside the test, a known number of packets, so

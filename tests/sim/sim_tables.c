@@ -306,6 +306,52 @@ static void ttl_exceeded(void **state)
 	assert_int_equal(n->sites[3].other[7], 1);
 }
 
+/* Where packets are taken before the kernel routes them the router counts the hop,
+ * once, also for what has to wait for keys; and answers as the kernel would. */
+static void ttl_of_unrouted(void **state)
+{
+	struct net *n = *state;
+	uint8_t payload[5000] = { 0 };
+	struct host_packet h = { .src = host4(1, 10),
+				 .dst = host4(2, 10),
+				 .proto = 17,
+				 .ttl = 7,
+				 .sport = 40000,
+				 .dport = 33434,
+				 .payload = payload,
+				 .len = 10 };
+
+	n->sites[1].unrouted = true;
+	sites_start(n, 2, 1);
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_int_equal(n->sites[2].others, 1);
+	assert_int_equal(n->sites[2].other[8], 6);
+	h.ttl = 1;
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_drop(&n->sites[1], DROP_TTL, 1);
+	assert_int_equal(n->sites[1].answers, 1);
+	assert_int_equal(n->sites[1].answer[20], 11);
+	assert_memory_equal(n->sites[1].answer + 12, ((uint8_t[]){ 172, 16, 1, 1 }), 4);
+	assert_memory_equal(n->sites[1].answer + 16, h.src.b, 4);
+
+	h.src = host6(1, 10);
+	h.dst = host6(2, 10);
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_drop(&n->sites[1], DROP_TTL, 2);
+	assert_int_equal(n->sites[1].answers, 2);
+	assert_int_equal(n->sites[1].answer[40], 3);
+	h.ttl = 2;
+	h.len = sizeof(payload); /* five datagrams in one */
+	h.gso = 1000;
+	host_send(&n->sites[1], &h);
+	net_run(n, SEC);
+	assert_int_equal(n->sites[2].others, 1 + 5);
+	assert_int_equal(n->sites[2].other[7], 1);
+}
+
 /* The answer from site 3 crosses site 2, whose own it isn't. */
 static void errors_cross_transit(void **state)
 {
@@ -425,6 +471,7 @@ int main(void)
 		net_test(loop),
 		net_test(circle),
 		net_test(ttl_exceeded),
+		net_test(ttl_of_unrouted),
 		net_test(errors_cross_transit),
 		net_test(errors_from_unlisted_addresses),
 		net_test(ambiguous),
