@@ -26,6 +26,7 @@
 	X(NO_WAY, "no-way", "no way to the peer is known") \
 	X(HOLD_FULL, "hold-full", "too many packets already wait for keys") \
 	X(NO_BUFFER, "no-buffer", "packet buffers are used up") \
+	X(RING_FULL, "ring-full", "came faster than the ring was emptied") \
 	X(SEND, "send-failed", "the kernel did not take the datagram") \
 	X(MAILBOX_FULL, "mailbox-full", "the worker that writes to its stream is too busy") \
 	X(WAIT_FULL, "frames-full", "pushed out of its queue by younger frames") \

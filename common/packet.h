@@ -59,6 +59,8 @@ struct packet {
 	uint16_t csum_check; /* ... and where the checksum is from there */
 	uint32_t cut;	     /* bytes of payload that are on their way already */
 
+	bool unrouted; /* taken before the kernel routed it: one hop is still to count */
+
 	/* outbound, and inbound once it is open */
 	const struct netset *nets; /* classify */
 	const struct route *route; /* route */

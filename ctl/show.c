@@ -205,6 +205,7 @@ static void print_config(json_t *result)
 	size_t i;
 
 	printf("; %s, with every default filled in\n", human_text(result, "file", a));
+	printf("; in force: packets are intercepted by %s\n", human_text(result, "intercept", a));
 	print_found(result);
 	json_array_foreach(json_object_get(result, "settings"), i, s)
 	{

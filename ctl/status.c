@@ -41,8 +41,12 @@ static void print_head(json_t *s)
 	       human_span(json_number_value(human_get(s, "uptime_seconds")), d));
 	printf("config    %s, table version %s\n", human_text(s, "config", a),
 	       human_text(s, "table_version", b));
-	printf("packets   intercepted by %s, injected by %s; %s worker%s; fail %s\n",
-	       human_text(s, "intercept", a), human_text(s, "inject", b),
+	printf("packets   intercepted by %s", human_text(s, "intercept", a));
+	if (json_array_size(human_get(s, "taken_from")) > 0) {
+		fputs(" from ", stdout);
+		print_list(human_get(s, "taken_from"));
+	}
+	printf(", injected by %s; %s worker%s; fail %s\n", human_text(s, "inject", b),
 	       human_text(s, "workers", c), human_count(s, "workers") == 1 ? "" : "s",
 	       human_text(s, "fail", d));
 	printf("device    %s, MTU %s, for ", human_text(s, "device", a),

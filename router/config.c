@@ -34,6 +34,9 @@ void config_done(struct config *c)
 	for (size_t i = 0; i < c->n_peers; i++)
 		config_peer_done(&c->peers[i]);
 	free(c->peers);
+	for (size_t i = 0; i < c->n_interfaces; i++)
+		free(c->interfaces[i]);
+	free(c->interfaces);
 	for (size_t i = 0; i < c->n_queue_routers; i++)
 		free(c->queue_routers[i]);
 	free(c->queue_routers);

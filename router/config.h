@@ -16,7 +16,7 @@
 #include "common/wire.h"
 #include "router/proxy.h"
 
-enum intercept_method { INTERCEPT_TUN, INTERCEPT_NFQUEUE, INTERCEPT_METHODS };
+enum intercept_method { INTERCEPT_TUN, INTERCEPT_NFQUEUE, INTERCEPT_PACKET, INTERCEPT_METHODS };
 enum inject_method { INJECT_TUN, INJECT_RAW, INJECT_PACKET };
 enum fail_mode { FAIL_CLOSED, FAIL_OPEN };
 enum protocol { PROTOCOL_UDP, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_AUTO };
@@ -70,6 +70,8 @@ struct config {
 	char *device;
 	struct prefix *networks;
 	size_t n_networks;
+	char **interfaces; /* that packets are taken from, with method packet; none: found */
+	size_t n_interfaces;
 	uint16_t queue;
 	enum fail_mode fail;
 	bool source_check; /* what came in another way than its source's is dropped */

@@ -19,7 +19,7 @@
 static const struct ini_word intercept_words[] = {
 	{ "tun", INTERCEPT_TUN },
 	{ "nfqueue", INTERCEPT_NFQUEUE },
-	{ "packet", -1 },
+	{ "packet", INTERCEPT_PACKET },
 	{ "tap", -1 },
 	{ 0 },
 };
@@ -245,6 +245,13 @@ static const struct ini_option intercept_options[] = {
 	  INI_ITEMS(struct config, networks, n_networks),
 	  .most = 256,
 	  .flags = INI_LIST },
+	{ .key = "interfaces",
+	  .type = &ini_name,
+	  INI_ITEMS(struct config, interfaces, n_interfaces),
+	  .most = 32,
+	  .max = 15,
+	  .flags = INI_LIST,
+	  .expected = "names of network interfaces of the site" },
 	/* room for 32 workers with three ranges each (nfq.h) */
 	{ .key = "queue",
 	  .type = &ini_number,

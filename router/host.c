@@ -1,7 +1,6 @@
 /*
  * The router's machine: the device's state and MTU, and the addresses that the
- * machine has; what else host.h promises is in host_routes.c, host_rules.c and
- * host_diagnose.c.
+ * machine has; what else host.h promises is in host_*.c.
  *
  * Everything goes over netlink, nothing calls another program or writes a sysctl.
  * The device itself belongs to whoever opened it (tun.c) and goes with it, so its
@@ -41,6 +40,7 @@ void host_close(struct host *host)
 {
 	if (!host)
 		return;
+	host_ingress_remove(host);
 	host_rules_remove(host);
 	host_routes_remove(host);
 	netlink_close(&host->filter);

@@ -7,6 +7,7 @@
 #ifndef ROUTER_HOST_H
 #define ROUTER_HOST_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,6 +49,36 @@ int host_set_mtu(struct host *, uint32_t mtu);
 int host_rules_set(struct host *, const char *device, bool check_source, uint16_t first, uint16_t n,
 		   const char **ret_what);
 int host_rules_remove(struct host *);
+
+/* Interfaces of this machine. */
+#define HOST_INTERFACES_MAX 32
+
+struct host_interfaces {
+	unsigned n;
+	struct {
+		uint32_t index;
+		char name[IF_NAMESIZE];
+	} at[HOST_INTERFACES_MAX]; /* ascending by index */
+};
+
+/* The interfaces that packets can be taken from: Ethernet, up, no part of another one.
+ * By these names; or, of n_names = 0, those that lead to the site's prefixes: by an
+ * address there or by a route that is not the default. `why` (room bytes) gets what is
+ * wrong with a name: "eth1 is down, eth2 is not there", or "". */
+void host_find_interfaces(struct host *, char *const *names, size_t n_names,
+			  const struct lndt_row *, size_t n_lndt, const char *device,
+			  struct host_interfaces *ret, char *why, size_t room);
+
+/* The rule that gives the overlay's packets to the rings (afpacket.h) as they come in
+ * by these interfaces, instead of to the kernel: those that it would route to the
+ * device, of sources that it would reach by that interface (check_source). Replaces
+ * the one of an earlier call, so that each packet still goes one way; no interfaces:
+ * there is none. 0 or -errno with *ret_what, and the earlier one stays. */
+int host_ingress_set(struct host *, const char *device, bool check_source,
+		     const struct host_interfaces *, const char **ret_what);
+int host_ingress_remove(struct host *);
+/* What it marks them with. */
+uint32_t host_ingress_mark(const char *device);
 
 /* Whether this is an address of this machine. */
 bool host_has_address(struct host *, const struct ip *);

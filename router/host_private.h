@@ -1,6 +1,7 @@
 /*
  * What the files of host share: host.c (device, addresses), host_routes.c,
- * host_rules.c (the Netfilter table), host_diagnose.c (what else is set up here).
+ * host_interfaces.c (the site's), host_rules.c and host_ingress.c (the Netfilter
+ * tables, written by host_nft.c), host_diagnose.c (what else is set up here).
  */
 #ifndef ROUTER_HOST_PRIVATE_H
 #define ROUTER_HOST_PRIVATE_H
@@ -40,10 +41,12 @@ struct host_routes {
 
 struct host {
 	struct netlink route;
-	struct netlink filter;	      /* owns the table: it goes with this socket */
+	struct netlink filter;	      /* owns the tables: they go with this socket */
 	struct host_routes installed; /* by this process */
 	char device[IF_NAMESIZE];     /* "" until host_apply */
 	char table[sizeof(HOST_TABLE_PREFIX) + IF_NAMESIZE]; /* "": no rules there */
+	char ingress[sizeof(HOST_TABLE_PREFIX) + IF_NAMESIZE];
+	bool taking; /* the table at ingress is there */
 };
 
 /* Adds to *list the main table's routes for exactly the setup's networks;

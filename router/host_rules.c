@@ -25,36 +25,21 @@
  * there is one rule for all queues, and the target balances by address pair. Each is
  * tried, as there is no other way to find out.
  */
+#include "router/host_nft.h"
 #include "router/host_private.h"
 
 #include <errno.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/common.h>
 #include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
-#include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include "router/nfq.h"
 
-#define PRIORITY 10	       /* after NF_IP_PRI_FILTER */
-#define BATCH_ROOM (96 * 1024) /* rules for 32 workers take about half of it */
-
-/* One transaction being written. */
-struct transaction {
-	struct netlink *nl;
-	struct mnl_nlmsg_batch *batch;
-	const char *table;
-	bool failed;					    /* out of memory */
-	_Alignas(struct nlmsghdr) char buf[2 * BATCH_ROOM]; /* libmnl asks for twice the limit */
-};
+#define PRIORITY 10 /* after NF_IP_PRI_FILTER */
 
 struct rules {
 	const char *device;
@@ -65,147 +50,37 @@ struct rules {
 	bool expression; /* nf_tables' own, not the xtables target */
 };
 
-/* Completes a rule; `queue` is a number behind the first one, ranges included. */
-typedef bool action_fn(struct nftnl_rule *, const struct rules *, unsigned queue);
-
-/* The next message goes behind the one just written. */
-static void next(struct transaction *t)
-{
-	if (!mnl_nlmsg_batch_next(t->batch))
-		t->failed = true;
-}
-
-static void begin(struct transaction *t, struct netlink *nl, const char *table)
-{
-	t->nl = nl;
-	t->table = table;
-	t->failed = false;
-	t->batch = mnl_nlmsg_batch_start(t->buf, BATCH_ROOM);
-	if (!t->batch) {
-		t->failed = true;
-		return;
-	}
-	nftnl_batch_begin(mnl_nlmsg_batch_current(t->batch), netlink_next(nl));
-	next(t);
-}
-
-static int commit(struct transaction *t)
-{
-	int e = -ENOMEM;
-
-	if (!t->failed) {
-		nftnl_batch_end(mnl_nlmsg_batch_current(t->batch), netlink_next(t->nl));
-		next(t);
-		e = netlink_batch(t->nl, mnl_nlmsg_batch_head(t->batch),
-				  mnl_nlmsg_batch_size(t->batch));
-	}
-	if (t->batch)
-		mnl_nlmsg_batch_stop(t->batch);
-	return e;
-}
-
-static struct nlmsghdr *message(struct transaction *t, uint16_t type, uint16_t flags)
-{
-	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(t->batch), type, NFPROTO_INET,
-				     (uint16_t)(flags | NLM_F_ACK), netlink_next(t->nl));
-}
-
-static void put_table(struct transaction *t, uint16_t type, uint32_t table_flags)
-{
-	struct nftnl_table *table = t->failed ? NULL : nftnl_table_alloc();
-
-	if (!table) {
-		t->failed = true;
-		return;
-	}
-	nftnl_table_set_str(table, NFTNL_TABLE_NAME, t->table);
-	nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_INET);
-	if (type == NFT_MSG_NEWTABLE)
-		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, table_flags);
-	nftnl_table_nlmsg_build_payload(
-		message(t, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), table);
-	next(t);
-	nftnl_table_free(table);
-}
-
-static void put_chain(struct transaction *t, const char *name, uint32_t hook)
-{
-	struct nftnl_chain *c = t->failed ? NULL : nftnl_chain_alloc();
-
-	if (!c) {
-		t->failed = true;
-		return;
-	}
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, t->table);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, hook);
-	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, PRIORITY);
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
-	nftnl_chain_nlmsg_build_payload(message(t, NFT_MSG_NEWCHAIN, NLM_F_CREATE), c);
-	next(t);
-	nftnl_chain_free(c);
-}
-
-static struct nftnl_expr *add_expr(struct nftnl_rule *r, const char *kind)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc(kind);
-
-	if (e)
-		nftnl_rule_add_expr(r, e);
-	return e;
-}
-
 static bool match_device(struct nftnl_rule *r, const char *device)
 {
-	struct nftnl_expr *meta = add_expr(r, "meta"), *cmp = add_expr(r, "cmp");
 	char name[IF_NAMESIZE] = { 0 };
 
-	if (!meta || !cmp)
-		return false;
 	strncpy(name, device, sizeof(name) - 1);
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, NFT_META_OIFNAME);
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	nftnl_expr_set(cmp, NFTNL_EXPR_CMP_DATA, name, sizeof(name));
-	return true;
+	return host_nft_meta(r, NFT_META_OIFNAME) && host_nft_is(r, name, sizeof(name));
 }
 
 static bool match_tcp(struct nftnl_rule *r)
 {
-	struct nftnl_expr *meta = add_expr(r, "meta"), *cmp = add_expr(r, "cmp");
 	const uint8_t tcp = IPPROTO_TCP;
 
-	if (!meta || !cmp)
-		return false;
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	nftnl_expr_set(cmp, NFTNL_EXPR_CMP_DATA, &tcp, sizeof(tcp));
-	return true;
+	return host_nft_meta(r, NFT_META_L4PROTO) && host_nft_is(r, &tcp, sizeof(tcp));
 }
 
 /* Of n equal parts of all flows, the i-th. */
 static bool match_part(struct nftnl_rule *r, uint32_t n, uint32_t i)
 {
-	struct nftnl_expr *hash = add_expr(r, "hash"), *cmp = add_expr(r, "cmp");
+	struct nftnl_expr *hash = host_nft_expr(r, "hash");
 
-	if (!hash || !cmp)
+	if (!hash)
 		return false;
 	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_TYPE, NFT_HASH_SYM);
 	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_DREG, NFT_REG_1);
 	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_MODULUS, n);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_DATA, i);
-	return true;
+	return host_nft_is(r, &i, sizeof(i));
 }
 
 static bool queue_by_expression(struct nftnl_rule *r, uint16_t first, uint16_t n)
 {
-	struct nftnl_expr *e = add_expr(r, "queue");
+	struct nftnl_expr *e = host_nft_expr(r, "queue");
 
 	if (!e)
 		return false;
@@ -217,7 +92,7 @@ static bool queue_by_expression(struct nftnl_rule *r, uint16_t first, uint16_t n
 
 static bool queue_by_target(struct nftnl_rule *r, uint16_t first, uint16_t n)
 {
-	struct nftnl_expr *e = add_expr(r, "target");
+	struct nftnl_expr *e = host_nft_expr(r, "target");
 	/* Its size must be a multiple of 8. The expression frees it. */
 	struct xt_NFQ_info_v3 *info = e ? calloc(1, 8) : NULL;
 
@@ -231,13 +106,21 @@ static bool queue_by_target(struct nftnl_rule *r, uint16_t first, uint16_t n)
 	return true;
 }
 
-/* To the queue of one worker, if it is its part; or to those of all. */
-static bool to_queue(struct nftnl_rule *r, const struct rules *q, unsigned queue)
-{
-	const uint16_t first = (uint16_t)(q->first + queue), n = q->by_flow ? 1 : q->n;
-	const unsigned i = queue % NFQUEUE_RANGE;
+/* A rule for a number behind the first one, ranges included. */
+struct queue_rule {
+	const struct rules *rules;
+	unsigned queue;
+};
 
-	if (queue < NFQUEUE_REST && !match_tcp(r))
+/* To the queue of one worker, if it is its part; or to those of all. */
+static bool to_queue(struct nftnl_rule *r, const void *arg)
+{
+	const struct queue_rule *to = arg;
+	const struct rules *q = to->rules;
+	const uint16_t first = (uint16_t)(q->first + to->queue), n = q->by_flow ? 1 : q->n;
+	const unsigned i = to->queue % NFQUEUE_RANGE;
+
+	if (!match_device(r, q->device) || (to->queue < NFQUEUE_REST && !match_tcp(r)))
 		return false;
 	if (q->by_flow && i + 1 < q->n && !match_part(r, q->n, i)) /* the last takes the rest */
 		return false;
@@ -245,55 +128,28 @@ static bool to_queue(struct nftnl_rule *r, const struct rules *q, unsigned queue
 }
 
 /* The route back to the source must lead out where the packet came in. */
-static bool drop_spoofed(struct nftnl_rule *r, const struct rules *q, unsigned queue)
+static bool drop_spoofed(struct nftnl_rule *r, const void *arg)
 {
-	struct nftnl_expr *fib = add_expr(r, "fib"), *cmp = add_expr(r, "cmp");
-	struct nftnl_expr *counter = add_expr(r, "counter"), *drop = add_expr(r, "immediate");
+	const struct rules *q = arg;
+	struct nftnl_expr *drop;
 
-	(void)q;
-	(void)queue;
-	if (!fib || !cmp || !counter || !drop)
+	if (!match_device(r, q->device) || !host_nft_fib(r, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF) ||
+	    !host_nft_is(r, &(uint32_t){ 0 }, 4) || !host_nft_expr(r, "counter"))
 		return false;
-	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF);
-	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
-	nftnl_expr_set_u32(fib, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_DATA, 0); /* no such interface */
+	drop = host_nft_expr(r, "immediate");
+	if (!drop)
+		return false;
 	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
 	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_VERDICT, NF_DROP);
 	return true;
 }
 
-static void put_rule(struct transaction *t, const char *chain, const struct rules *q,
-		     action_fn *action, unsigned queue)
-{
-	struct nftnl_rule *r = t->failed ? NULL : nftnl_rule_alloc();
-
-	if (!r) {
-		t->failed = true;
-		return;
-	}
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, t->table);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
-	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	if (match_device(r, q->device) && action(r, q, queue)) {
-		nftnl_rule_nlmsg_build_payload(
-			message(t, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
-		next(t);
-	} else {
-		t->failed = true;
-	}
-	nftnl_rule_free(r);
-}
-
-static void put_queues(struct transaction *t, const char *chain, const struct rules *q,
-		       unsigned range)
+static void add_queues(struct host_nft *t, const char *chain, const struct rules *q, unsigned range)
 {
 	const unsigned rules = q->by_flow || !q->n ? q->n : 1;
 
 	for (unsigned i = 0; i < rules; i++)
-		put_rule(t, chain, q, to_queue, range + i);
+		host_nft_add_rule(t, chain, to_queue, &(struct queue_rule){ q, range + i });
 }
 
 static int add_table(struct host *host, const char *name, const struct rules *q)
@@ -303,26 +159,22 @@ static int add_table(struct host *host, const char *name, const struct rules *q)
 		uint32_t hook;
 	} chains[] = { { "overlay_forward", NF_INET_FORWARD },
 		       { "overlay_output", NF_INET_LOCAL_OUT } };
-	struct transaction *t = malloc(sizeof(*t));
-	int e;
+	struct host_nft *t = host_nft_begin(&host->filter, NFPROTO_INET, name);
 
 	if (!t)
 		return -ENOMEM;
-	begin(t, &host->filter, name);
 	/* Made so that it can be deleted whether it was there or not. */
-	put_table(t, NFT_MSG_NEWTABLE, 0);
-	put_table(t, NFT_MSG_DELTABLE, 0);
-	put_table(t, NFT_MSG_NEWTABLE, q->owner ? NFT_TABLE_F_OWNER : 0);
+	host_nft_add_table(t, false);
+	host_nft_delete_table(t);
+	host_nft_add_table(t, q->owner);
 	for (unsigned i = 0; i < 2; i++) {
-		put_chain(t, chains[i].name, chains[i].hook);
+		host_nft_add_chain(t, chains[i].name, chains[i].hook, PRIORITY, NULL);
 		if (q->check_source && chains[i].hook == NF_INET_FORWARD)
-			put_rule(t, chains[i].name, q, drop_spoofed, 0);
-		put_queues(t, chains[i].name, q, NFQUEUE_TCP);
-		put_queues(t, chains[i].name, q, NFQUEUE_REST);
+			host_nft_add_rule(t, chains[i].name, drop_spoofed, q);
+		add_queues(t, chains[i].name, q, NFQUEUE_TCP);
+		add_queues(t, chains[i].name, q, NFQUEUE_REST);
 	}
-	e = commit(t);
-	free(t);
-	return e;
+	return host_nft_commit(t);
 }
 
 /* Tries what kernels may lack, the best first: owners, hashes, the queue expression. */
@@ -374,18 +226,16 @@ int host_rules_set(struct host *host, const char *device, bool check_source, uin
 
 int host_rules_remove(struct host *host)
 {
-	struct transaction *t;
+	struct host_nft *t;
 	int e;
 
 	if (!host->table[0])
 		return 0;
-	t = malloc(sizeof(*t));
+	t = host_nft_begin(&host->filter, NFPROTO_INET, host->table);
 	if (!t)
 		return -ENOMEM;
-	begin(t, &host->filter, host->table);
-	put_table(t, NFT_MSG_DELTABLE, 0);
-	e = commit(t);
-	free(t);
+	host_nft_delete_table(t);
+	e = host_nft_commit(t);
 	if (e == -ENOENT) /* somebody flushed the ruleset */
 		e = 0;
 	if (!e)

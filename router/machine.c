@@ -2,16 +2,14 @@
  * The router on a real machine, see machine.h.
  *
  * Each worker has a queue of the TUN device, raw and packet sockets, a socket for each
- * listening address, an epoll loop and a thread. Whatever the method of interception, the device
- * is read: the overlay's prefixes are routed to it, so what is on it already when the
- * method changes is carried as well. With nfqueue a rule takes packets just before
- * they would reach it.
+ * listening address, an epoll loop and a thread. What else takes packets than the device is
+ * interception.c's.
  *
  * Nothing is lost by changes, since whatever packets have been sent to stays open and
  * is read to the end: queues of the device (to close or to detach one purges it),
- * NFQUEUEs that no rule names any more, sockets that no frames are steered to. And what
- * is new is read before anything is sent there. So another method is, once the queues
- * are open, a change of rules. Another number of workers: what they need is opened,
+ * queues and rings that no rule names any more, sockets that no frames are steered to. And
+ * what is new is read before anything is sent there. So another method is, once its
+ * interceptors are open, a change of rules. Another number of workers: what they need is opened,
  * then they begin (threads.c), all that is open being dealt to those there are, and
  * then rules and steering follow, only for an even share.
  */
@@ -27,9 +25,9 @@
 
 #include "common/log.h"
 #include "router/connections.h"
+#include "router/interception.h"
 #include "router/link_stream.h"
 #include "router/neighbours.h"
-#include "router/nfq.h"
 #include "router/threads.h"
 #include "router/tun.h"
 
@@ -38,8 +36,6 @@
 
 #define PORT_PRIVILEGED 1024
 
-_Static_assert(WORKERS_MAX <= NFQUEUE_RANGE, "a queue for each worker");
-
 struct machine {
 	struct router *router;
 	struct host *host;
@@ -47,7 +43,7 @@ struct machine {
 	/* What has been opened, by the number of the worker that it is for. */
 	struct tun *tun[WORKERS_MAX];
 	struct inject *raw[WORKERS_MAX];
-	unsigned n_devices, n_queues, n_streams, n_sockets[LINKS_MAX];
+	unsigned n_devices, n_streams, n_sockets[LINKS_MAX];
 	struct inject *packet[WORKERS_MAX];
 	enum inject_method inject;     /* in force */
 	int packet_error;	       /* why there is none */
@@ -56,8 +52,8 @@ struct machine {
 	struct timer addresses;
 };
 
-/* Gives each worker that has a device its injector. Without a packet socket (which can't
- * be opened any more where privileges are given up) it is the raw one. */
+/* Gives each worker that has a device its injector. Without a packet socket it is the
+ * raw one. */
 static void deal_inject(struct machine *m, enum inject_method method)
 {
 	for (unsigned i = 0; i < m->n_devices; i++) {
@@ -71,41 +67,6 @@ static void deal_inject(struct machine *m, enum inject_method method)
 
 /* ---- opening ------------------------------------------------------------------ */
 
-/* A new port takes it over: it is closed if that can't be. */
-static struct port *add_port(struct machine *m, unsigned number, struct intercept *in,
-			     struct link *link, unsigned l)
-{
-	struct port *port = port_new(&m->router->ports, number, in, link, (uint8_t)l);
-
-	if (!port && in)
-		in->ops->close(in);
-	if (!port && link)
-		link->ops->close(link);
-	return port;
-}
-
-/* From now on it is read by those that there are. */
-static int take_up(struct machine *m, struct port *port)
-{
-	struct router *r = m->router;
-
-	port->worker = &r->workers[port->number % r->n_workers];
-	return port->worker->loop ? loop_add(port->worker->loop, &port->source, EPOLLIN) : 0;
-}
-
-static int take_up_all(struct machine *m)
-{
-	int e = 0;
-
-	list_for_each(node, &m->router->ports) {
-		struct port *port = container_of(node, struct port, node);
-
-		if (!e && !port->worker)
-			e = take_up(m, port);
-	}
-	return e;
-}
-
 /* Closes again what was opened and not taken up. */
 static void close_new(struct machine *m)
 {
@@ -114,9 +75,7 @@ static void close_new(struct machine *m)
 
 		if (port->worker)
 			continue;
-		if (port->in)
-			m->n_queues--;
-		else if (port->streams)
+		if (port->streams)
 			m->n_streams--;
 		else
 			m->n_sockets[port->l]--;
@@ -128,8 +87,8 @@ static void close_new(struct machine *m)
  * closed any more. */
 static int open_device(struct machine *m, unsigned i)
 {
-	struct port *port;
 	struct tun *t;
+	int e;
 
 	if (!m->raw[i])
 		m->raw[i] = inject_raw_open();
@@ -143,13 +102,14 @@ static int open_device(struct machine *m, unsigned i)
 	t = tun_open(m->router->config->device, true);
 	if (!t)
 		return -errno;
-	port = add_port(m, i, &t->intercept, NULL, 0);
-	if (!port)
-		return -ENOMEM;
-	m->router->device_offloads = t->intercept.offloads;
+	if (!i)
+		m->router->device_offloads = t->intercept.offloads;
+	e = router_read(m->router, i, &t->intercept);
+	if (e)
+		return e;
 	m->tun[i] = t;
 	m->n_devices++;
-	return take_up(m, port);
+	return 0;
 }
 
 static const char *device_hint(int e)
@@ -178,6 +138,16 @@ static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 	return true;
 }
 
+/* Where the kernel does not let us, flows have queues as it chooses them. Only before
+ * privileges are given up. */
+static void steer_device(struct machine *m, unsigned n)
+{
+	struct tun *t = m->tun[0];
+
+	tun_steer(t, m->router->config->id, n);
+	m->router->device_offloads = t->intercept.offloads;
+}
+
 static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors)
 {
 	struct router *r = m->router;
@@ -190,8 +160,10 @@ static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors
 		struct link *link;
 
 		e = link_udp_open(at, 1, &link);
-		if (!e && !add_port(m, i, NULL, link, l))
+		if (!e && !port_new(&r->ports, i, NULL, link, (uint8_t)l)) {
+			link->ops->close(link);
 			e = -ENOMEM;
+		}
 		m->n_sockets[l] += !e;
 	}
 	if (e < 0)
@@ -297,6 +269,7 @@ static void addresses_due(struct timer *t, mono_t now)
 	/* the kernel takes routes away with the address that they prefer */
 	if (update_addresses(m, m->router->config))
 		set_up_host(m, m->router->config, stderr);
+	interception_refresh(m->router, m->router->config);
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
 }
 
@@ -349,12 +322,13 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 	connections_set_proxy(r->connections, &config->proxy);
 	/* what vinectl has set stays, unless the file says something new */
 	if (config == r->config || config->intercept != r->config->intercept)
-		e = router_set_intercept(r, config->intercept, &what);
+		e = interception_set(r, config->intercept, &what);
 	if (e < 0) {
 		fprintf(errors, "%s: [intercept] method: %s: %s\n", config->file, what,
 			strerror(-e));
 		return false;
 	}
+	interception_refresh(r, config);
 	return set_inject(m, config, errors);
 }
 
@@ -424,6 +398,7 @@ struct machine *machine_open(struct router *r, FILE *errors)
 	    !open_privileged(m, errors) || !open_streams(m, r->n_workers, errors) ||
 	    !connections_listen(r->connections, r->config, errors))
 		goto fail;
+	steer_device(m, r->n_workers);
 	router_deal(r, r->n_workers, clock_now());
 	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;
@@ -432,65 +407,6 @@ struct machine *machine_open(struct router *r, FILE *errors)
 fail:
 	machine_close(m);
 	return NULL;
-}
-
-/* ---- interception -------------------------------------------------------------- */
-
-static int open_queues(struct machine *m, unsigned n, const char **ret_what)
-{
-	*ret_what = "NFQUEUE can't be bound (is its number in use?)";
-	while (m->n_queues < n) {
-		struct intercept *q =
-			nfqueue_open((uint16_t)(m->router->config->queue + m->n_queues));
-
-		if (!q)
-			return -errno;
-		if (!add_port(m, m->n_queues, q, NULL, 0))
-			return -ENOMEM;
-		m->router->queue_offloads = q->offloads;
-		m->n_queues++;
-	}
-	return 0;
-}
-
-/* The rules for so many queues, 0: for none. */
-static int set_rules(struct router *r, unsigned queues, const char **ret_what)
-{
-	return host_rules_set(r->machine->host, r->config->device, r->config->source_check,
-			      queues ? r->config->queue : 0, (uint16_t)queues, ret_what);
-}
-
-static int start_queues(struct router *r, const char **ret_what)
-{
-	const char *what;
-	int e = open_queues(r->machine, r->n_workers, ret_what);
-
-	if (e < 0) {
-		close_new(r->machine);
-		return e;
-	}
-	e = take_up_all(r->machine);
-	if (!e)
-		e = set_rules(r, r->n_workers, ret_what);
-	if (e < 0) /* as it was: the source check at least */
-		set_rules(r, 0, &what);
-	return e;
-}
-
-int router_set_intercept(struct router *r, enum intercept_method method, const char **ret_what)
-{
-	int e;
-
-	if (method == r->intercept)
-		return 0;
-	if (!r->machine)
-		return -EOPNOTSUPP;
-	e = method == INTERCEPT_NFQUEUE ? start_queues(r, ret_what) : set_rules(r, 0, ret_what);
-	if (e < 0)
-		return e;
-	r->intercept = method;
-	log_info("interception: %s", intercept_method_name(method));
-	return 0;
 }
 
 /* ---- notes ----------------------------------------------------------------------- */
@@ -532,14 +448,13 @@ static bool open_for_workers(struct machine *m, unsigned n, FILE *errors)
 {
 	struct router *r = m->router;
 	const char *what = "";
-	int e = 0;
+	int e;
 
 	if (!router_make_room(r, n)) {
 		fprintf(errors, "not enough memory for %u workers\n", n);
 		return false;
 	}
-	if (r->intercept == INTERCEPT_NFQUEUE)
-		e = open_queues(m, n, &what);
+	e = interception_make_room(r, n, &what);
 	if (e < 0)
 		fprintf(errors, "%s: %s\n", what, strerror(-e));
 	return !e && open_links(m, n, errors) && open_streams(m, n, errors) &&
@@ -551,11 +466,10 @@ static void spread(struct machine *m)
 {
 	struct router *r = m->router;
 	const char *what = "";
-	int e = 0;
+	int e;
 
 	steer(m, r->n_workers, stderr);
-	if (r->intercept == INTERCEPT_NFQUEUE)
-		e = set_rules(r, r->n_workers, &what);
+	e = interception_share(r, &what);
 	if (e < 0)
 		log_warn("%s: %s: packets go to as many workers as before", what, strerror(-e));
 }
@@ -626,8 +540,10 @@ void machine_close(struct machine *m)
 
 	timer_cancel(r->loop, &m->addresses);
 	neighbours_close(m->neighbours);
-	if (m->host)
+	if (m->host) {
+		host_ingress_remove(m->host);
 		host_rules_remove(m->host);
+	}
 	threads_free(m->threads, r);
 	router_close_ports(r);
 	for (unsigned i = 0; i < WORKERS_MAX; i++) {

@@ -107,9 +107,9 @@ int netlink_batch(struct netlink *nl, const void *batch, size_t len)
 	return e ? e : answers(nl, first->nlmsg_seq);
 }
 
-/* Reads a dump to its end, whatever happens: the socket can't start another one
+/* Reads an answer or a dump to its end, whatever happens: the socket can't start another one
  * before. */
-static int read_dump(struct netlink *nl, mnl_cb_t fn, void *arg)
+static int read_all(struct netlink *nl, mnl_cb_t fn, void *arg)
 {
 	_Alignas(struct nlmsghdr) char buf[ROOM];
 	bool interrupted = false;
@@ -139,6 +139,16 @@ static int read_dump(struct netlink *nl, mnl_cb_t fn, void *arg)
 	}
 }
 
+int netlink_get(struct netlink *nl, struct nlmsghdr *h, mnl_cb_t fn, void *arg)
+{
+	int e;
+
+	h->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	h->nlmsg_seq = netlink_next(nl);
+	e = transmit(nl, h, h->nlmsg_len);
+	return e ? e : read_all(nl, fn, arg);
+}
+
 int netlink_dump(struct netlink *nl, struct nlmsghdr *h, mnl_cb_t fn, void *arg,
 		 void (*again)(void *arg))
 {
@@ -151,7 +161,7 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *h, mnl_cb_t fn, void *arg,
 		h->nlmsg_seq = netlink_next(nl);
 		e = transmit(nl, h, h->nlmsg_len);
 		if (!e)
-			e = read_dump(nl, fn, arg);
+			e = read_all(nl, fn, arg);
 	}
 	return e;
 }

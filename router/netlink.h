@@ -23,6 +23,8 @@ void netlink_close(struct netlink *);
 /* Sends a request; its sequence and the request and acknowledge flags are set
  * here. 0 or the kernel's -errno. */
 int netlink_call(struct netlink *, struct nlmsghdr *);
+/* Sends a request that is answered by messages, and calls fn for each. 0 or -errno. */
+int netlink_get(struct netlink *, struct nlmsghdr *, mnl_cb_t fn, void *arg);
 /* Sends a dump request (flags set here) and calls fn for each message; MNL_CB_ERROR
  * from it, with errno, becomes the result. An interrupted dump is asked for again,
  * so fn may see things twice: `again`, if not NULL, is called before. 0 or -errno. */

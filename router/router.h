@@ -15,6 +15,7 @@
 #include "router/config.h"
 #include "router/contact.h"
 #include "router/host.h"
+#include "router/interception.h"
 #include "router/worker.h"
 
 struct router {
@@ -35,9 +36,10 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
-	struct host *host;			  /* NULL in a simulation */
-	struct machine *machine;		  /* this too */
-	enum intercept_method intercept;	  /* in force: may be changed while it runs */
+	struct host *host;		 /* NULL in a simulation */
+	struct machine *machine;	 /* this too */
+	enum intercept_method intercept; /* in force: may be changed while it runs */
+	struct interception interception;
 	int64_t pause;				  /* ns that the last change of workers took them */
 	unsigned device_offloads, queue_offloads; /* of its queues, of NFQUEUEs: enum offload */
 	uint32_t device_mtu;
@@ -90,10 +92,6 @@ struct network *router_network(struct router *, uint32_t id);
  * memory. */
 bool router_open_mailboxes(struct router *, unsigned n);
 
-/* Changes the method of interception: opens what it needs, redirects, drains, closes.
- * 0 or -errno with *ret_what. */
-int router_set_intercept(struct router *, enum intercept_method, const char **ret_what);
-
 /* Another number of workers, 1 to WORKERS_MAX; no packet is lost by it. False, with
  * lines on errors: it is as before. */
 bool router_set_workers(struct router *, unsigned n, FILE *errors);
@@ -107,6 +105,9 @@ bool router_make_room(struct router *, unsigned n);
 void router_deal(struct router *, unsigned n, mono_t now);
 /* Afterwards: reads what those have noted that are gone, and frees what they had. */
 void router_dismiss(struct router *, mono_t now);
+/* A new port, which takes over what is opened for the worker of this number; it is
+ * read from now on. 0, or -errno: it is closed. */
+int router_read(struct router *, unsigned number, struct intercept *);
 /* Closes everything that is read. No worker runs, nor will. */
 void router_close_ports(struct router *);
 

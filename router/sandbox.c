@@ -2,8 +2,7 @@
  * Giving up what the router no longer needs once it is set up.
  *
  * 1. The capability bounding set is emptied, and what is left of the others is
- *    CAP_NET_ADMIN (TUN, routes, Netfilter) and CAP_NET_RAW (raw and packet sockets,
- *    all of them open by now).
+ *    CAP_NET_ADMIN (TUN, routes, Netfilter) and CAP_NET_RAW (raw and packet sockets).
  * 2. No new privileges, ever.
  * 3. A system call filter. What no network program has any business with ends the
  *    process: it means that somebody else has taken it over. Whatever else is not
@@ -154,6 +153,7 @@ static const struct {
 	{ "socket", 0, 0xffffffff, AF_INET },
 	{ "socket", 0, 0xffffffff, AF_INET6 },
 	{ "socket", 0, 0xffffffff, AF_NETLINK },
+	{ "socket", 0, 0xffffffff, AF_PACKET }, /* rings */
 	{ "ioctl", 1, 0xffffff00, 0x8900 },	/* SIOC...: interfaces */
 	{ "ioctl", 1, 0xc000ff00, 0x40005400 }, /* TUNSET... */
 	{ "ioctl", 1, 0xc000ff00, 0x80005400 }, /* TUNGET... */

@@ -21,11 +21,21 @@ static uint8_t state_bits(enum protection protection)
 	}
 }
 
+static enum protection protection_of(const struct packet *p)
+{
+	return (enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);
+}
+
 /* An unfinished checksum stays so where the other side will finish it, and nobody on the
  * way can alter what it would have covered. */
+static bool takes_partial(const struct tx_keys *tx, enum protection protection)
+{
+	return protection != PROTECT_NONE && (tx->features & FEATURE_PARTIAL);
+}
+
 static bool leave_partial(struct packet *p, const struct tx_keys *tx, enum protection protection)
 {
-	if (p->csum_partial && (protection == PROTECT_NONE || !(tx->features & FEATURE_PARTIAL)))
+	if (p->csum_partial && !takes_partial(tx, protection))
 		packet_finish(p);
 	return p->csum_partial;
 }
@@ -42,12 +52,18 @@ static void mark(struct packet *p)
 	inet_set_tos(p->data, p->inet.tos);
 }
 
+bool seal_takes_partial(const struct packet *p)
+{
+	const struct tx_keys *tx = rcu_dereference(p->peer->tx);
+
+	return tx && takes_partial(tx, protection_of(p));
+}
+
 /* Writes the header around the packet and, if it is to be protected, the job. */
 static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 			 struct crypto_job *job)
 {
-	enum protection protection = (enum protection)atomic_load_explicit(&p->network->protection,
-									   memory_order_relaxed);
+	const enum protection protection = protection_of(p);
 	uint8_t lane = tx_lane(tx, p->peer->share[w->number]->lane);
 	bool partial = leave_partial(p, tx, protection);
 	uint32_t inner = p->len;
@@ -116,38 +132,28 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 	b->n = kept;
 }
 
-static void count_sent(struct worker *w, const struct packet *p)
-{
-	uint64_t bytes = p->len - FRAME_OVERHEAD;
-	struct traffic *of[] = { &w->counters.traffic[OUT],
-				 &p->peer->share[w->number]->traffic[OUT],
-				 &p->network->share[w->number]->traffic[OUT] };
-
-	for (unsigned i = 0; i < 3; i++) {
-		counter_add(&of[i]->packets, 1);
-		counter_add(&of[i]->bytes, bytes);
-	}
-}
-
 /* Frames whose path is a stream leave the batch for its queue. */
 static void to_streams(struct worker *w, struct batch *b, mono_t now)
 {
+	struct batch some = { .n = 0 };
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < b->n; i++) {
-		struct packet *p = b->p[i];
-		const struct way *way = &p->path->way;
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->p[i]->path->way.kind == WAY_STREAM)
+			batch_add(&some, b->p[i]);
+		else
+			b->p[kept++] = b->p[i];
+	b->n = kept;
+	if (some.n)
+		count_traffic(w, &some, OUT, FRAME_OVERHEAD);
+	for (unsigned i = 0; i < some.n; i++) {
+		struct packet *p = some.p[i];
+		uint32_t stream = p->path->way.stream;
 
-		if (way->kind != WAY_STREAM) {
-			b->p[kept++] = p;
-			continue;
-		}
-		count_sent(w, p);
-		link_stream_send(w->streams[way->stream % WORKERS_MAX], w->number, way->stream,
-				 p->peer->id, p->data, p->len, &w->counters, now);
+		link_stream_send(w->streams[stream % WORKERS_MAX], w->number, stream, p->peer->id,
+				 p->data, p->len, &w->counters, now);
 		pool_put(w->pool, p);
 	}
-	b->n = kept;
 }
 
 void transmit(struct worker *w, struct batch *b, mono_t now)
@@ -162,16 +168,16 @@ void transmit(struct worker *w, struct batch *b, mono_t now)
 		for (unsigned i = 0; i < b->n; i++) {
 			const struct way *way = &b->p[i]->path->way;
 
-			if (way->kind == WAY_UDP && way->link == l) {
-				count_sent(w, b->p[i]);
+			if (way->kind == WAY_UDP && way->link == l)
 				batch_add(&some, b->p[i]);
-			} else {
+			else
 				b->p[kept++] = b->p[i];
-			}
 		}
 		b->n = kept;
-		if (some.n)
-			w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
+		if (!some.n)
+			continue;
+		count_traffic(w, &some, OUT, FRAME_OVERHEAD);
+		w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
 	}
 	for (unsigned i = 0; i < b->n; i++)
 		packet_drop(w, b->p[i], DROP_NO_WAY);

@@ -105,6 +105,15 @@ static json_t *prefixes(const struct prefix *p, size_t n)
 	return list;
 }
 
+static json_t *interfaces(const struct host_interfaces *from)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < from->n; i++)
+		json_array_append_new(list, json_string(from->at[i].name));
+	return list;
+}
+
 static json_t *networks(struct router *r)
 {
 	json_t *list = json_array();
@@ -156,25 +165,24 @@ json_t *show_status(struct router *r, mono_t now)
 	list_for_each(node, &r->contacts)
 		up += container_of(node, struct contact, node)->up;
 
-	return json_pack("{s:s, s:I, s:s, s:I, s:o, s:f, s:s?, s:o,"
-			 " s:s, s:s, s:s, s:i, s:s?, s:I, s:o, s:{s:o, s:o}, s:o,"
-			 " s:{s:I, s:I}, s:o, s:o, s:o}",
-			 "name", c->name, "id", (json_int_t)c->id, "version", VINE_VERSION, "pid",
-			 (json_int_t)getpid(), "started", show_time(r->started, now),
-			 "uptime_seconds", (double)mono_since(now, r->started) / SEC, "config",
-			 c->file, "table_version", show_count(r->table_version),
+	return json_pack(
+		"{s:s, s:I, s:s, s:I, s:o, s:f, s:s?, s:o,"
+		" s:s, s:o, s:s, s:s, s:i, s:s?, s:I, s:o, s:{s:o, s:o}, s:o,"
+		" s:{s:I, s:I}, s:o, s:o, s:o}",
+		"name", c->name, "id", (json_int_t)c->id, "version", VINE_VERSION, "pid",
+		(json_int_t)getpid(), "started", show_time(r->started, now), "uptime_seconds",
+		(double)mono_since(now, r->started) / SEC, "config", c->file, "table_version",
+		show_count(r->table_version),
 
-			 "intercept", intercept_method_name(r->intercept), "inject",
-			 inject_method_name(c->inject), "fail",
-			 c->fail == FAIL_OPEN ? "open" : "closed", "workers", (int)r->n_workers,
-			 "device", c->device, "device_mtu", (json_int_t)r->device_mtu, "overlay",
-			 prefixes(c->networks, c->n_networks), "address", "ipv4",
-			 address(&c->address4), "ipv6", address(&c->address6), "listen",
-			 listening(c),
+		"intercept", intercept_method_name(r->intercept), "taken_from",
+		interfaces(&r->interception.taken_from), "inject", inject_method_name(c->inject),
+		"fail", c->fail == FAIL_OPEN ? "open" : "closed", "workers", (int)r->n_workers,
+		"device", c->device, "device_mtu", (json_int_t)r->device_mtu, "overlay",
+		prefixes(c->networks, c->n_networks), "address", "ipv4", address(&c->address4),
+		"ipv6", address(&c->address6), "listen", listening(c),
 
-			 "peer_count", "up", (json_int_t)up, "configured",
-			 (json_int_t)r->n_contacts, "traffic", all_traffic(r), "networks",
-			 networks(r), "drops", drops(r, false));
+		"peer_count", "up", (json_int_t)up, "configured", (json_int_t)r->n_contacts,
+		"traffic", all_traffic(r), "networks", networks(r), "drops", drops(r, false));
 }
 
 static json_t *events(struct router *r)
@@ -263,6 +271,7 @@ json_t *show_config(struct router *r, mono_t now)
 
 	(void)now;
 	config_each(r->config, setting, list);
-	return json_pack("{s:s?, s:o, s:o, s:o}", "file", r->config->file, "settings", list,
-			 "offloads", offloads(r), "crypto", crypto(r));
+	return json_pack("{s:s?, s:s, s:o, s:o, s:o}", "file", r->config->file, "intercept",
+			 intercept_method_name(r->intercept), "settings", list, "offloads",
+			 offloads(r), "crypto", crypto(r));
 }

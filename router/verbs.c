@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/interception.h"
 #include "router/show.h"
 
 struct request {
@@ -185,11 +186,12 @@ static json_t *set_intercept(struct request *q, const char *value)
 	int r;
 
 	if (!intercept_method_parse(value, &method))
-		return control_error("there is no method \"%s\" of interception here; expected %s "
-				     "or %s",
+		return control_error("there is no method \"%s\" of interception here; expected %s, "
+				     "%s or %s",
 				     value, intercept_method_name(INTERCEPT_TUN),
-				     intercept_method_name(INTERCEPT_NFQUEUE));
-	r = router_set_intercept(q->router, method, &failed);
+				     intercept_method_name(INTERCEPT_NFQUEUE),
+				     intercept_method_name(INTERCEPT_PACKET));
+	r = interception_set(q->router, method, &failed);
 	if (r < 0)
 		return control_error("intercept stays %s: %s: %s",
 				     intercept_method_name(q->router->intercept),

@@ -9,8 +9,10 @@
  * Nobody is forgotten: a worker that goes stays in its place, with its counters (which
  * never go backwards), its shares and what was opened for it, and may come again.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "router/link_stream.h"
 #include "router/mailbox.h"
@@ -165,6 +167,22 @@ void router_dismiss(struct router *r, mono_t now)
 		;
 	for (unsigned i = r->n_workers; i < r->n_made; i++)
 		worker_dismiss(&r->workers[i]);
+}
+
+int router_read(struct router *r, unsigned number, struct intercept *in)
+{
+	struct port *port = port_new(&r->ports, number, in, NULL, 0);
+	int e;
+
+	if (!port) {
+		in->ops->close(in);
+		return -ENOMEM;
+	}
+	port->worker = &r->workers[number % r->n_workers];
+	e = port->worker->loop ? loop_add(port->worker->loop, &port->source, EPOLLIN) : 0;
+	if (e)
+		port_free(port);
+	return e;
 }
 
 void router_close_ports(struct router *r)

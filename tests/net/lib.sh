@@ -495,12 +495,14 @@ pings()
 	grep -q "^$n packets transmitted, $n received,.* 0% packet loss" "$WORK/ping"
 }
 
-# unreachable NODE ADDRESS COUNT: none of them comes back.
+# unreachable NODE ADDRESS COUNT [PING-OPTION...]: none of them comes back.
 unreachable()
 {
-	on "$1" ping -n -q -c "$3" -i 0.01 -W 0.3 "$2" > "$WORK/ping" 2>&1
+	local node=$1 to=$2 n=$3
+	shift 3
+	on "$node" ping -n -q -c "$n" -i 0.01 -W 0.3 "$@" "$to" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
-	grep -q "^$3 packets transmitted, 0 received" "$WORK/ping"
+	grep -q "^$n packets transmitted, 0 received" "$WORK/ping"
 }
 
 # flood NAME NODE ADDRESS COUNT: ping -f beside the test, a known number of packets, so
@@ -716,8 +718,7 @@ on_exit()
 	is "nothing is left: namespaces, processes, files" "$n $p $([ -n "${KEEP:-}" ] || ls -d "$WORK" 2> /dev/null)" "0 0 "
 	echo "1..$tests"
 	trap - EXIT
-	[ $failures = 0 ]
-	exit
+	exit $((failures > 0))
 }
 
 finish()

@@ -85,7 +85,7 @@ privileged()
 }
 
 # Everything at once, while the workers change at both ends.
-for set in "method=tun encrypt=aes-256-gcm" "method=nfqueue inject=raw"; do
+for set in "method=tun encrypt=aes-256-gcm" "method=nfqueue inject=raw" "method=packet"; do
 	# shellcheck disable=SC2086
 	configure_all $set
 	check "$set: routers start" start_routers

@@ -88,6 +88,7 @@ struct site {
 	unsigned first_hop;	/* MTU of its interface */
 	bool listens;		/* for streams, when it starts */
 	bool kernel_routes;	/* what is injected goes through the kernel's routing */
+	bool unrouted;		/* what is taken out has not been through it */
 	bool busy;		/* something has arrived */
 	bool noted;		/* a worker has told the control thread something */
 	mono_t held_check;

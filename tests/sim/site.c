@@ -94,7 +94,12 @@ static struct twin *twin_new(struct site *s)
 
 static int device_recv(struct intercept *i, struct batch *b, struct pool *pool, struct counters *c)
 {
-	return twin_recv(container_of(i, struct twin, intercept), b, pool, c);
+	struct twin *t = container_of(i, struct twin, intercept);
+	int n = twin_recv(t, b, pool, c);
+
+	for (unsigned k = 0; k < b->n; k++)
+		b->p[k]->unrouted = t->site->unrouted;
+	return n;
 }
 
 static void device_close(struct intercept *i)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "router/router.h"
+#include "router/interception.h"
 
 static const char control_config[] = "[router]\n"
 				     "name = florida\n"
@@ -49,7 +49,7 @@ static inline struct router *control_router(struct loop *loop, mono_t now)
 }
 
 /* There is no machine to intercept on: nfqueue is always refused. */
-int router_set_intercept(struct router *r, enum intercept_method method, const char **ret_what)
+int interception_set(struct router *r, enum intercept_method method, const char **ret_what)
 {
 	if (method == INTERCEPT_NFQUEUE) {
 		*ret_what = "netfilter rule";

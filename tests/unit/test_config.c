@@ -492,6 +492,20 @@ static void test_rows(void **state)
 	config_free(c);
 }
 
+static void test_interfaces(void **state)
+{
+	struct config *c = parse_good("[router]\nname = a\nid = 1\n[intercept]\nmethod = packet\n"
+				      "interfaces = eth1, br-lan,\n  eth0.10\n");
+
+	(void)state;
+	assert_int_equal(c->intercept, INTERCEPT_PACKET);
+	assert_int_equal(c->n_interfaces, 3);
+	assert_string_equal(c->interfaces[0], "eth1");
+	assert_string_equal(c->interfaces[1], "br-lan");
+	assert_string_equal(c->interfaces[2], "eth0.10");
+	config_free(c);
+}
+
 static void test_methods(void **state)
 {
 	enum intercept_method m = INTERCEPT_TUN;
@@ -499,9 +513,11 @@ static void test_methods(void **state)
 	(void)state;
 	assert_true(intercept_method_parse("nfqueue", &m));
 	assert_int_equal(m, INTERCEPT_NFQUEUE);
-	assert_false(intercept_method_parse("packet", &m));
+	assert_true(intercept_method_parse("packet", &m));
+	assert_int_equal(m, INTERCEPT_PACKET);
+	assert_false(intercept_method_parse("tap", &m));
 	assert_false(intercept_method_parse("", &m));
-	assert_int_equal(m, INTERCEPT_NFQUEUE);
+	assert_int_equal(m, INTERCEPT_PACKET);
 	assert_string_equal(intercept_method_name(INTERCEPT_TUN), "tun");
 	assert_string_equal(intercept_method_name(INTERCEPT_NFQUEUE), "nfqueue");
 	assert_string_equal(inject_method_name(INJECT_TUN), "tun");
@@ -731,13 +747,14 @@ static void test_sites_agree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sample),	     cmocka_unit_test(test_key_files),
-		cmocka_unit_test(test_load_nothing), cmocka_unit_test(test_directory),
-		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),
-		cmocka_unit_test(test_protection),   cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_methods),	     cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_each),	     cmocka_unit_test(test_each_round_trip),
-		cmocka_unit_test(test_conf_samples), cmocka_unit_test(test_sites_agree),
+		cmocka_unit_test(test_sample),		cmocka_unit_test(test_key_files),
+		cmocka_unit_test(test_load_nothing),	cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_values),
+		cmocka_unit_test(test_protection),	cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_interfaces),	cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_reload),		cmocka_unit_test(test_each),
+		cmocka_unit_test(test_each_round_trip), cmocka_unit_test(test_conf_samples),
+		cmocka_unit_test(test_sites_agree),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -33,12 +33,13 @@ static void test_wrong_files(void **state)
 		  "site\n" },
 		{ HEAD "udp = 0.0.0.0:1\n",
 		  "f:4: [router] udp: unknown key; expected it in a section [listen]\n" },
-		{ HEAD "[intercept]\nmethod = packet\n",
-		  "f:5: [intercept] method: packet is not in this build; expected tun or nfqueue\n" },
+		{ HEAD "[intercept]\ninterfaces = eth0, eth1/2\n",
+		  "f:5: [intercept] interfaces: can't be \"eth1/2\"; expected names of network "
+		  "interfaces of the site\n" },
 		{ HEAD "[intercept]\nmethod = tap\n",
-		  "f:5: [intercept] method: tap is not in this build; expected tun or nfqueue\n" },
+		  "f:5: [intercept] method: tap is not in this build; expected tun, nfqueue or packet\n" },
 		{ HEAD "[intercept]\nmethod = ebpf\n",
-		  "f:5: [intercept] method: can't be \"ebpf\"; expected tun or nfqueue\n" },
+		  "f:5: [intercept] method: can't be \"ebpf\"; expected tun, nfqueue or packet\n" },
 		{ HEAD "[intercept]\ndevice = much-too-long-name\n",
 		  "f:5: [intercept] device: can't be \"much-too-long-name\"; expected a name of at most 15 "
 		  "letters, digits, '.', '_' and '-'\n" },

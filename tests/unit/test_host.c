@@ -1,4 +1,5 @@
 /* links: router/host router/host_routes router/host_rules router/host_diagnose
+ * router/host_ingress router/host_interfaces router/host_nft
  * router/netlink router/tun router/offload common/addr common/inet common/inet_check
  * common/packet */
 #include <setjmp.h>
