@@ -87,6 +87,35 @@ void frame_format(const struct frame_header *h, uint8_t *out)
 	store_be(out + 18, h->seq, 6);
 }
 
+bool queue_frame_parse(const uint8_t *frame, size_t len, struct frame_header *ret_inner)
+{
+	struct frame_header h;
+
+	if (len < FRAME_OVERHEAD + FRAME_MIN ||
+	    frame_parse(frame + FRAME_HEADER, len - FRAME_OVERHEAD, &h) != FRAME_OK ||
+	    h.type == FRAME_QUEUE || h.type == FRAME_GET)
+		return false;
+	*ret_inner = h;
+	return true;
+}
+
+void queue_frame_format(const struct frame_header *hop, size_t inner_len, uint8_t tos, uint8_t *out)
+{
+	struct frame_header h = *hop;
+
+	h.type = FRAME_QUEUE;
+	h.state = STATE_SIGNED;
+	h.size = (uint16_t)(inner_len + FRAME_OVERHEAD);
+	h.network = tos;
+	frame_format(&h, out);
+}
+
+void queue_frame_signed(const uint8_t *frame, size_t len, uint8_t out[static QUEUE_SIGNED])
+{
+	memcpy(out, frame, 2 * FRAME_HEADER);
+	memcpy(out + 2 * FRAME_HEADER, frame + len - 2 * FRAME_MAC, FRAME_MAC);
+}
+
 /* Bounded reading and writing */
 
 struct reader reader_init(const void *data, size_t len)

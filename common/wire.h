@@ -64,6 +64,28 @@ enum frame_error frame_parse(const uint8_t *data, size_t len, struct frame_heade
 /* Writes FRAME_HEADER bytes. */
 void frame_format(const struct frame_header *, uint8_t *out);
 
+/*
+ * A queue frame holds one whole frame, for a router that is reached through another one.
+ * Its network field says what the outer header of the frame inside would have as DSCP and
+ * ECN, which so survive ways that have none. Its MAC covers its own header, and header and
+ * MAC of the frame inside: what routers on the way check and make costs no pass over the
+ * payload, which its two ends protect.
+ */
+#define QUEUE_SIGNED (2 * FRAME_HEADER + FRAME_MAC)
+
+/* Reads the header of the frame inside a queue frame that frame_parse has found well-formed.
+ * False: it is not exactly one well-formed frame, or itself a queue or get frame. */
+bool queue_frame_parse(const uint8_t *frame, size_t len, struct frame_header *ret_inner);
+/* Writes the header of a queue frame around a frame of inner_len bytes, FRAME_HEADER bytes;
+ * of the struct it takes source, destination, epoch, lane and sequence. */
+void queue_frame_format(const struct frame_header *, size_t inner_len, uint8_t tos, uint8_t *out);
+/* Brings together what the MAC of a queue frame of len bytes covers. */
+void queue_frame_signed(const uint8_t *frame, size_t len, uint8_t out[static QUEUE_SIGNED]);
+static inline uint8_t queue_frame_tos(const struct frame_header *h)
+{
+	return (uint8_t)h->network;
+}
+
 struct reader {
 	const uint8_t *p, *end;
 	bool bad;
