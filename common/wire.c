@@ -334,6 +334,49 @@ size_t control_write(uint8_t *out, size_t room, const struct control_message *m)
 	return w.bad ? 0 : writer_len(&w);
 }
 
+/* Asking for what is kept: bytes u32, serial u32; the end of the answer: serial u32, given
+ * u32, left u32 */
+
+bool queue_ask_read(const uint8_t *data, size_t len, struct queue_ask *ret)
+{
+	struct reader r = reader_init(data, len);
+	struct queue_ask a;
+
+	a.bytes = read_u32(&r);
+	if (r.bad)
+		return false;
+	a.serial = read_u32(&r);
+	*ret = a;
+	return true;
+}
+
+void queue_ask_write(uint8_t out[static QUEUE_ASK], const struct queue_ask *a)
+{
+	store_be(out, a->bytes, 4);
+	store_be(out + 4, a->serial, 4);
+}
+
+bool queue_answer_read(const uint8_t *data, size_t len, struct queue_answer *ret)
+{
+	struct reader r = reader_init(data, len);
+	struct queue_answer a;
+
+	a.serial = read_u32(&r);
+	a.given = read_u32(&r);
+	a.left = read_u32(&r);
+	if (r.bad)
+		return false;
+	*ret = a;
+	return true;
+}
+
+void queue_answer_write(uint8_t out[static QUEUE_ANSWER], const struct queue_answer *a)
+{
+	store_be(out, a->serial, 4);
+	store_be(out + 4, a->given, 4);
+	store_be(out + 8, a->left, 4);
+}
+
 const char *protection_name(enum protection p)
 {
 	static const char *const names[PROTECTIONS] = {

@@ -15,6 +15,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/relay.h"
 #include "router/router.h"
 
 #define COMPLAINT (60 * SEC)
@@ -22,10 +23,47 @@
 
 /* ---- sending ------------------------------------------------------------------ */
 
+static struct contact *relay_of(const struct router *r, const struct way *way)
+{
+	struct peer *p = r->world ? world_peer(r->world, way->via) : NULL;
+
+	return p ? p->contact : NULL;
+}
+
+static int send_frame(struct contact *c, const struct way *way, const uint8_t *frame, size_t len);
+
+/* Inside a queue frame. */
+static int send_by_relay(struct contact *c, const uint8_t *frame, size_t len)
+{
+	uint8_t outer[PACKET_SINGLE + 2 * FRAME_OVERHEAD], room[QUEUE_SIGNED];
+	struct tx_keys *tx = c->peer->tx;
+	const struct path *path = c->peer->path;
+	struct frame_header h = { .source = c->router->config->id, .destination = c->peer->id };
+	struct crypto_job job;
+
+	if (!tx || !path || path->way.kind == WAY_RELAY)
+		return -ENOTCONN;
+	if (len > sizeof(outer) - FRAME_OVERHEAD)
+		return -EMSGSIZE;
+	h.epoch = tx->epoch;
+	h.seq = tx_next(tx, 0, false);
+	queue_frame_format(&h, len, 0, outer);
+	memcpy(outer + FRAME_HEADER, frame, len);
+	len += FRAME_OVERHEAD;
+	job = relay_job(tx->key[PROTECT_HMAC], outer, len, room);
+	crypto_seal(c->router->n_workers, &job, 1);
+	return send_frame(c, &path->way, outer, len);
+}
+
 static int send_frame(struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
 {
 	struct worker *w = &c->router->workers[0];
+	struct contact *relay;
 
+	if (way->kind == WAY_RELAY) {
+		relay = relay_of(c->router, way);
+		return relay ? send_by_relay(relay, frame, len) : -ENOTCONN;
+	}
 	if (way->link >= w->n_links)
 		return -ENOTCONN;
 	return w->links[way->link]->ops->send_one(w->links[way->link], way, frame, len);
@@ -64,18 +102,37 @@ void contact_send_handshake(struct contact *c, const struct way *way, const uint
 	send_frame(c, way, frame, len + FRAME_OVERHEAD);
 }
 
-int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
-		 size_t frame_size)
+/* A frame under the keys in use; len: of the payload in place. */
+static int send_sealed(struct contact *c, const struct way *way, enum frame_type type,
+		       uint8_t *frame, size_t len)
 {
-	uint8_t frame[FRAME_OVERHEAD + PACKET_SINGLE];
 	struct tx_keys *tx = c->peer->tx;
-	struct frame_header h = { .type = FRAME_CONTROL };
-	size_t len;
+	struct frame_header h = { .type = type };
 
 	if (!way && c->peer->path)
 		way = &c->peer->path->way;
 	if (!tx || !way)
 		return -ENOTCONN;
+	h.epoch = tx->epoch;
+	h.seq = tx_next(tx, 0, false);
+	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
+	return send_frame(c, way, frame, len + FRAME_OVERHEAD);
+}
+
+int contact_ask(struct contact *c, const struct queue_ask *a)
+{
+	uint8_t frame[FRAME_OVERHEAD + QUEUE_ASK];
+
+	queue_ask_write(frame + FRAME_HEADER, a);
+	return send_sealed(c, NULL, FRAME_GET, frame, QUEUE_ASK);
+}
+
+int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
+		 size_t frame_size)
+{
+	uint8_t frame[FRAME_OVERHEAD + PACKET_SINGLE];
+	size_t len;
+
 	len = control_write(frame + FRAME_HEADER, PACKET_SINGLE, m);
 	if (!len || frame_size > sizeof(frame))
 		return -EMSGSIZE;
@@ -83,10 +140,7 @@ int contact_send(struct contact *c, const struct way *way, const struct control_
 		memset(frame + FRAME_HEADER + len, 0, frame_size - FRAME_OVERHEAD - len);
 		len = frame_size - FRAME_OVERHEAD;
 	}
-	h.epoch = tx->epoch;
-	h.seq = tx_next(tx, 0, false);
-	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
-	return send_frame(c, way, frame, len + FRAME_OVERHEAD);
+	return send_sealed(c, way, FRAME_CONTROL, frame, len);
 }
 
 void contact_bye(struct contact *c)
@@ -111,12 +165,17 @@ static bool link_for(const struct router *r, uint8_t family, uint8_t *ret)
 
 bool contact_way(const struct contact *c, struct way *ret)
 {
+	const struct path *path = c->peer->path;
 	struct way way = { .link = 0 };
 
-	if (c->peer->path && (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
-		*ret = c->peer->path->way;
+	if (path && path->way.kind != WAY_RELAY &&
+	    (!c->n_candidates || (c->up && !c->moved && !c->keying.failures))) {
+		*ret = path->way;
 		return true;
 	}
+	/* of those that have both, turn by turn */
+	if ((!c->n_candidates || (path && c->up) || c->keying.failures % 2) && relay_way(c, ret))
+		return true;
 	for (unsigned i = 0; i < c->n_candidates; i++) {
 		way.remote.ip = c->candidates[(c->candidate + i) % c->n_candidates];
 		way.remote.port = c->config.port;
@@ -145,19 +204,43 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 		keying_want(&c->keying, now);
 }
 
+const struct path *contact_hop(const struct contact *c)
+{
+	const struct path *path = c->peer->path;
+	const struct contact *relay;
+
+	if (!path || path->way.kind != WAY_RELAY)
+		return path;
+	relay = relay_of(c->router, &path->way);
+	return relay ? relay->peer->path : NULL;
+}
+
+/* The largest frame that can be hoped for: by a relay, what its own path's first hop
+ * carries, less the queue frame around it; what the hops behind it carry is found out. */
+static uint16_t frame_hope(const struct contact *c, const struct way *way)
+{
+	struct link *link = c->router->workers[0].links[way->link];
+	const struct contact *relay;
+
+	if (way->kind != WAY_RELAY)
+		return link->ops->first_hop_max(link, way);
+	relay = relay_of(c->router, way);
+	return relay && relay->peer->path ? relay->peer->path->frame_hope - FRAME_OVERHEAD
+					  : PMTU_BASE_V6 - FRAME_OVERHEAD;
+}
+
 static struct path *path_new(const struct contact *c, const struct way *way)
 {
-	const struct router *r = c->router;
-	struct link *link = r->workers[0].links[way->link];
 	struct path *p = calloc(1, sizeof(*p));
-	bool fixed = r->config->mtu != 0;
+	bool fixed = c->router->config->mtu != 0;
 
 	if (!p)
 		return NULL;
 	p->way = *way;
-	p->frame_hope = fixed ? (uint16_t)(r->config->mtu - way_overhead(way))
-			      : link->ops->first_hop_max(link, way);
+	p->frame_hope = fixed ? (uint16_t)(c->router->config->mtu - way_overhead(way))
+			      : frame_hope(c, way);
 	p->frame_max = fixed			    ? p->frame_hope
+		       : way->kind == WAY_RELAY	    ? PMTU_BASE_V6 - FRAME_OVERHEAD
 		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
 						    : PMTU_BASE_V4;
 	if (p->frame_max > p->frame_hope)
@@ -166,7 +249,7 @@ static struct path *path_new(const struct contact *c, const struct way *way)
 	return p;
 }
 
-static void set_path(struct contact *c, const struct way *way, mono_t now)
+void contact_set_path(struct contact *c, const struct way *way, mono_t now)
 {
 	struct path *old = c->peer->path, *path = path_new(c, way);
 
@@ -176,6 +259,7 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 	synchronize_rcu();
 	free(old);
 	c->challenge = 0;
+	liveness_moved(c);
 	probe_start(c, now);
 	router_update_mtu(c->router);
 	router_kick(c->router);
@@ -189,21 +273,22 @@ void contact_ready(struct contact *c, const struct way *way, mono_t now)
 	/* Which address of ours a way leaves from is known to one side of a handshake
 	 * only: the same remote is the same path, and its MTU stays known. */
 	if (!path || !way_same(&path->way, way))
-		set_path(c, way, now);
+		contact_set_path(c, way, now);
 	liveness_ready(c, now);
+	limited_ready(c, now);
 	contact_announce(c, now);
 	router_kick(c->router);
 }
 
 void contact_failed(struct contact *c, const char *why, mono_t now)
 {
-	char text[ENDPOINT_TEXT] = "an unknown address";
+	char text[WAY_TEXT] = "an unknown address";
 	uint32_t more;
 	struct way way;
 
 	if (log_allowed(&c->complaint, now, COMPLAINT, &more)) {
 		if (contact_way(c, &way))
-			endpoint_format(&way.remote, text);
+			way_format(&way, text);
 		log_warn("peer %s: no handshake with %s: %s (is vine-router running there, and is "
 			 "its key the same as in %s?)",
 			 c->peer->name, text, why,
@@ -239,10 +324,41 @@ static void take_response(struct contact *c, const struct note *n, uint64_t toke
 		return;
 	log_info("peer %s: moved to %s", c->peer->name, endpoint_format(&n->way.remote, text));
 	counter_add(&c->router->events[EVENT_ROAMS], 1);
-	set_path(c, &n->way, now);
+	contact_set_path(c, &n->way, now);
 }
 
 /* ---- notes ------------------------------------------------------------------------ */
+
+static void recv_unreachable(struct contact *c, const struct control_message *m, mono_t now)
+{
+	struct reader r = reader_init(m->body, m->len);
+	uint32_t id = read_u32(&r);
+
+	if (!r.bad)
+		limited_unreachable(c, id, now);
+}
+
+/* The same, said. */
+static void send_unreachable(struct contact *c, const struct note *n)
+{
+	struct control_message m = { .kind = CONTROL_UNREACHABLE, .len = sizeof(uint32_t) };
+	uint8_t body[sizeof(uint32_t)];
+	struct writer w = writer_init(body, sizeof(body));
+	uint32_t id;
+
+	memcpy(&id, n->data, sizeof(id));
+	write_u32(&w, id);
+	m.body = body;
+	contact_send(c, NULL, &m, 0);
+}
+
+static void recv_answer(struct contact *c, const struct note *n, mono_t now)
+{
+	struct queue_answer a;
+
+	if (queue_answer_read(n->data, n->len, &a))
+		limited_answered(c, &a, now);
+}
 
 static void recv_control(struct contact *c, const struct note *n, mono_t now)
 {
@@ -269,20 +385,21 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_CHALLENGE: contact_send(c, &n->way, &answer, 0); break;
 	case CONTROL_RESPONSE: take_response(c, n, m.token, now); break;
 	case CONTROL_BYE: liveness_bye(c, now); break;
+	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
 	default: break;
 	}
 }
 
 static void complain_refused(struct contact *c, const struct note *n, mono_t now)
 {
-	char text[ENDPOINT_TEXT];
+	char text[WAY_TEXT];
 	uint32_t more;
 
 	if (log_allowed(&c->complaint, now, COMPLAINT, &more))
 		log_warn(
 			"peer %s: handshake from %s with a wrong MAC: its key differs from the one "
 			"in %s, or somebody else uses its ID",
-			c->peer->name, endpoint_format(&n->way.remote, text),
+			c->peer->name, way_format(&n->way, text),
 			c->config.key_file ? c->config.key_file : "key-file");
 }
 
@@ -298,7 +415,9 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
-		if (!keying_recv(&c->keying, &n->way, n->data, n->len, now))
+		/* by a relay only from where it would be answered */
+		if ((n->way.via && !relay_is_of(c, n->way.via)) ||
+		    !keying_recv(&c->keying, &n->way, n->data, n->len, now))
 			counter_add(&c->router->drops[DROP_HANDSHAKE], 1);
 		break;
 	case NOTE_CONTROL: recv_control(c, n, now); break;
@@ -311,6 +430,9 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 			keying_want(&c->keying, now);
 		break;
 	case NOTE_MOVED: challenge(c, &n->way, now); break;
+	case NOTE_RELAYED: limited_heard(c, n->way.via, now); break;
+	case NOTE_NO_WAY: send_unreachable(c, n); break;
+	case NOTE_ANSWERED: recv_answer(c, n, now); break;
 	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
 	case NOTE_STREAM_GONE:
@@ -331,6 +453,7 @@ static struct peer *peer_new(const struct router *r, const struct config_peer *c
 	p->id = config->id;
 	p->name = strdup(config->name);
 	p->transit = config->transit;
+	p->relay = config->relay;
 	if (session_handshake_key(config->key, key))
 		p->handshake_key = crypto_key_new(r->crypto, PROTECT_HMAC, key, salt);
 	crypto_wipe(key, sizeof(key));
@@ -381,6 +504,7 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 
 	c->config = *config;
 	atomic_store(&c->peer->transit, config->transit);
+	atomic_store(&c->peer->relay, config->relay);
 	if (moved) {
 		watch_free(c->watch);
 		c->watch = NULL;
@@ -399,6 +523,7 @@ void contact_free(struct contact *c)
 	liveness_stop(c);
 	probe_stop(c);
 	announce_stop(c);
+	limited_forget(c);
 	watch_free(c->watch);
 	list_remove(&c->node);
 	tx_keys_free(p->tx);

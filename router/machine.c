@@ -356,15 +356,13 @@ static void diagnose(struct machine *m)
 				    .n_networks = config->n_networks };
 
 	host_diagnose(m->host, &setup, diagnosed, NULL);
-	if (config->limited)
-		log_warn("[limited]: queue routers are not used by this version: peers are reached "
-			 "by UDP at their endpoints");
+	if (config->limited == LIMITED_CHANNEL || config->limited == LIMITED_POLL_TCP)
+		log_warn("[limited] mode: this version keeps its ways open by UDP alone");
 	if (config->n_tcp)
 		log_warn("[listen] tcp: this version listens on UDP alone");
 	for (size_t i = 0; i < config->n_peers; i++)
-		if (config->peers[i].protocol != PROTOCOL_UDP || config->peers[i].n_queue_routers)
-			log_warn("[peer %s] protocol, queue-routers: this version reaches peers by "
-				 "UDP and directly alone",
+		if (config->peers[i].protocol != PROTOCOL_UDP)
+			log_warn("[peer %s] protocol: this version reaches peers by UDP alone",
 				 config->peers[i].name);
 }
 

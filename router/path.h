@@ -31,6 +31,10 @@ struct way {
 /* Whether two ways lead along the same path; exactly: from the same address of ours. */
 bool way_same(const struct way *, const struct way *);
 bool way_equal(const struct way *, const struct way *);
+/* How the router that sent this packet may be answered. */
+struct way packet_way(const struct packet *);
+/* Whether that is this way, wherever it came to. */
+bool packet_came_by(const struct packet *, const struct way *);
 #define WAY_TEXT 96
 /* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
 char *way_format(const struct way *, char buf[static WAY_TEXT]);
@@ -46,15 +50,17 @@ struct path {
 	/* Whether probing has come to a first result. Until then nobody is told
 	 * that a packet is too big: it waits. */
 	_Atomic bool settled;
-	bool held; /* frames wait until the peer asks for them */
 	/* What waits for it has grown: who understands marks is to be told. */
 	_Atomic bool crowded;
 };
 
-/* Bytes of IP and UDP header in front of a frame in a datagram. */
+/* Bytes of IP and UDP header in front of a frame in a datagram; by a relay, of the
+ * largest kind, and of the queue frame. */
 static inline unsigned way_overhead(const struct way *w)
 {
-	return (w->remote.ip.family == 6 ? 40 : 20) + 8;
+	return w->kind == WAY_RELAY	    ? 40 + 8 + FRAME_OVERHEAD
+	       : w->remote.ip.family == 6 ? 40 + 8
+					    : 20 + 8;
 }
 
 /* Largest inner packet that fits the path. */

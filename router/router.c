@@ -281,6 +281,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	free(ch->contacts);
 	config_free(r->config);
 	r->config = config;
+	limited_configure(r, now);
 	router_kick(r);
 }
 
@@ -463,6 +464,7 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 
 void router_free(struct router *r)
 {
+	limited_stop(r);
 	list_for_each(node, &r->contacts)
 		contact_free(container_of(node, struct contact, node));
 	router_close_ports(r);
@@ -487,7 +489,9 @@ static void hint(struct router *r, const struct endpoint *remote, mono_t now)
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
 
-		if (c->peer->path && endpoint_equal(&c->peer->path->way.remote, remote))
+		const struct path *hop = contact_hop(c);
+
+		if (hop && endpoint_equal(&hop->way.remote, remote))
 			probe_hint(c, now);
 	}
 }

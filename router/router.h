@@ -43,6 +43,7 @@ struct router {
 	uint64_t table_version;	  /* counts reloads and changes of tables */
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
+	struct limited limited;
 	struct log_limit odd; /* messages that outsiders can provoke */
 };
 

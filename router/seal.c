@@ -1,6 +1,7 @@
 /*
  * Seal: a frame header in front, the sequence of this worker's lane, and the MAC
- * or AEAD tag behind; then transmit: to the link that the path uses.
+ * or AEAD tag behind; then transmit: to the link that the path uses, maybe inside
+ * another frame (relay.c).
  *
  * Lane 0 is the control thread's; each worker has one of its own for each peer
  * (session.h), as far as the keys have so many: then its sequence has one writer.
@@ -9,6 +10,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/inet.h"
+#include "router/relay.h"
 #include "router/stage.h"
 
 static uint8_t state_bits(enum protection protection)
@@ -27,6 +29,16 @@ static bool leave_partial(struct packet *p, const struct tx_keys *tx, enum prote
 	if (p->csum_partial && (protection == PROTECT_NONE || !(tx->features & FEATURE_PARTIAL)))
 		packet_finish(p);
 	return p->csum_partial;
+}
+
+/* What waits for this peer has grown (stream, or it asks for its frames): hosts that
+ * understand are told, where nobody further on could. */
+static void mark_crowded(struct packet *p)
+{
+	if ((p->inet.tos & 3) == 0)
+		return;
+	p->inet.tos |= 3;
+	inet_set_tos(p->data, p->inet.tos);
 }
 
 /* Writes the header around the packet and, if it is to be protected, the job. */
@@ -49,8 +61,11 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 		.lane = lane,
 		.seq = tx_next(tx, lane, w->count >= tx->lanes),
 	};
-	uint8_t *head = packet_push(p, FRAME_HEADER);
+	uint8_t *head;
 
+	if (atomic_load_explicit(&p->path->crowded, memory_order_relaxed))
+		mark_crowded(p);
+	head = packet_push(p, FRAME_HEADER);
 	frame_format(&h, head);
 	p->len += FRAME_MAC;
 	p->outer_tos = p->inet.tos;
@@ -117,6 +132,14 @@ static void count_sent(struct worker *w, const struct packet *p)
 
 void transmit(struct worker *w, struct batch *b, mono_t now)
 {
+	for (unsigned i = 0; i < b->n; i++)
+		count_sent(w, b->p[i]);
+	relay_wrap(w, b, now);
+	frames_send(w, b, now);
+}
+
+void frames_send(struct worker *w, struct batch *b, mono_t now)
+{
 	struct batch some;
 
 	(void)now;
@@ -125,12 +148,10 @@ void transmit(struct worker *w, struct batch *b, mono_t now)
 
 		some.n = 0;
 		for (unsigned i = 0; i < b->n; i++) {
-			if (b->p[i]->path->way.link == l) {
-				count_sent(w, b->p[i]);
+			if (b->p[i]->path->way.link == l)
 				batch_add(&some, b->p[i]);
-			} else {
+			else
 				b->p[kept++] = b->p[i];
-			}
 		}
 		b->n = kept;
 		if (some.n)

@@ -5,6 +5,7 @@
  * of is there as well. Several paths and ways through queue routers have their
  * place in the shape (lists of paths, of hops) before they exist.
  */
+#include "router/backlog.h"
 #include "router/show.h"
 
 #include <string.h>
@@ -20,24 +21,29 @@ const char *show_state(const struct contact *c)
 	return mono_is_set(c->keying.tried) || mono_is_set(c->down_since) ? "down" : "idle";
 }
 
-static const char *transport(const struct router *r, uint8_t link)
+static const char *transport(const struct router *r, const struct way *way)
 {
-	if (r->n_workers && link < r->workers[0].n_links)
-		return r->workers[0].links[link]->ops->name;
+	if (way->kind == WAY_RELAY)
+		return "relay";
+	if (r->n_workers && way->link < r->workers[0].n_links)
+		return r->workers[0].links[way->link]->ops->name;
 	return "udp";
 }
 
 json_t *show_path(struct router *r, struct path *p)
 {
 	char remote[ENDPOINT_TEXT], local[IP_TEXT];
+	const struct contact *via;
 	uint16_t frame;
 
 	if (!p)
 		return json_null();
 	frame = atomic_load_explicit(&p->frame_max, memory_order_relaxed);
-	return json_pack("{s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:b}", "transport",
-			 transport(r, p->way.link), "remote",
-			 endpoint_format(&p->way.remote, remote), "local",
+	via = p->way.kind == WAY_RELAY ? router_contact_by_id(r, p->way.via) : NULL;
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:b}", "transport",
+			 transport(r, &p->way), "via", via ? via->peer->name : NULL, "remote",
+			 p->way.kind == WAY_RELAY ? NULL : endpoint_format(&p->way.remote, remote),
+			 "local",
 			 p->way.local.family ? ip_format(&p->way.local, local) : NULL, "link",
 			 (int)p->way.link, "frame_bytes", (int)frame, "path_mtu",
 			 (int)(frame + way_overhead(&p->way)), "inner_mtu", (int)path_inner_mtu(p),
@@ -82,6 +88,28 @@ static uint64_t bad_frames(const struct router *r, const struct peer *p)
 	return n;
 }
 
+/* Queue frames that this router has had from it, and sent it. */
+static json_t *relayed(const struct router *r, const struct peer *p)
+{
+	uint64_t packets[2] = { 0 }, bytes[2] = { 0 };
+
+	for (unsigned i = 0; i < r->n_made; i++)
+		for (unsigned d = 0; d < 2; d++) {
+			packets[d] += counter_read(&p->share[i]->queued[d].packets);
+			bytes[d] += counter_read(&p->share[i]->queued[d].bytes);
+		}
+	return show_traffic(packets[IN], bytes[IN], packets[OUT], bytes[OUT]);
+}
+
+static json_t *queue_routers(const struct router *r, const struct contact *c)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < c->relays.n; i++)
+		json_array_append_new(list, show_router((struct router *)r, c->relays.id[i]));
+	return list;
+}
+
 static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 {
 	struct peer *p = c->peer;
@@ -91,7 +119,7 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 	peer_traffic(r, p, IN, &in, &bytes_in);
 	peer_traffic(r, p, OUT, &out, &bytes_out);
 	return json_pack("{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s?,"
-			 " s:b, s:b, s:o, s:o, s:o, s:o}",
+			 " s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
@@ -101,7 +129,9 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "keys",
 			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
 			 show_count(bad_frames(r, p)), "traffic",
-			 show_traffic(in, bytes_in, out, bytes_out));
+			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
+			 queue_routers(r, c), "relayed", relayed(r, p), "kept_bytes",
+			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));
 }
 
 json_t *show_peers(struct router *r, size_t offset, mono_t now)

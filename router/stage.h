@@ -54,6 +54,8 @@ bool fit(struct worker *, struct batch *from, struct batch *to, mono_t now);
 bool fit_site(struct worker *, struct batch *from, struct batch *to, mono_t now);
 void seal(struct worker *, struct batch *, mono_t now);
 void transmit(struct worker *, struct batch *, mono_t now);
+/* Its last step alone, for frames that are no hosts' packets: to the links of their paths. */
+void frames_send(struct worker *, struct batch *, mono_t now);
 
 /* Inbound stages. */
 void open_frames(struct worker *, struct batch *, mono_t now);
