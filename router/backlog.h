@@ -23,12 +23,12 @@ void backlog_set(struct backlog *, bool on);
 /* NULL is fine. */
 bool backlog_is_on(const struct backlog *);
 
-/* Keeps a copy of the frame, and what its outer header should say; marks it as having met
+/* Keeps a copy of the frame; marks a queue frame as having met
  * congestion when the backlog has grown and its sender understands. Losses are counted as
  * the worker's. False: it is too large. */
 bool backlog_put(struct backlog *, struct worker *, const struct packet *, mono_t now);
 /* Takes the oldest frames out, as packets of the worker's, up to so many bytes and as many
- * as the batch has room for but one; p->outer_tos is as it was put. How many bytes. */
+ * as the empty batch has room for. How many bytes. */
 size_t backlog_take(struct backlog *, struct worker *, struct batch *, size_t bytes, mono_t now);
 size_t backlog_bytes(struct backlog *);
 

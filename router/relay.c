@@ -26,7 +26,7 @@
 #include "router/stage.h"
 
 #define TOLD_INTERVAL (100 * MSEC) /* between two "no way" to one sender */
-#define ANSWER_BYTES (64 << 10)	   /* given for one get frame that names no number */
+#define ANSWER_BYTES (256 << 10) /* given for one get frame at most: others wait meanwhile */
 
 /* Queue frames that are to be signed together. */
 struct signing {
@@ -227,8 +227,9 @@ void relay_onward(struct worker *w, struct batch *b, mono_t now)
 
 /* The last frame of an answer: what was asked, how much was given, how much is left. */
 static struct packet *end_of_answer(struct worker *w, struct peer *peer, struct tx_keys *tx,
-				    uint32_t serial, size_t given, size_t left, struct crypto_job *job)
+				    uint32_t serial, size_t given, size_t left)
 {
+	struct crypto_job job;
 	struct packet *p = pool_get(w->pool);
 	struct queue_answer a = { .serial = serial, .given = (uint32_t)given, .left = (uint32_t)left };
 	uint8_t lane = tx_lane(tx, peer->share[w->number]->lane);
@@ -247,38 +248,30 @@ static struct packet *end_of_answer(struct worker *w, struct peer *peer, struct 
 	p->len = h.size;
 	frame_format(&h, p->data);
 	queue_answer_write(p->data + FRAME_HEADER, &a);
-	*job = (struct crypto_job){ .key = tx->key[PROTECT_HMAC],
+	job = (struct crypto_job){ .key = tx->key[PROTECT_HMAC],
 				    .head = p->data,
 				    .head_len = FRAME_HEADER,
 				    .data = p->data + FRAME_HEADER,
 				    .len = QUEUE_ANSWER,
 				    .mac = p->data + FRAME_HEADER + QUEUE_ANSWER,
 				    .nonce = p->data + 16 };
+	crypto_seal(w->number, &job, 1);
 	counter_add(&w->counters.made, 1);
 	return p;
 }
 
-/* One batch at most: who wants more asks again, and others get their turn. */
-static void answer(struct worker *w, struct peer *peer, const struct queue_ask *ask, mono_t now)
+/* Makes frames ready that were kept for this peer. */
+static void readdress(struct worker *w, struct batch *b, struct peer *peer, struct path *path,
+		      struct tx_keys *tx)
 {
-	struct backlog *backlog = rcu_dereference(peer->backlog);
-	struct tx_keys *tx = rcu_dereference(peer->tx);
-	struct path *path = rcu_dereference(peer->path);
 	struct signing s = { .n = 0 };
-	struct batch b = { .n = 0 };
-	size_t bytes = ask->bytes ? ask->bytes : ANSWER_BYTES, given = 0;
-	struct crypto_job last;
-	struct packet *end;
 
-	if (!tx || !path || path->way.kind == WAY_RELAY)
-		return;
-	if (backlog)
-		given = backlog_take(backlog, w, &b, bytes, now);
-	for (unsigned i = 0; i < b.n; i++) {
-		struct packet *p = b.p[i];
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
 		struct frame_header h, inner;
 
 		p->peer = peer;
+		p->path = path;
 		if (frame_parse(p->data, p->len, &h) != FRAME_OK ||
 		    !queue_frame_parse(p->data, p->len, &inner) || h.type != FRAME_QUEUE)
 			continue; /* one of this router's own */
@@ -286,15 +279,32 @@ static void answer(struct worker *w, struct peer *peer, const struct queue_ask *
 		p->outer_tos = queue_frame_tos(&h);
 		address(w, p, peer, tx, &s);
 	}
-	end = end_of_answer(w, peer, tx, ask->serial, given, backlog ? backlog_bytes(backlog) : 0,
-			    &last);
 	crypto_seal(w->number, s.jobs, s.n);
-	if (end) {
-		crypto_seal(w->number, &last, 1);
-		batch_add(&b, end);
+}
+
+/* Some batches at most: who wants more asks again, and others get their turn. */
+static void answer(struct worker *w, struct peer *peer, const struct queue_ask *ask, mono_t now)
+{
+	struct backlog *backlog = rcu_dereference(peer->backlog);
+	struct tx_keys *tx = rcu_dereference(peer->tx);
+	struct path *path = rcu_dereference(peer->path);
+	struct batch b = { .n = 0 };
+	size_t room = ask->bytes && ask->bytes < ANSWER_BYTES ? ask->bytes : ANSWER_BYTES;
+	size_t given = 0, n;
+	struct packet *end;
+
+	if (!tx || !path || path->way.kind == WAY_RELAY)
+		return;
+	while (backlog && (n = backlog_take(backlog, w, &b, room - given, now)) > 0) {
+		given += n;
+		readdress(w, &b, peer, path, tx);
+		frames_send(w, &b, now);
 	}
-	for (unsigned i = 0; i < b.n; i++)
-		b.p[i]->path = path;
+	end = end_of_answer(w, peer, tx, ask->serial, given, backlog ? backlog_bytes(backlog) : 0);
+	if (!end)
+		return;
+	end->path = path;
+	batch_add(&b, end);
 	frames_send(w, &b, now);
 }
 
