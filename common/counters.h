@@ -81,7 +81,8 @@ const char *drop_text(enum drop);
 	X(RAW, "packets_by_raw_socket", \
 	  "Packets that inject = packet left to the kernel's routing") \
 	X(ROAMS, "endpoint_changes", "Peers followed to a new address") \
-	X(RELAY_CHANGES, "queue_router_changes", "Peers reached by another queue router than before")
+	X(RELAY_CHANGES, "queue_router_changes", \
+	  "Peers reached by another queue router than before")
 
 enum event {
 #define X(name, metric, text) EVENT_##name,

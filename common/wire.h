@@ -167,7 +167,7 @@ enum control_kind {
 	CONTROL_NETWORKS_ACK = 6, /* body: the same networks, as the answerer has them */
 	CONTROL_CHALLENGE = 7,	  /* a new address of the peer, to be proved */
 	CONTROL_RESPONSE = 8,
-	CONTROL_BYE = 9, /* the sender stops: forget its keys, no answer */
+	CONTROL_BYE = 9,	 /* the sender stops: forget its keys, no answer */
 	CONTROL_UNREACHABLE = 10 /* from a queue router; body: u32 router it has no way to now */
 };
 #define CONTROL_HEADER 10

@@ -81,7 +81,10 @@ static void print_links(json_t *result)
 		columns_add(c, "%s", human_text(link, "state", a));
 		columns_add(c, "%zu", k);
 		columns_add(c, "%s", human_text(path, "transport", a));
-		columns_add(c, "%s", human_text(path, json_is_string(human_get(path, "via")) ? "via" : "remote", a));
+		columns_add(c, "%s",
+			    human_text(path,
+				       json_is_string(human_get(path, "via")) ? "via" : "remote",
+				       a));
 		columns_add(c, "%s", human_text(path, "local", a));
 		columns_add(c, "%s", human_rtt(link, "rtt_seconds", a));
 		columns_add(c, "%s", human_text(path, "frame_bytes", a));

@@ -114,8 +114,8 @@ size_t backlog_take(struct backlog *b, struct worker *w, struct batch *to, size_
 
 	hold_it(b);
 	queue_expire(b->queue, now, &losses);
-	while (to->n < BATCH_MAX &&
-	       (at = 0, frame = queue_next(b->queue, &at, &len)) != NULL && taken + len <= bytes) {
+	while (to->n < BATCH_MAX && (at = 0, frame = queue_next(b->queue, &at, &len)) != NULL &&
+	       taken + len <= bytes) {
 		struct packet *p = pool_get(w->pool);
 
 		if (!p)

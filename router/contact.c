@@ -237,8 +237,8 @@ static struct path *path_new(const struct contact *c, const struct way *way)
 	if (!p)
 		return NULL;
 	p->way = *way;
-	p->frame_hope = fixed ? (uint16_t)(c->router->config->mtu - way_overhead(way))
-			      : frame_hope(c, way);
+	p->frame_hope =
+		fixed ? (uint16_t)(c->router->config->mtu - way_overhead(way)) : frame_hope(c, way);
 	p->frame_max = fixed			    ? p->frame_hope
 		       : way->kind == WAY_RELAY	    ? PMTU_BASE_V6 - FRAME_OVERHEAD
 		       : way->remote.ip.family == 6 ? PMTU_BASE_V6

@@ -59,11 +59,11 @@ struct contact {
 	int64_t rtt;  /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
-	struct { /* on which others depend: see liveness_look */
-		uint64_t sent;	/* packets to it so far */
-		mono_t since;	/* when the first one left that nothing has followed, {0}: none */
-		mono_t asked;	/* last ping for that reason */
-		bool dead;	/* ... for too long */
+	struct {	       /* on which others depend: see liveness_look */
+		uint64_t sent; /* packets to it so far */
+		mono_t since;  /* when the first one left that nothing has followed, {0}: none */
+		mono_t asked;  /* last ping for that reason */
+		bool dead;     /* ... for too long */
 	} silence;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */
 	void *ping_arg;

@@ -21,10 +21,10 @@
 #include "router/router.h"
 
 #define LOOK (200 * MSEC)
-#define WAYLESS (5 * SEC)	 /* one that has no way to a peer is tried again after */
-#define BETTER (10 * SEC)	 /* a better one is changed to when it has been that for */
-#define FOLLOW SEC		 /* own way silent for so long: the other end's is taken */
-#define MARGIN_LEAST (2 * MSEC) /* of a round trip: what is not clearly shorter */
+#define WAYLESS (5 * SEC)	/* one that has no way to a peer is tried again after */
+#define BETTER (10 * SEC)	/* a better one is changed to when it has been that for */
+#define FOLLOW SEC		/* own way silent for so long: the other end's is taken */
+#define MARGIN_LEAST (5 * MSEC) /* of a round trip: what is not clearly shorter */
 
 /* ---- who ---------------------------------------------------------------------- */
 
@@ -81,14 +81,14 @@ static bool is_wayless(const struct contact *c, unsigned i, mono_t now)
 	return mono_is_set(c->relays.wayless[i]) && mono_before(now, c->relays.wayless[i]);
 }
 
+/* Round trips grow under load: half as long is clearly shorter, a little is not. */
 static bool is_clearly_shorter(int64_t rtt, int64_t than)
 {
-	int64_t margin = than / 4 > MARGIN_LEAST ? than / 4 : MARGIN_LEAST;
-
-	return rtt && than && rtt + margin < than;
+	return rtt && than && rtt < than / 2 && rtt + MARGIN_LEAST < than;
 }
 
-/* 0: none lives. strict: nor does one with a way to it. */
+/* The first that lives, unless the round trip to a later one is clearly shorter. 0: none
+ * lives. strict: nor does one with a way to it. */
 static uint32_t best(const struct contact *c, bool strict, mono_t now)
 {
 	const struct contact *found = NULL;
@@ -120,6 +120,15 @@ bool relay_way(const struct contact *c, struct way *ret)
 		return false;
 	*ret = (struct way){ .kind = WAY_RELAY, .via = via };
 	return true;
+}
+
+enum relay_state relay_state(const struct contact *c, unsigned i, mono_t now)
+{
+	if (!lives(contact_of(c->router, c->relays.id[i])))
+		return RELAY_DEAD;
+	if (is_wayless(c, i, now))
+		return RELAY_WAYLESS;
+	return c->relays.id[i] == in_use(c) ? RELAY_USED : RELAY_READY;
 }
 
 /* ---- changes -------------------------------------------------------------------- */
@@ -257,8 +266,13 @@ static void set_backlog(struct contact *c)
 
 		rcu_assign_pointer(p->backlog, backlog_new(&limits));
 	}
-	if (p->backlog)
-		backlog_set(p->backlog, on);
+	if (!p->backlog)
+		return;
+	backlog_set(p->backlog, on);
+	if (!on && backlog_bytes(p->backlog)) {
+		atomic_store(&c->router->workers[0].drain, true);
+		worker_kick(&c->router->workers[0]);
+	}
 }
 
 void limited_ready(struct contact *c, mono_t now)

@@ -4,7 +4,8 @@
  *
  * Each peer that has queue routers is reached by one of them when nothing better leads
  * there. Which one: of those that live and are not known to have no way to it, the first in
- * the configuration's order, unless the round trip to a later one is clearly shorter. One
+ * the configuration's order, unless the round trip to a later one is clearly shorter (half,
+ * and 5 ms). One
  * that dies under traffic is left within two seconds, by both sides: who notices it first
  * moves, and the other follows the frames that come.
  *
@@ -28,10 +29,10 @@ struct router;
 /* Of a contact: through whom it can be reached. */
 struct relays {
 	unsigned n;
-	uint32_t id[RELAYS_MAX];   /* the first choice first */
+	uint32_t id[RELAYS_MAX];    /* the first choice first */
 	mono_t wayless[RELAYS_MAX]; /* until then this one is taken to have no way to it */
-	uint32_t better;	   /* would be chosen instead of the one in use, */
-	mono_t better_since;	   /* for that long; 0: none */
+	uint32_t better;	    /* would be chosen instead of the one in use, */
+	mono_t better_since;	    /* for that long; 0: none */
 };
 
 /* Of a contact that is a queue router of this router's. */
@@ -55,6 +56,14 @@ void limited_forget(struct contact *);
 
 /* The queue router by which this peer can be reached now. False: none. */
 bool relay_way(const struct contact *, struct way *ret);
+enum relay_state {
+	RELAY_DEAD,
+	RELAY_WAYLESS, /* lives, but has no way to it */
+	RELAY_READY,
+	RELAY_USED
+};
+/* How the i-th of its queue routers is. */
+enum relay_state relay_state(const struct contact *, unsigned i, mono_t now);
 /* Whether this one is among those by which it may be reached. */
 bool relay_is_of(const struct contact *, uint32_t via);
 /* Whether this router asks this peer for its frames, instead of getting them as they come. */

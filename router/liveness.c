@@ -12,11 +12,11 @@
 #define PING_URGENT SEC	 /* when the last one has not been answered */
 #define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
 #define RETRY (5 * SEC)
-#define LOOK_ASK (400 * MSEC)	     /* silent for so long under traffic: asked, */
-#define LOOK_INTERVAL (200 * MSEC)   /* ... again and again */
-#define LOOK_DEAD (1500 * MSEC)	     /* ... and taken for dead, */
+#define LOOK_ASK (400 * MSEC)	    /* silent for so long under traffic: asked, */
+#define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
+#define LOOK_DEAD (1500 * MSEC)	    /* ... and taken for dead, */
 #define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
-#define RTT_SHIFT 3 /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
+#define RTT_SHIFT 3		    /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 
 static void set_down(struct contact *c, const char *why, mono_t now)
 {

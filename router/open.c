@@ -173,8 +173,8 @@ static void heard(struct worker *w, struct packet *p, mono_t now)
 	if (packet_came_by(p, &path->way))
 		atomic_store_explicit(&peer->heard_by_path, now.ns, memory_order_relaxed);
 	else if (p->via)
-		note_limited(w, p, &peer->share[w->number]->relayed, NOTE_RELAYED,
-			     RELAYED_INTERVAL, now);
+		note_limited(w, p, &peer->share[w->number]->relayed, NOTE_RELAYED, RELAYED_INTERVAL,
+			     now);
 	else
 		note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, NOTE_INTERVAL, now);
 }

@@ -58,9 +58,9 @@ struct path {
  * largest kind, and of the queue frame. */
 static inline unsigned way_overhead(const struct way *w)
 {
-	return w->kind == WAY_RELAY	    ? 40 + 8 + FRAME_OVERHEAD
+	return w->kind == WAY_RELAY	  ? 40 + 8 + FRAME_OVERHEAD
 	       : w->remote.ip.family == 6 ? 40 + 8
-					    : 20 + 8;
+					  : 20 + 8;
 }
 
 /* Largest inner packet that fits the path. */

@@ -45,12 +45,12 @@ bool budget_take(struct budget *, unsigned most, int64_t time, mono_t now);
 struct peer_share {
 	alignas(64) struct traffic traffic[2];
 	struct traffic queued[2]; /* queue frames to and from it; bytes: of the frames inside */
-	counter_t bad;				/* frames in its name that failed a check */
+	counter_t bad;		  /* frames in its name that failed a check */
 	/* when it was told last: */
 	mono_t wanted, unknown, moved, refused, relayed, asks, no_way;
-	struct budget notes;			/* frames of it for the control thread */
-	uint16_t held;				/* packets that wait for it */
-	uint8_t lane;				/* that this worker sends on to it */
+	struct budget notes; /* frames of it for the control thread */
+	uint16_t held;	     /* packets that wait for it */
+	uint8_t lane;	     /* that this worker sends on to it */
 };
 
 /* Networks that are stopped with a peer because the two sides protect them

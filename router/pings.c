@@ -99,8 +99,7 @@ static json_t *frame_result(const struct pings *p, const struct contact *c)
 	return json_pack("{s:i, s:b, s:o, s:i, s:s?, s:s?}", "seq", (int)p->seq, "answered",
 			 (int)p->answered, "rtt_seconds", show_seconds(p->answered ? p->rtt : 0),
 			 "frame_bytes", (int)p->size, "remote",
-			 path ? way_format(&path->way, remote) : NULL, "error",
-			 p->error);
+			 path ? way_format(&path->way, remote) : NULL, "error", p->error);
 }
 
 static json_t *summary(const struct pings *p)

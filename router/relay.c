@@ -26,7 +26,7 @@
 #include "router/stage.h"
 
 #define TOLD_INTERVAL (100 * MSEC) /* between two "no way" to one sender */
-#define ANSWER_BYTES (256 << 10) /* given for one get frame at most: others wait meanwhile */
+#define ANSWER_BYTES (256 << 10)   /* given for one get frame at most: others wait meanwhile */
 
 /* Queue frames that are to be signed together. */
 struct signing {
@@ -231,7 +231,9 @@ static struct packet *end_of_answer(struct worker *w, struct peer *peer, struct 
 {
 	struct crypto_job job;
 	struct packet *p = pool_get(w->pool);
-	struct queue_answer a = { .serial = serial, .given = (uint32_t)given, .left = (uint32_t)left };
+	struct queue_answer a = { .serial = serial,
+				  .given = (uint32_t)given,
+				  .left = (uint32_t)left };
 	uint8_t lane = tx_lane(tx, peer->share[w->number]->lane);
 	struct frame_header h = { .type = FRAME_NULL,
 				  .state = STATE_SIGNED,
@@ -249,12 +251,12 @@ static struct packet *end_of_answer(struct worker *w, struct peer *peer, struct 
 	frame_format(&h, p->data);
 	queue_answer_write(p->data + FRAME_HEADER, &a);
 	job = (struct crypto_job){ .key = tx->key[PROTECT_HMAC],
-				    .head = p->data,
-				    .head_len = FRAME_HEADER,
-				    .data = p->data + FRAME_HEADER,
-				    .len = QUEUE_ANSWER,
-				    .mac = p->data + FRAME_HEADER + QUEUE_ANSWER,
-				    .nonce = p->data + 16 };
+				   .head = p->data,
+				   .head_len = FRAME_HEADER,
+				   .data = p->data + FRAME_HEADER,
+				   .len = QUEUE_ANSWER,
+				   .mac = p->data + FRAME_HEADER + QUEUE_ANSWER,
+				   .nonce = p->data + 16 };
 	crypto_seal(w->number, &job, 1);
 	counter_add(&w->counters.made, 1);
 	return p;
@@ -282,6 +284,22 @@ static void readdress(struct worker *w, struct batch *b, struct peer *peer, stru
 	crypto_seal(w->number, s.jobs, s.n);
 }
 
+/* Sends up to so many bytes of what is kept for it; how many. */
+static size_t give(struct worker *w, struct peer *peer, struct path *path, struct tx_keys *tx,
+		   size_t most, mono_t now)
+{
+	struct backlog *backlog = rcu_dereference(peer->backlog);
+	struct batch b = { .n = 0 };
+	size_t given = 0, n;
+
+	while (backlog && (n = backlog_take(backlog, w, &b, most - given, now)) > 0) {
+		given += n;
+		readdress(w, &b, peer, path, tx);
+		frames_send(w, &b, now);
+	}
+	return given;
+}
+
 /* Some batches at most: who wants more asks again, and others get their turn. */
 static void answer(struct worker *w, struct peer *peer, const struct queue_ask *ask, mono_t now)
 {
@@ -289,17 +307,13 @@ static void answer(struct worker *w, struct peer *peer, const struct queue_ask *
 	struct tx_keys *tx = rcu_dereference(peer->tx);
 	struct path *path = rcu_dereference(peer->path);
 	struct batch b = { .n = 0 };
-	size_t room = ask->bytes && ask->bytes < ANSWER_BYTES ? ask->bytes : ANSWER_BYTES;
-	size_t given = 0, n;
+	size_t most = ask->bytes && ask->bytes < ANSWER_BYTES ? ask->bytes : ANSWER_BYTES;
+	size_t given;
 	struct packet *end;
 
 	if (!tx || !path || path->way.kind == WAY_RELAY)
 		return;
-	while (backlog && (n = backlog_take(backlog, w, &b, room - given, now)) > 0) {
-		given += n;
-		readdress(w, &b, peer, path, tx);
-		frames_send(w, &b, now);
-	}
+	given = give(w, peer, path, tx, most, now);
 	end = end_of_answer(w, peer, tx, ask->serial, given, backlog ? backlog_bytes(backlog) : 0);
 	if (!end)
 		return;
@@ -322,6 +336,33 @@ void relay_answer(struct worker *w, struct batch *b, mono_t now)
 			answer(w, p->peer, &ask, now);
 		counter_add(&w->counters.consumed, 1);
 		pool_put(w->pool, p);
+	}
+}
+
+/* False: there is more. */
+static bool drain(struct worker *w, struct peer *peer, mono_t now)
+{
+	struct backlog *backlog = rcu_dereference(peer->backlog);
+	struct tx_keys *tx = rcu_dereference(peer->tx);
+	struct path *path = rcu_dereference(peer->path);
+
+	if (!backlog || backlog_is_on(backlog) || !backlog_bytes(backlog) || !tx || !path ||
+	    path->way.kind == WAY_RELAY)
+		return true;
+	give(w, peer, path, tx, ANSWER_BYTES, now);
+	return !backlog_bytes(backlog);
+}
+
+void relay_drain(struct worker *w, mono_t now)
+{
+	bool more = false;
+
+	for (uint32_t i = 0; i <= w->view->mask; i++)
+		if (w->view->peers[i])
+			more |= !drain(w, w->view->peers[i], now);
+	if (more) { /* in another turn */
+		atomic_store_explicit(&w->drain, true, memory_order_release);
+		worker_kick(w);
 	}
 }
 

@@ -20,6 +20,8 @@ void relay_wrap(struct worker *, struct batch *, mono_t now);
 void relay_onward(struct worker *, struct batch *, mono_t now);
 /* Authentic get frames: each is answered with what is kept for its sender. */
 void relay_answer(struct worker *, struct batch *, mono_t now);
+/* Sends what is kept for peers that do not ask (any more). */
+void relay_drain(struct worker *, mono_t now);
 /* Takes the frame out of an authentic queue frame for this router. */
 void relay_unwrap(struct worker *, struct packet *);
 

@@ -636,6 +636,14 @@ void peer_traffic(const struct router *r, const struct peer *p, enum direction d
 		add(&p->share[i]->traffic[d], ret_packets, ret_bytes);
 }
 
+void peer_relayed(const struct router *r, const struct peer *p, enum direction d,
+		  uint64_t *ret_frames, uint64_t *ret_bytes)
+{
+	*ret_frames = *ret_bytes = 0;
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&p->share[i]->queued[d], ret_frames, ret_bytes);
+}
+
 void network_traffic(const struct router *r, const struct network *n, enum direction d,
 		     uint64_t *ret_packets, uint64_t *ret_bytes)
 {

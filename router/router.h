@@ -111,6 +111,9 @@ void router_traffic(const struct router *, enum direction, uint64_t *ret_packets
 		    uint64_t *ret_bytes);
 void peer_traffic(const struct router *, const struct peer *, enum direction, uint64_t *ret_packets,
 		  uint64_t *ret_bytes);
+/* Queue frames from or to it. */
+void peer_relayed(const struct router *, const struct peer *, enum direction, uint64_t *ret_frames,
+		  uint64_t *ret_bytes);
 void network_traffic(const struct router *, const struct network *, enum direction,
 		     uint64_t *ret_packets, uint64_t *ret_bytes);
 

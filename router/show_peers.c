@@ -43,9 +43,8 @@ json_t *show_path(struct router *r, struct path *p)
 	return json_pack("{s:s, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:b}", "transport",
 			 transport(r, &p->way), "via", via ? via->peer->name : NULL, "remote",
 			 p->way.kind == WAY_RELAY ? NULL : endpoint_format(&p->way.remote, remote),
-			 "local",
-			 p->way.local.family ? ip_format(&p->way.local, local) : NULL, "link",
-			 (int)p->way.link, "frame_bytes", (int)frame, "path_mtu",
+			 "local", p->way.local.family ? ip_format(&p->way.local, local) : NULL,
+			 "link", (int)p->way.link, "frame_bytes", (int)frame, "path_mtu",
 			 (int)(frame + way_overhead(&p->way)), "inner_mtu", (int)path_inner_mtu(p),
 			 "mtu_settled",
 			 (int)atomic_load_explicit(&p->settled, memory_order_relaxed));
@@ -91,22 +90,30 @@ static uint64_t bad_frames(const struct router *r, const struct peer *p)
 /* Queue frames that this router has had from it, and sent it. */
 static json_t *relayed(const struct router *r, const struct peer *p)
 {
-	uint64_t packets[2] = { 0 }, bytes[2] = { 0 };
+	uint64_t in, bytes_in, out, bytes_out;
 
-	for (unsigned i = 0; i < r->n_made; i++)
-		for (unsigned d = 0; d < 2; d++) {
-			packets[d] += counter_read(&p->share[i]->queued[d].packets);
-			bytes[d] += counter_read(&p->share[i]->queued[d].bytes);
-		}
-	return show_traffic(packets[IN], bytes[IN], packets[OUT], bytes[OUT]);
+	peer_relayed(r, p, IN, &in, &bytes_in);
+	peer_relayed(r, p, OUT, &out, &bytes_out);
+	return show_traffic(in, bytes_in, out, bytes_out);
 }
 
-static json_t *queue_routers(const struct router *r, const struct contact *c)
+/* Those by which it can be reached, the first choice first, and how they are. */
+static json_t *queue_routers(struct router *r, const struct contact *c, mono_t now)
 {
+	static const char *const words[] = { [RELAY_DEAD] = "dead",
+					     [RELAY_WAYLESS] = "no-way",
+					     [RELAY_READY] = "ready",
+					     [RELAY_USED] = "used" };
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < c->relays.n; i++)
-		json_array_append_new(list, show_router((struct router *)r, c->relays.id[i]));
+	for (unsigned i = 0; i < c->relays.n; i++) {
+		const struct contact *via = router_contact_by_id(r, c->relays.id[i]);
+
+		json_array_append_new(list, json_pack("{s:s?, s:s, s:o}", "name",
+						      via ? via->peer->name : NULL, "state",
+						      words[relay_state(c, i, now)], "rtt_seconds",
+						      show_seconds(via ? via->rtt : 0)));
+	}
 	return list;
 }
 
@@ -130,7 +137,7 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
 			 show_count(bad_frames(r, p)), "traffic",
 			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
-			 queue_routers(r, c), "relayed", relayed(r, p), "kept_bytes",
+			 queue_routers(r, c, now), "relayed", relayed(r, p), "kept_bytes",
 			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));
 }
 

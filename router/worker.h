@@ -81,6 +81,7 @@ struct worker {
 	unsigned n_held;
 	struct budget hints; /* of path MTUs */
 	mono_t now;	     /* of the turn, for callbacks that are not told */
+	_Atomic bool drain;  /* something kept for a peer is to be sent */
 	_Atomic bool kicked; /* the control thread changed something held packets wait for */
 	struct {
 		mono_t at;

@@ -428,19 +428,46 @@ static void grown(void **state)
 static void mode_changes(void **state)
 {
 	struct net *n = *state;
-	struct flow *f;
+	struct flow *f[2];
 
-	start_limited(n, 1, 3, ASKING, 1);
+	start_limited(n, 1, 3, ASKING, 3);
 	sites_wait_up(n);
+	f[0] = flow4(n, 2, 3, 300, MSEC, 13000);
+	f[1] = flow4(n, 1, 3, 300, MSEC, 13000);
 	for (unsigned i = 0; i < 4; i++) {
+		net_run(n, 1007 * MSEC);
 		n->sites[3].router_lines = i % 2 ? ASKING : LIMITED_BY_1;
 		assert_true(site_reload(&n->sites[3]));
-		net_run(n, 3 * SEC);
-		assert_int_equal(backlog_is_on(site_contact(n, 1, 3)->peer->backlog), i % 2);
-		f = flow4(n, 2, 3, 300, 10 * MSEC, 100);
 		net_run(n, 2 * SEC);
-		flow_whole(f);
+		assert_int_equal(backlog_is_on(site_contact(n, 1, 3)->peer->backlog), i % 2);
 	}
+	net_run(n, 2 * SEC);
+	flow_whole(f[0]);
+	flow_whole(f[1]);
+}
+
+/* Another number of workers, here and there, loses nothing. */
+static void workers_change(void **state)
+{
+	static const unsigned numbers[] = { 1, 3, 2, 4, 1 };
+	struct net *n = *state;
+	struct flow *f[4];
+
+	start_limited(n, 1, 4, ASKING, 2);
+	n->sites[4].router_lines = LIMITED_BY_1;
+	assert_true(site_reload(&n->sites[4]));
+	sites_wait_up(n);
+	f[0] = flow4(n, 2, 3, 300, 3 * MSEC, 3000);
+	f[1] = flow6(n, 3, 2, 1200, 3 * MSEC, 3000);
+	f[2] = flow4(n, 2, 4, 300, 3 * MSEC, 3000);
+	f[3] = flow4(n, 4, 3, 300, 3 * MSEC, 3000);
+	for (unsigned i = 0; i < 10; i++) {
+		net_run(n, 900 * MSEC);
+		site_set_workers(&n->sites[i % 4 + 1], numbers[i / 2]);
+	}
+	net_run(n, 2 * SEC);
+	for (unsigned i = 0; i < 4; i++)
+		flow_whole(f[i]);
 }
 
 int main(void)
@@ -460,6 +487,7 @@ int main(void)
 		net_test(bounded),
 		net_test(grown),
 		net_test(mode_changes),
+		net_test(workers_change),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

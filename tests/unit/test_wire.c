@@ -169,7 +169,9 @@ static size_t queued(uint8_t *out, uint8_t type, size_t payload)
 				      .source = 7,
 				      .destination = 9,
 				      .seq = 5 };
-	struct frame_header hop = { .source = 7, .destination = 8, .epoch = 3, .lane = 2, .seq = 4 };
+	struct frame_header hop = {
+		.source = 7, .destination = 8, .epoch = 3, .lane = 2, .seq = 4
+	};
 
 	queue_frame_format(&hop, inner.size, 0xb9, out);
 	frame_format(&inner, out + FRAME_HEADER);
