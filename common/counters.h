@@ -50,7 +50,8 @@
 	X(LOOP, "loop", "would go back to where it came from") \
 	X(TTL, "ttl-exceeded", "time to live has run out") \
 	X(ECN, "congestion", "marked as congested, and its sender can't be told by a mark") \
-	X(NOT_RELAY, "not-a-relay", "queue frames are not served here") \
+	X(NOT_RELAY, "not-a-relay", "one of its ends may not use this router as queue router") \
+	X(BAD_INNER, "bad-queued", "queue frame that does not hold exactly one frame") \
 	X(CONTROL_FULL, "control-full", "control thread is too busy") \
 	X(HANDSHAKE, "bad-handshake", "handshake frame that fits no handshake") \
 	X(INJECT, "inject-failed", "the kernel did not take the packet")
@@ -80,7 +81,9 @@ const char *drop_text(enum drop);
 	X(HELD, "packets_held", "Packets that waited for keys") \
 	X(RAW, "packets_by_raw_socket", \
 	  "Packets that inject = packet left to the kernel's routing") \
-	X(ROAMS, "endpoint_changes", "Peers followed to a new address, or to another way")
+	X(ROAMS, "endpoint_changes", "Peers followed to a new address, or to another way") \
+	X(RELAY_CHANGES, "queue_router_changes", \
+	  "Peers reached by another queue router than before")
 
 enum event {
 #define X(name, metric, text) EVENT_##name,

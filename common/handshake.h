@@ -19,7 +19,7 @@
 #include "common/session.h"
 #include "common/wire.h"
 
-#define HANDSHAKE_DATAGRAM 1200 /* largest that goes out */
+#define HANDSHAKE_DATAGRAM 1144 /* largest that goes out: in a queue frame it passes anywhere */
 #define HANDSHAKE_WAY 64	/* largest way that a cookie binds */
 
 /* What all handshakes of a router share: library contexts, the cookie secret

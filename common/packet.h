@@ -79,6 +79,7 @@ struct packet {
 	struct ip to;	      /* which address of ours */
 	uint8_t outer_tos;
 	uint8_t link;	 /* which listening socket took it */
+	bool whole;	 /* not to be fragmented, whatever its size: it measures the path */
 	uint32_t stream; /* on which it came instead, 0: none */
 	uint32_t via;	 /* the router that relayed it, 0: none */
 

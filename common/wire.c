@@ -115,6 +115,35 @@ void frame_format(const struct frame_header *h, uint8_t *out)
 	store32(out + 20, (uint32_t)h->seq);
 }
 
+bool queue_frame_parse(const uint8_t *frame, size_t len, struct frame_header *ret_inner)
+{
+	struct frame_header h;
+
+	if (len < FRAME_OVERHEAD + FRAME_MIN ||
+	    frame_parse(frame + FRAME_HEADER, len - FRAME_OVERHEAD, &h) != FRAME_OK ||
+	    h.type == FRAME_QUEUE || h.type == FRAME_GET)
+		return false;
+	*ret_inner = h;
+	return true;
+}
+
+void queue_frame_format(const struct frame_header *hop, size_t inner_len, uint8_t tos, uint8_t *out)
+{
+	struct frame_header h = *hop;
+
+	h.type = FRAME_QUEUE;
+	h.state = STATE_SIGNED;
+	h.size = (uint16_t)(inner_len + FRAME_OVERHEAD);
+	h.network = tos;
+	frame_format(&h, out);
+}
+
+void queue_frame_signed(const uint8_t *frame, size_t len, uint8_t out[static QUEUE_SIGNED])
+{
+	memcpy(out, frame, 2 * FRAME_HEADER);
+	memcpy(out + 2 * FRAME_HEADER, frame + len - 2 * FRAME_MAC, FRAME_MAC);
+}
+
 /* Bounded reading and writing */
 
 struct reader reader_init(const void *data, size_t len)
@@ -331,6 +360,49 @@ size_t control_write(uint8_t *out, size_t room, const struct control_message *m)
 	write_u64(&w, m->token);
 	write_bytes(&w, m->body, m->len);
 	return w.bad ? 0 : writer_len(&w);
+}
+
+/* Asking for what is kept: bytes u32, serial u32; the end of the answer: serial u32, given
+ * u32, left u32 */
+
+bool queue_ask_read(const uint8_t *data, size_t len, struct queue_ask *ret)
+{
+	struct reader r = reader_init(data, len);
+	struct queue_ask a;
+
+	a.bytes = read_u32(&r);
+	if (r.bad)
+		return false;
+	a.serial = read_u32(&r);
+	*ret = a;
+	return true;
+}
+
+void queue_ask_write(uint8_t out[static QUEUE_ASK], const struct queue_ask *a)
+{
+	store_be(out, a->bytes, 4);
+	store_be(out + 4, a->serial, 4);
+}
+
+bool queue_answer_read(const uint8_t *data, size_t len, struct queue_answer *ret)
+{
+	struct reader r = reader_init(data, len);
+	struct queue_answer a;
+
+	a.serial = read_u32(&r);
+	a.given = read_u32(&r);
+	a.left = read_u32(&r);
+	if (r.bad)
+		return false;
+	*ret = a;
+	return true;
+}
+
+void queue_answer_write(uint8_t out[static QUEUE_ANSWER], const struct queue_answer *a)
+{
+	store_be(out, a->serial, 4);
+	store_be(out + 4, a->given, 4);
+	store_be(out + 8, a->left, 4);
 }
 
 const char *protection_name(enum protection p)

@@ -64,6 +64,28 @@ enum frame_error frame_parse(const uint8_t *data, size_t len, struct frame_heade
 /* Writes FRAME_HEADER bytes. */
 void frame_format(const struct frame_header *, uint8_t *out);
 
+/*
+ * A queue frame holds one whole frame, for a router that is reached through another one.
+ * Its network field says what the outer header of the frame inside would have as DSCP and
+ * ECN, which so survive ways that have none. Its MAC covers its own header, and header and
+ * MAC of the frame inside: what routers on the way check and make costs no pass over the
+ * payload, which its two ends protect.
+ */
+#define QUEUE_SIGNED (2 * FRAME_HEADER + FRAME_MAC)
+
+/* Reads the header of the frame inside a queue frame that frame_parse has found well-formed.
+ * False: it is not exactly one well-formed frame, or itself a queue or get frame. */
+bool queue_frame_parse(const uint8_t *frame, size_t len, struct frame_header *ret_inner);
+/* Writes the header of a queue frame around a frame of inner_len bytes, FRAME_HEADER bytes;
+ * of the struct it takes source, destination, epoch, lane and sequence. */
+void queue_frame_format(const struct frame_header *, size_t inner_len, uint8_t tos, uint8_t *out);
+/* Brings together what the MAC of a queue frame of len bytes covers. */
+void queue_frame_signed(const uint8_t *frame, size_t len, uint8_t out[static QUEUE_SIGNED]);
+static inline uint8_t queue_frame_tos(const struct frame_header *h)
+{
+	return (uint8_t)h->network;
+}
+
 struct reader {
 	const uint8_t *p, *end;
 	bool bad;
@@ -127,6 +149,7 @@ struct hello {
 };
 
 #define FEATURE_PARTIAL 0x1 /* takes frames with STATE_PARTIAL */
+#define FEATURE_ASKS 0x2    /* frames for it are to be kept until it asks (get frames) */
 
 bool hello_read(struct reader *, struct hello *ret);
 void hello_write(struct writer *, const struct hello *);
@@ -144,7 +167,8 @@ enum control_kind {
 	CONTROL_NETWORKS_ACK = 6, /* body: the same networks, as the answerer has them */
 	CONTROL_CHALLENGE = 7,	  /* a new address of the peer, to be proved */
 	CONTROL_RESPONSE = 8,
-	CONTROL_BYE = 9 /* the sender stops: forget its keys, no answer */
+	CONTROL_BYE = 9,	 /* the sender stops: forget its keys, no answer */
+	CONTROL_UNREACHABLE = 10 /* from a queue router; body: u32 router it has no way to now */
 };
 #define CONTROL_HEADER 10
 
@@ -158,6 +182,29 @@ struct control_message {
 bool control_read(const uint8_t *data, size_t len, struct control_message *ret);
 /* Length written, 0 if it does not fit. */
 size_t control_write(uint8_t *out, size_t room, const struct control_message *);
+
+/*
+ * Payload of a get frame: a limited router asks for what is kept for it. And of the null
+ * frame that ends what it gets.
+ */
+#define QUEUE_ASK 8
+#define QUEUE_ANSWER 12
+
+struct queue_ask {
+	uint32_t bytes;	 /* of frames that it takes now, 0: as the queue router likes */
+	uint32_t serial; /* repeated in the answer; 0 if it is not there */
+};
+
+struct queue_answer {
+	uint32_t serial;
+	uint32_t given, left; /* bytes of frames: before this one; that are still kept */
+};
+
+/* False if too short; bytes behind are ignored. */
+bool queue_ask_read(const uint8_t *data, size_t len, struct queue_ask *ret);
+void queue_ask_write(uint8_t out[static QUEUE_ASK], const struct queue_ask *);
+bool queue_answer_read(const uint8_t *data, size_t len, struct queue_answer *ret);
+void queue_answer_write(uint8_t out[static QUEUE_ANSWER], const struct queue_answer *);
 
 /* How a network's frames are protected; also its number on the wire. Ordered:
  * a higher one is never taken for a lower one. */

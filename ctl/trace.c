@@ -21,7 +21,11 @@ static void print_hops(json_t *t)
 		columns_add(c, "%s (%s)", human_text(hop, "router.name", a),
 			    human_text(hop, "router.id", b));
 		columns_add(c, "%s", human_text(hop, "path.transport", a));
-		columns_add(c, "%s", human_text(hop, "path.remote", a));
+		columns_add(c, "%s",
+			    human_text(hop,
+				       json_is_string(human_get(hop, "path.via")) ? "path.via"
+										  : "path.remote",
+				       a));
 		columns_add(c, "%s",
 			    human_true(hop, "answered") ? human_rtt(hop, "rtt_seconds", a)
 							: "no answer");

@@ -66,8 +66,11 @@ static void print_way(json_t *w)
 		printf("way          none is known\n");
 		return;
 	}
-	printf("way          direct, by %s to %s", human_text(w, "peer.path.transport", a),
-	       human_text(w, "peer.path.remote", b));
+	if (json_is_string(human_get(w, "peer.path.via")))
+		printf("way          by queue router %s", human_text(w, "peer.path.via", a));
+	else
+		printf("way          direct, by %s to %s", human_text(w, "peer.path.transport", a),
+		       human_text(w, "peer.path.remote", b));
 	if (json_is_string(human_get(w, "peer.path.local")))
 		printf(" from %s", human_text(w, "peer.path.local", c));
 	printf(": the only path\n");

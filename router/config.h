@@ -95,6 +95,9 @@ struct config {
 	char **queue_routers;
 	size_t n_queue_routers;
 	int64_t poll_interval;
+	/* [queue]: of each router that asks for its frames */
+	uint32_t queue_bytes;
+	int64_t queue_age; /* nanoseconds */
 	/* [lndt], [gndt ID], [network ID], [peer NAME] */
 	struct lndt_row *lndt;
 	size_t n_lndt;

@@ -154,11 +154,6 @@ static void check_ways(struct draft *d, const struct index *ix)
 		const struct draft_peer *p = d->peers[i];
 
 		check_queue_routers(d, ix, p->section, p->p.queue_routers, p->p.n_queue_routers, p);
-		if (limited && !p->p.host && !p->p.n_queue_routers &&
-		    !ini_bad(p->section, "endpoint") && !ini_bad(p->section, "queue-routers"))
-			ini_error(d->ini, p->p.line, p->section->label, "endpoint",
-				  "endpoint or queue-routers",
-				  "is missing, and a peer can't come to a limited router");
 	}
 }
 

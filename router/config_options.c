@@ -362,6 +362,23 @@ static const struct ini_option limited_options[] = {
 	  .fallback = "200ms" },
 };
 
+static const struct ini_option queue_options[] = {
+	{ .key = "bytes",
+	  .type = &ini_number,
+	  INI_FIELD(struct config, queue_bytes),
+	  .min = 64 << 10,
+	  .max = 1 << 30,
+	  .fallback = "4194304",
+	  .flags = INI_FIXED },
+	{ .key = "age",
+	  .type = &ini_duration,
+	  INI_FIELD(struct config, queue_age),
+	  .min = 10 * NS_PER_MS,
+	  .max = 60 * NS_PER_S,
+	  .fallback = "5s",
+	  .flags = INI_FIXED },
+};
+
 static const struct ini_option lndt_options[] = {
 	{ .type = &config_lndt_type, .flags = INI_LIST },
 };
@@ -437,6 +454,7 @@ const struct ini_kind config_kinds[KINDS] = {
 			   .optional = true,
 			   OPTIONS(limited_options),
 			   .open = open_plain },
+	[KIND_QUEUE] = { .name = "queue", OPTIONS(queue_options), .open = open_plain },
 	[KIND_LNDT] = { .name = "lndt", OPTIONS(lndt_options), .open = open_plain },
 	[KIND_NETWORK] = { .name = "network",
 			   .argument = "ID",

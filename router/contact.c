@@ -10,6 +10,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/relay.h"
 #include "router/router.h"
 
 #define COMPLAINT (60 * SEC)
@@ -49,18 +50,37 @@ void contact_send_handshake(struct contact *c, const struct way *way, const uint
 	ways_send(c, way, frame, len + FRAME_OVERHEAD);
 }
 
-int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
-		 size_t frame_size)
+/* A frame under the keys in use; len: of the payload in place. */
+static int send_sealed(struct contact *c, const struct way *way, enum frame_type type,
+		       uint8_t *frame, size_t len)
 {
-	uint8_t frame[FRAME_OVERHEAD + PACKET_SINGLE];
 	struct tx_keys *tx = c->peer->tx;
-	struct frame_header h = { .type = FRAME_CONTROL };
-	size_t len;
+	struct frame_header h = { .type = type };
 
 	if (!way && c->peer->path)
 		way = &c->peer->path->way;
 	if (!tx || !way)
 		return -ENOTCONN;
+	h.epoch = tx->epoch;
+	h.seq = tx_next(tx, 0, false);
+	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
+	return ways_send(c, way, frame, len + FRAME_OVERHEAD);
+}
+
+int contact_ask(struct contact *c, const struct queue_ask *a)
+{
+	uint8_t frame[FRAME_OVERHEAD + QUEUE_ASK];
+
+	queue_ask_write(frame + FRAME_HEADER, a);
+	return send_sealed(c, NULL, FRAME_GET, frame, QUEUE_ASK);
+}
+
+int contact_send(struct contact *c, const struct way *way, const struct control_message *m,
+		 size_t frame_size)
+{
+	uint8_t frame[FRAME_OVERHEAD + PACKET_SINGLE];
+	size_t len;
+
 	len = control_write(frame + FRAME_HEADER, PACKET_SINGLE, m);
 	if (!len || frame_size > sizeof(frame))
 		return -EMSGSIZE;
@@ -68,10 +88,7 @@ int contact_send(struct contact *c, const struct way *way, const struct control_
 		memset(frame + FRAME_HEADER + len, 0, frame_size - FRAME_OVERHEAD - len);
 		len = frame_size - FRAME_OVERHEAD;
 	}
-	h.epoch = tx->epoch;
-	h.seq = tx_next(tx, 0, false);
-	sign_frame(c, &h, tx->key[PROTECT_HMAC], frame, len);
-	return ways_send(c, way, frame, len + FRAME_OVERHEAD);
+	return send_sealed(c, way, FRAME_CONTROL, frame, len);
 }
 
 void contact_bye(struct contact *c)
@@ -100,10 +117,22 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 		keying_want(&c->keying, now);
 }
 
+const struct path *contact_hop(const struct contact *c)
+{
+	const struct path *path = c->peer->path;
+	const struct contact *relay;
+
+	if (!path || path->way.kind != WAY_RELAY)
+		return path;
+	relay = router_contact_by_id(c->router, path->way.via);
+	return relay ? relay->peer->path : NULL;
+}
+
 void contact_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
 {
 	ways_ready(c, way, ours, now);
 	liveness_ready(c, now);
+	limited_ready(c, now);
 	contact_announce(c, now);
 	router_kick(c->router);
 }
@@ -127,6 +156,37 @@ void contact_failed(struct contact *c, const char *why, mono_t now)
 }
 
 /* ---- notes ------------------------------------------------------------------------ */
+
+static void recv_unreachable(struct contact *c, const struct control_message *m, mono_t now)
+{
+	struct reader r = reader_init(m->body, m->len);
+	uint32_t id = read_u32(&r);
+
+	if (!r.bad)
+		limited_unreachable(c, id, now);
+}
+
+/* The same, said. */
+static void send_unreachable(struct contact *c, const struct note *n)
+{
+	struct control_message m = { .kind = CONTROL_UNREACHABLE, .len = sizeof(uint32_t) };
+	uint8_t body[sizeof(uint32_t)];
+	struct writer w = writer_init(body, sizeof(body));
+	uint32_t id;
+
+	memcpy(&id, n->data, sizeof(id));
+	write_u32(&w, id);
+	m.body = body;
+	contact_send(c, NULL, &m, 0);
+}
+
+static void recv_answer(struct contact *c, const struct note *n, mono_t now)
+{
+	struct queue_answer a;
+
+	if (queue_answer_read(n->data, n->len, &a))
+		limited_answered(c, &a, now);
+}
 
 static void recv_control(struct contact *c, const struct note *n, mono_t now)
 {
@@ -157,6 +217,7 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 		break;
 	case CONTROL_RESPONSE: ways_answered(c, &n->way, m.token, now); break;
 	case CONTROL_BYE: liveness_bye(c, now); break;
+	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
 	default: break;
 	}
 }
@@ -186,7 +247,9 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
-		if (!keying_recv(&c->keying, &n->way, n->data, n->len, now))
+		/* by a relay only from where it would be answered */
+		if ((n->way.via && !relay_is_of(c, n->way.via)) ||
+		    !keying_recv(&c->keying, &n->way, n->data, n->len, now))
 			counter_add(&c->router->drops[DROP_HANDSHAKE], 1);
 		break;
 	case NOTE_CONTROL: recv_control(c, n, now); break;
@@ -199,6 +262,9 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 			keying_want(&c->keying, now);
 		break;
 	case NOTE_MOVED: ways_seen(c, &n->way, now); break;
+	case NOTE_RELAYED: limited_heard(c, n->way.via, now); break;
+	case NOTE_NO_WAY: send_unreachable(c, n); break;
+	case NOTE_ANSWERED: recv_answer(c, n, now); break;
 	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
 	case NOTE_STREAM_GONE:
@@ -219,6 +285,7 @@ static struct peer *peer_new(const struct router *r, const struct config_peer *c
 	p->id = config->id;
 	p->name = strdup(config->name);
 	p->transit = config->transit;
+	p->relay = config->relay;
 	if (session_handshake_key(config->key, key))
 		p->handshake_key = crypto_key_new(r->crypto, PROTECT_HMAC, key, salt);
 	crypto_wipe(key, sizeof(key));
@@ -271,6 +338,7 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 
 	c->config = *config;
 	atomic_store(&c->peer->transit, config->transit);
+	atomic_store(&c->peer->relay, config->relay);
 	if (moved) {
 		watch_free(c->watch);
 		c->watch = NULL;
@@ -292,6 +360,7 @@ void contact_free(struct contact *c)
 	liveness_stop(c);
 	probe_stop(c);
 	announce_stop(c);
+	limited_forget(c);
 	watch_free(c->watch);
 	list_remove(&c->node);
 	tx_keys_free(p->tx);

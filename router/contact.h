@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "router/config.h"
 #include "router/keying.h"
+#include "router/limited.h"
 #include "router/pmtu.h"
 #include "router/reach.h"
 #include "router/resolve.h"
@@ -60,6 +61,12 @@ struct contact {
 	uint64_t challenge; /* token, 0: none */
 	mono_t challenged_at;
 
+	/* queue routers */
+	struct relays relays;
+	bool is_relay;	      /* it is one of this router's, or of some peer's */
+	bool is_own_relay;    /* ... of this router's */
+	struct asking asking; /* it is asked for frames */
+
 	/* liveness */
 	struct timer ping_timer;
 	struct {
@@ -73,6 +80,12 @@ struct contact {
 	int64_t rtt;		     /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
+	struct {	       /* on which others depend: see liveness_look */
+		uint64_t sent; /* packets to it so far */
+		mono_t since;  /* when the first one left that nothing has followed, {0}: none */
+		mono_t asked;  /* last ping for that reason */
+		bool dead;     /* ... for too long */
+	} silence;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */
 	void *ping_arg;
 	struct timer ping_deadline;
@@ -122,6 +135,13 @@ void contact_announce(struct contact *, mono_t now);
 
 /* ---- between the files of this room ---- */
 
+/* The path of its first hop: its own, or that of the queue router. NULL: none. */
+const struct path *contact_hop(const struct contact *);
+/* Sends a signed get frame on the path. 0 or -errno. */
+int contact_ask(struct contact *, const struct queue_ask *);
+/* This way is the path's from now on; what is known of the old one's size is not of use. */
+void contact_set_path(struct contact *, const struct way *, mono_t now);
+
 /* Sends a signed control frame: on this way (NULL: the path's), padded to
  * frame_size (0: as it is). 0 or -errno: -ENOTCONN without keys or way. */
 int contact_send(struct contact *, const struct way *, const struct control_message *,
@@ -159,6 +179,12 @@ void liveness_start(struct contact *, mono_t now);
 void liveness_stop(struct contact *);
 void liveness_ready(struct contact *, mono_t now);
 void liveness_bye(struct contact *, mono_t now);
+/* A closer look, several times a second, at a peer on which others depend, or which may be
+ * reached otherwise: whether it is dead, so nothing came by its path since something was
+ * sent to it, for too long. */
+bool liveness_look(struct contact *, mono_t now);
+/* It is on another path now. */
+void liveness_moved(struct contact *);
 void liveness_recv(struct contact *, const struct control_message *, uint16_t frame_size,
 		   mono_t now);
 

@@ -101,7 +101,8 @@ static void send_hello(struct keying *k, struct exchange *x)
 	struct hello h = { .epoch = x->epoch,
 			   .lanes = x->own_lanes,
 			   .seen = x->seen,
-			   .features = FEATURE_PARTIAL };
+			   .features = FEATURE_PARTIAL |
+				       (limited_asks(k->contact) ? FEATURE_ASKS : 0) };
 
 	handshake_send_hello(x->handshake, &h);
 	send_flight(k, x);
@@ -178,6 +179,16 @@ static bool install_sending(struct keying *k, const struct exchange *x, const st
 	return true;
 }
 
+/* How long what was sent with old keys may be on its way; at a queue router it may wait. */
+static int64_t old_time(const struct keying *k)
+{
+	const struct config *config = router_of(k)->config;
+
+	return KEYING_OLD + (k->contact->relays.n || k->contact->asking.on
+				     ? config->queue_age + config->poll_interval
+				     : 0);
+}
+
 /* All receiving keys but the newest go once what was sent with them has had time
  * to arrive. */
 static void retire_old(struct keying *k, uint8_t newest, mono_t now)
@@ -185,7 +196,7 @@ static void retire_old(struct keying *k, uint8_t newest, mono_t now)
 	for (unsigned i = 0; i < PEER_EPOCHS; i++)
 		if (k->contact->peer->rx[i] && i != newest % PEER_EPOCHS &&
 		    !mono_is_set(k->retire[i]))
-			k->retire[i] = mono_add(now, KEYING_OLD);
+			k->retire[i] = mono_add(now, old_time(k));
 }
 
 static void finish(struct keying *k, mono_t now)
@@ -401,6 +412,7 @@ static bool recv_new_client(struct keying *k, const struct way *way,
 		 mono_since(now, x->begun) < STAY_CLIENT)
 		return true; /* all but finished */
 	write_u32(&w, h->attempt);
+	write_u32(&w, way->via);
 	write_bytes(&w, way->remote.ip.b, sizeof(way->remote.ip.b));
 	write_u16(&w, way->remote.port);
 	new.handshake =
@@ -639,7 +651,25 @@ void keying_forget(struct keying *k, mono_t now)
 	k->back_off = 0;
 	for (unsigned i = 0; i < PEER_EPOCHS; i++)
 		if (k->contact->peer->rx[i] && !mono_is_set(k->retire[i]))
-			k->retire[i] = mono_add(now, KEYING_OLD);
+			k->retire[i] = mono_add(now, old_time(k));
+}
+
+void keying_retry(struct keying *k, mono_t now)
+{
+	k->tried = (mono_t){ 0 };
+	keying_want(k, now);
+}
+
+void keying_leave(struct keying *k, const struct way *way, mono_t now)
+{
+	struct exchange *x = &k->now;
+
+	if (!x->handshake || x->role != HANDSHAKE_CLIENT || x->exported || !way_same(&x->way, way))
+		return;
+	exchange_done(x);
+	k->wanted = true;
+	begin_client(k, now);
+	schedule(k, now);
 }
 
 bool keying_is_ready(const struct keying *k)

@@ -491,7 +491,8 @@ static unsigned out_sort(struct batch *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 
-		if (p->len > atomic_load_explicit(&p->path->frame_max, memory_order_relaxed))
+		if (!p->whole &&
+		    p->len > atomic_load_explicit(&p->path->frame_max, memory_order_relaxed))
 			large[n++] = p;
 		else
 			b->p[fitting++] = p;

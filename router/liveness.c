@@ -18,7 +18,11 @@
 #define RETRY (5 * SEC)
 #define LOOK (500 * MSEC) /* where there is a choice of ways */
 #define SILENT_WAY SEC
-#define RTT_SHIFT 3 /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
+#define LOOK_ASK (400 * MSEC)	    /* silent for so long under traffic: asked, */
+#define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
+#define LOOK_DEAD (1500 * MSEC)	    /* ... and taken for dead, */
+#define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
+#define RTT_SHIFT 3		    /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 
 static void set_down(struct contact *c, const char *why, mono_t now)
 {
@@ -106,9 +110,63 @@ static void due(struct timer *t, mono_t now)
 					  : PING_INTERVAL));
 }
 
+static uint64_t packets_to(const struct contact *c)
+{
+	const struct router *r = c->router;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < r->n_made; i++)
+		n += counter_read(&c->peer->share[i]->traffic[OUT].packets) +
+		     counter_read(&c->peer->share[i]->queued[OUT].packets);
+	return n;
+}
+
+/* An answer to what has been sent is due within this time. */
+static int64_t patience(const struct contact *c)
+{
+	int64_t time = LOOK_DEAD + 2 * c->rtt;
+
+	return time < LOOK_DEAD_MAX ? time : LOOK_DEAD_MAX;
+}
+
+bool liveness_look(struct contact *c, mono_t now)
+{
+	mono_t heard = { atomic_load_explicit(&c->peer->heard_by_path, memory_order_relaxed) };
+	mono_t pinged = c->pings[(c->n_pings + PINGS_KEPT - 1) % PINGS_KEPT].sent;
+	uint64_t sent = packets_to(c);
+
+	if (mono_is_set(c->silence.since) && !mono_before(heard, c->silence.since)) {
+		c->silence.since = (mono_t){ 0 };
+		c->silence.dead = false;
+	}
+	if (!mono_is_set(c->silence.since)) {
+		if (sent != c->silence.sent)
+			c->silence.since = now;
+		else if (c->waiting && mono_is_set(pinged) && mono_since(now, pinged) >= LOOK_ASK)
+			c->silence.since = pinged;
+	}
+	c->silence.sent = sent;
+	if (!mono_is_set(c->silence.since) || !keying_is_ready(&c->keying))
+		return c->silence.dead;
+	if (mono_since(now, c->silence.since) >= LOOK_ASK && !c->silence.dead &&
+	    mono_since(now, c->silence.asked) >= LOOK_INTERVAL) {
+		c->silence.asked = now;
+		send_ping(c, now);
+	}
+	c->silence.dead |= mono_since(now, c->silence.since) >= patience(c);
+	return c->silence.dead;
+}
+
+void liveness_moved(struct contact *c)
+{
+	c->silence.since = (mono_t){ 0 };
+	c->silence.dead = false;
+}
+
 void liveness_ready(struct contact *c, mono_t now)
 {
 	atomic_store(&c->peer->heard, now.ns);
+	atomic_store(&c->peer->heard_by_path, now.ns);
 	if (!c->up)
 		set_up(c, now);
 	send_ping(c, now);
@@ -163,6 +221,8 @@ void liveness_recv(struct contact *c, const struct control_message *m, uint16_t 
 		sample(c, mono_since(now, c->pings[i].sent));
 		c->pings[i].sent = (mono_t){ 0 };
 		c->waiting = false;
+		/* whichever way the answer took: the question went by the path */
+		atomic_store_explicit(&c->peer->heard_by_path, now.ns, memory_order_relaxed);
 	}
 }
 

@@ -346,14 +346,6 @@ static void diagnose(struct machine *m)
 				    .n_networks = config->n_networks };
 
 	host_diagnose(m->host, &setup, diagnosed, NULL);
-	if (config->limited)
-		log_warn("[limited]: queue routers are not used by this version: peers are reached "
-			 "by UDP at their endpoints");
-	for (size_t i = 0; i < config->n_peers; i++)
-		if (config->peers[i].n_queue_routers)
-			log_warn("[peer %s] queue-routers: this version reaches peers directly "
-				 "alone",
-				 config->peers[i].name);
 }
 
 /* A port of this kind can't be bound once privileges are given up: so for all that there

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+#include "router/backlog.h"
+
 void metrics_label(FILE *out, const char *value)
 {
 	for (; *value; value++)
@@ -154,6 +156,39 @@ static void peer_bad(struct router *r, const struct contact *c, FILE *out)
 	fprintf(out, "%" PRIu64 "\n", n);
 }
 
+static void relayed_counter(struct router *r, const struct contact *c, const char *name,
+			    bool want_bytes, FILE *out)
+{
+	uint64_t packets, bytes;
+	char more[32];
+
+	for (enum direction d = OUT; d <= IN; d++) {
+		peer_relayed(r, c->peer, d, &packets, &bytes);
+		snprintf(more, sizeof(more), ",direction=\"%s\"", direction_name(d));
+		peer_sample(out, name, c, more);
+		fprintf(out, "%" PRIu64 "\n", want_bytes ? bytes : packets);
+	}
+}
+
+static void relayed_frames(struct router *r, const struct contact *c, FILE *out)
+{
+	relayed_counter(r, c, "vine_relayed_frames_total", false, out);
+}
+
+static void relayed_bytes(struct router *r, const struct contact *c, FILE *out)
+{
+	relayed_counter(r, c, "vine_relayed_bytes_total", true, out);
+}
+
+static void kept_bytes(struct router *r, const struct contact *c, FILE *out)
+{
+	(void)r;
+	if (!c->peer->backlog)
+		return;
+	peer_sample(out, "vine_kept_bytes", c, "");
+	fprintf(out, "%zu\n", backlog_bytes(c->peer->backlog));
+}
+
 static const struct peer_family {
 	const char *name, *type, *help;
 	void (*write)(struct router *, const struct contact *, FILE *out);
@@ -166,6 +201,10 @@ static const struct peer_family {
 	  peer_packets },
 	{ "vine_peer_bytes_total", "counter", "Bytes of hosts' packets exchanged with the peer.",
 	  peer_bytes },
+	{ "vine_relayed_frames_total", "counter",
+	  "Frames inside queue frames that came from the peer or went to it.", relayed_frames },
+	{ "vine_relayed_bytes_total", "counter", "Bytes of these frames.", relayed_bytes },
+	{ "vine_kept_bytes", "gauge", "Bytes that wait until the peer asks for them.", kept_bytes },
 	{ "vine_peer_bad_frames_total", "counter", "Frames in the peer's name that failed a check.",
 	  peer_bad },
 };

@@ -6,6 +6,8 @@
  *   3. key         the epoch's keys, the lane's replay window (only looked at)
  *   4. MAC or tag  the whole batch at once
  *   5. accept      the sequence is marked; what is for the router itself leaves
+ *   6. others      queue and get frames: sent on, answered, or what is inside is opened in
+ *                  its turn, from 1 on
  *
  * Nothing that fails is answered. A frame of a known router under unknown keys
  * makes the control thread start a handshake of its own, to that router's known
@@ -19,11 +21,20 @@
 #include <urcu-qsbr.h>
 
 #include "router/link_stream.h"
+#include "router/relay.h"
 #include "router/stage.h"
 
 #define NOTES_MAX 128 /* of one peer in NOTES_TIME */
 #define NOTES_TIME (100 * MSEC)
 #define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
+#define RELAYED_INTERVAL (200 * MSEC)
+
+/* Authentic frames that are neither hosts' packets nor for the control thread. */
+struct others {
+	struct batch inside; /* in these is one for this router */
+	struct batch onward; /* for another router */
+	struct batch asking; /* for what is kept */
+};
 
 /* Holds this window, NULL for none, instead of the one held now. */
 static void hold_window(struct replay **now, struct replay *next)
@@ -37,17 +48,13 @@ static void hold_window(struct replay **now, struct replay *next)
 	*now = next;
 }
 
-/* A note about a peer, at most one a second. */
+/* A note about a peer, at most one in such a time. */
 static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
-			 enum note_kind kind, mono_t now)
+			 enum note_kind kind, int64_t interval, mono_t now)
 {
-	struct note n = {
-		.kind = kind,
-		.router = p->frame.source,
-		.way = packet_way(p),
-	};
+	struct note n = { .kind = kind, .router = p->frame.source, .way = packet_way(p) };
 
-	if (mono_is_set(*last) && mono_since(now, *last) < NOTE_INTERVAL)
+	if (mono_is_set(*last) && mono_since(now, *last) < interval)
 		return;
 	if (worker_note(w, &n, NULL, 0))
 		*last = now;
@@ -55,6 +62,8 @@ static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 
 static unsigned check_form(struct worker *w, struct packet *p, mono_t now)
 {
+	struct frame_header inner;
+
 	(void)now;
 	switch (frame_parse(p->data, p->len, &p->frame)) {
 	case FRAME_OK: break;
@@ -66,7 +75,11 @@ static unsigned check_form(struct worker *w, struct packet *p, mono_t now)
 	if (p->frame.destination != w->view->self)
 		return DROP_NOT_FOR_US;
 	p->peer = world_peer(w->view, p->frame.source);
-	return p->peer ? KEEP : DROP_UNKNOWN_ROUTER;
+	if (!p->peer)
+		return DROP_UNKNOWN_ROUTER;
+	return p->frame.type != FRAME_QUEUE || queue_frame_parse(p->data, p->len, &inner)
+		       ? KEEP
+		       : DROP_BAD_INNER;
 }
 
 /* The network of a forward frame, and whether its protection is what the network
@@ -119,7 +132,8 @@ static unsigned find_key(struct worker *w, struct packet *p, const struct packet
 	}
 	rx = rcu_dereference(peer->rx[p->frame.epoch % PEER_EPOCHS]);
 	if (!rx || rx->epoch != p->frame.epoch) {
-		note_limited(w, p, &peer->share[w->number]->unknown, NOTE_UNKNOWN_KEY, now);
+		note_limited(w, p, &peer->share[w->number]->unknown, NOTE_UNKNOWN_KEY,
+			     NOTE_INTERVAL, now);
 		return DROP_UNKNOWN_KEY;
 	}
 	if (p->frame.lane >= rx->lanes)
@@ -151,12 +165,41 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 	pool_put(w->pool, p);
 }
 
-/* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */
-static unsigned accept_frame(struct worker *w, struct packet *p, struct replay **window,
-			     struct rx_keys *rx, mono_t now)
+/* An authentic frame, not one seen before: its sender is alive, and maybe elsewhere. What
+ * has come by a relay moves no endpoint. */
+static void heard(struct worker *w, struct packet *p, mono_t now)
 {
 	struct peer *peer = p->peer;
 	struct path *path = rcu_dereference(peer->path);
+
+	atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
+	if (p->stream && !p->via)
+		link_stream_prove(w, p->stream);
+	if (path && packet_came_by(p, &path->way))
+		atomic_store_explicit(&peer->heard_by_path, now.ns, memory_order_relaxed);
+	else if (p->via)
+		note_limited(w, p, &peer->share[w->number]->relayed, NOTE_RELAYED, RELAYED_INTERVAL,
+			     now);
+	else
+		note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, NOTE_INTERVAL, now);
+}
+
+/* What a null frame says is for the control thread, if it says anything. */
+static void take_null(struct worker *w, struct packet *p, mono_t now)
+{
+	if (p->len == FRAME_OVERHEAD + QUEUE_ANSWER) {
+		to_control(w, p, NOTE_ANSWERED, now);
+		return;
+	}
+	counter_add(&w->counters.consumed, 1);
+	pool_put(w->pool, p);
+}
+
+/* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */
+static unsigned accept_frame(struct worker *w, struct packet *p, struct replay **window,
+			     struct rx_keys *rx, struct others *others, mono_t now)
+{
+	struct frame_header inner;
 
 	if (p->frame.type == FRAME_HANDSHAKE) {
 		to_control(w, p, NOTE_HANDSHAKE, now);
@@ -166,28 +209,29 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct replay *
 		hold_window(window, &rx->lane[p->frame.lane]);
 		if (!replay_accept(&rx->lane[p->frame.lane], p->frame.seq))
 			return DROP_REPLAY;
-		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
-		if (p->stream)
-			link_stream_prove(w, p->stream);
-		if (!p->via && (!path || !way_is_of(&path->way, p)))
-			note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, now);
+		heard(w, p, now);
 	}
 	switch (p->frame.type) {
-	case FRAME_FORWARD: return peer_is_stopped(peer, p->frame.network) ? DROP_DISABLED : KEEP;
-	case FRAME_CONTROL: to_control(w, p, NOTE_CONTROL, now); return TAKEN;
-	case FRAME_NULL:
-	case FRAME_FEEDBACK:
-		counter_add(&w->counters.consumed, 1);
-		pool_put(w->pool, p);
+	case FRAME_FORWARD:
+		return peer_is_stopped(p->peer, p->frame.network) ? DROP_DISABLED : KEEP;
+	case FRAME_QUEUE:
+		queue_frame_parse(p->data, p->len, &inner);
+		batch_add(inner.destination == w->view->self ? &others->inside : &others->onward,
+			  p);
 		return TAKEN;
-	default: return DROP_NOT_RELAY;
+	case FRAME_GET: batch_add(&others->asking, p); return TAKEN;
+	case FRAME_CONTROL: to_control(w, p, NOTE_CONTROL, now); return TAKEN;
+	default: take_null(w, p, now); return TAKEN;
 	}
 }
 
-static struct crypto_job job_of(struct packet *p, struct crypto_key *key)
+static struct crypto_job job_of(struct packet *p, struct crypto_key *key,
+				uint8_t room[static QUEUE_SIGNED])
 {
 	uint32_t inner = p->len - FRAME_OVERHEAD;
 
+	if (p->frame.type == FRAME_QUEUE)
+		return relay_job(key, p->data, p->len, room);
 	return (struct crypto_job){
 		.key = key,
 		.head = p->data,
@@ -202,15 +246,18 @@ static struct crypto_job job_of(struct packet *p, struct crypto_key *key)
 static void reject(struct worker *w, struct packet *p, unsigned verdict, mono_t now)
 {
 	if (verdict == DROP_BAD_MAC && p->frame.type == FRAME_HANDSHAKE)
-		note_limited(w, p, &p->peer->share[w->number]->refused, NOTE_BAD_HANDSHAKE, now);
+		note_limited(w, p, &p->peer->share[w->number]->refused, NOTE_BAD_HANDSHAKE,
+			     NOTE_INTERVAL, now);
 	if (p->peer)
 		counter_add(&p->peer->share[w->number]->bad, 1);
 	packet_drop(w, p, (enum drop)verdict);
 }
 
-void open_frames(struct worker *w, struct batch *b, mono_t now)
+/* Leaves hosts' packets in the batch. */
+static void open_batch(struct worker *w, struct batch *b, struct others *others, mono_t now)
 {
 	struct crypto_job jobs[BATCH_MAX];
+	uint8_t rooms[BATCH_MAX][QUEUE_SIGNED]; /* for what queue frames' MACs cover */
 	struct rx_keys *keys[BATCH_MAX];
 	struct replay *window = NULL;
 	int job[BATCH_MAX]; /* of the packet, -1: none */
@@ -228,8 +275,10 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 			continue;
 		}
 		job[kept] = key ? (int)n_jobs : -1;
-		if (key)
-			jobs[n_jobs++] = job_of(p, key);
+		if (key) {
+			jobs[n_jobs] = job_of(p, key, rooms[n_jobs]);
+			n_jobs++;
+		}
 		b->p[kept++] = p;
 	}
 	b->n = kept;
@@ -240,7 +289,7 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 		struct packet *p = b->p[i];
 		unsigned verdict = job[i] >= 0 && !jobs[job[i]].ok
 					   ? DROP_BAD_MAC
-					   : accept_frame(w, p, &window, keys[i], now);
+					   : accept_frame(w, p, &window, keys[i], others, now);
 
 		if (verdict == KEEP)
 			b->p[kept++] = p;
@@ -249,4 +298,26 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 	}
 	b->n = kept;
 	hold_window(&window, NULL);
+}
+
+void open_frames(struct worker *w, struct batch *b, mono_t now)
+{
+	struct others others, none;
+	struct batch inside;
+
+	others.inside.n = others.onward.n = others.asking.n = 0;
+	open_batch(w, b, &others, now);
+	if (others.onward.n)
+		relay_onward(w, &others.onward, now);
+	if (others.asking.n)
+		relay_answer(w, &others.asking, now);
+	if (!others.inside.n)
+		return;
+	inside = others.inside;
+	for (unsigned i = 0; i < inside.n; i++)
+		relay_unwrap(w, inside.p[i]);
+	none.inside.n = none.onward.n = none.asking.n = 0; /* and stay so: see queue_frame_parse */
+	open_batch(w, &inside, &none, now);
+	for (unsigned i = 0; i < inside.n; i++)
+		batch_add(b, inside.p[i]);
 }

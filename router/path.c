@@ -17,23 +17,30 @@ bool way_same(const struct way *a, const struct way *b)
 	return false;
 }
 
-struct way packet_way(const struct packet *p)
-{
-	return (struct way){
-		.kind = p->via	    ? WAY_RELAY
-			: p->stream ? WAY_STREAM
-				    : WAY_UDP,
-		.remote = p->from,
-		.local = p->to,
-		.link = p->link,
-		.stream = p->stream,
-		.via = p->via,
-	};
-}
-
 bool way_equal(const struct way *a, const struct way *b)
 {
 	return way_same(a, b) && (a->kind != WAY_UDP || ip_equal(&a->local, &b->local));
+}
+
+struct way packet_way(const struct packet *p)
+{
+	if (p->via)
+		return (struct way){ .kind = WAY_RELAY, .via = p->via };
+	if (p->stream)
+		return (struct way){ .kind = WAY_STREAM, .remote = p->from, .stream = p->stream };
+	return (struct way){ .remote = p->from, .local = p->to, .link = p->link };
+}
+
+bool packet_came_by(const struct packet *p, const struct way *way)
+{
+	switch (way->kind) {
+	case WAY_RELAY: return p->via == way->via;
+	case WAY_STREAM: return !p->via && p->stream == way->stream;
+	case WAY_UDP:
+		return !p->via && !p->stream && p->link == way->link &&
+		       endpoint_equal(&p->from, &way->remote);
+	}
+	return false;
 }
 
 char *way_format(const struct way *w, char buf[static WAY_TEXT])

@@ -33,18 +33,8 @@ bool way_same(const struct way *, const struct way *);
 bool way_equal(const struct way *, const struct way *);
 /* The way that an arrived packet came, seen from here. */
 struct way packet_way(const struct packet *);
-/* Whether it came this way: way_same with packet_way. */
-static inline bool way_is_of(const struct way *w, const struct packet *p)
-{
-	switch (w->kind) {
-	case WAY_UDP:
-		return !p->stream && !p->via && w->link == p->link &&
-		       endpoint_equal(&w->remote, &p->from);
-	case WAY_STREAM: return !p->via && w->stream == p->stream;
-	case WAY_RELAY: return w->via == p->via;
-	}
-	return false;
-}
+/* Whether that is this way, wherever it came to. */
+bool packet_came_by(const struct packet *, const struct way *);
 #define WAY_TEXT 96
 /* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
 char *way_format(const struct way *, char buf[static WAY_TEXT]);
@@ -60,7 +50,6 @@ struct path {
 	/* Whether probing has come to a first result. Until then nobody is told
 	 * that a packet is too big: it waits. */
 	_Atomic bool settled;
-	bool held; /* frames wait until the peer asks for them */
 	/* What waits for it has grown: who understands marks is to be told. */
 	_Atomic bool crowded;
 };
@@ -68,11 +57,14 @@ struct path {
 /* Frames on streams are as large as needed for a host's packet to stay whole. */
 #define PATH_STREAM_INNER 1500
 
-/* Bytes of IP and UDP header in front of a frame in a datagram; none elsewhere. */
+/* Bytes of IP and UDP header in front of a frame in a datagram; by a relay, of the
+ * largest kind, and of the queue frame; none on streams. */
 static inline unsigned way_overhead(const struct way *w)
 {
-	if (w->kind != WAY_UDP)
+	if (w->kind == WAY_STREAM)
 		return 0;
+	if (w->kind == WAY_RELAY)
+		return 40 + 8 + FRAME_OVERHEAD;
 	return (w->remote.ip.family == 6 ? 40 : 20) + 8;
 }
 

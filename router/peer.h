@@ -44,11 +44,13 @@ bool budget_take(struct budget *, unsigned most, int64_t time, mono_t now);
  * thread something about it. */
 struct peer_share {
 	alignas(64) struct traffic traffic[2];
-	counter_t bad;				/* frames in its name that failed a check */
-	mono_t wanted, unknown, moved, refused; /* last note of its kind */
-	struct budget notes;			/* frames of it for the control thread */
-	uint16_t held;				/* packets that wait for it */
-	uint8_t lane;				/* that this worker sends on to it */
+	struct traffic queued[2]; /* queue frames to and from it; bytes: of the frames inside */
+	counter_t bad;		  /* frames in its name that failed a check */
+	/* when it was told last: */
+	mono_t wanted, unknown, moved, refused, relayed, asks, no_way;
+	struct budget notes; /* frames of it for the control thread */
+	uint16_t held;	     /* packets that wait for it */
+	uint8_t lane;	     /* that this worker sends on to it */
 };
 
 /* Networks that are stopped with a peer because the two sides protect them
@@ -63,13 +65,16 @@ struct peer {
 	char *name;
 	struct crypto_key *handshake_key; /* MAC of handshake frames */
 	_Atomic bool transit;		  /* may send on through this router */
+	_Atomic bool relay;		  /* may use this router as its queue router */
 	_Atomic int64_t heard;		  /* ns of the last authenticated frame, 0 never */
+	_Atomic int64_t heard_by_path;	  /* of the last one that came by its path's way */
 
 	/* RCU */
 	struct tx_keys *tx;
 	struct rx_keys *rx[PEER_EPOCHS];
 	struct path *path;
 	struct stopped *stopped;
+	struct backlog *backlog; /* NULL: it has never asked for its frames */
 
 	struct contact *contact;	       /* the control thread's side of it */
 	struct peer_share *share[WORKERS_MAX]; /* by worker, as many as there have been */

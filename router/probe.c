@@ -7,10 +7,10 @@
 
 #include "router/router.h"
 
-/* Streams carry what they carry, whatever the way is made of. */
+/* A stream carries what it carries, whatever it goes through. */
 static bool is_probed(const struct contact *c)
 {
-	return !c->router->config->mtu && c->peer->path && c->peer->path->way.kind == WAY_UDP;
+	return !c->router->config->mtu && c->peer->path && c->peer->path->way.kind != WAY_STREAM;
 }
 
 static void apply(struct contact *c)

@@ -282,6 +282,7 @@ static void change_commit(struct router *r, struct config *config, struct change
 	free(ch->contacts);
 	config_free(r->config);
 	r->config = config;
+	limited_configure(r, now);
 	router_kick(r);
 }
 
@@ -466,6 +467,7 @@ struct router *router_new(struct config *config, unsigned workers, struct loop *
 
 void router_free(struct router *r)
 {
+	limited_stop(r);
 	list_for_each(node, &r->contacts)
 		contact_free(container_of(node, struct contact, node));
 	router_close_ports(r);
@@ -491,8 +493,9 @@ static void hint(struct router *r, const struct endpoint *remote, mono_t now)
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
 
-		if (c->peer->path && c->peer->path->way.kind == WAY_UDP &&
-		    endpoint_equal(&c->peer->path->way.remote, remote))
+		const struct path *hop = contact_hop(c);
+
+		if (hop && hop->way.kind == WAY_UDP && endpoint_equal(&hop->way.remote, remote))
 			probe_hint(c, now);
 	}
 }
@@ -657,6 +660,14 @@ void peer_traffic(const struct router *r, const struct peer *p, enum direction d
 	*ret_packets = *ret_bytes = 0;
 	for (unsigned i = 0; i < r->n_made; i++)
 		add(&p->share[i]->traffic[d], ret_packets, ret_bytes);
+}
+
+void peer_relayed(const struct router *r, const struct peer *p, enum direction d,
+		  uint64_t *ret_frames, uint64_t *ret_bytes)
+{
+	*ret_frames = *ret_bytes = 0;
+	for (unsigned i = 0; i < r->n_made; i++)
+		add(&p->share[i]->queued[d], ret_frames, ret_bytes);
 }
 
 void network_traffic(const struct router *r, const struct network *n, enum direction d,

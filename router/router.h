@@ -48,6 +48,7 @@ struct router {
 	uint64_t table_version;	  /* counts reloads and changes of tables */
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
+	struct limited limited;
 	struct log_limit odd; /* messages that outsiders can provoke */
 };
 
@@ -117,6 +118,9 @@ uint64_t router_events(const struct router *, enum event);
 void router_traffic(const struct router *, enum direction, uint64_t *ret_packets,
 		    uint64_t *ret_bytes);
 void peer_traffic(const struct router *, const struct peer *, enum direction, uint64_t *ret_packets,
+		  uint64_t *ret_bytes);
+/* Queue frames from or to it. */
+void peer_relayed(const struct router *, const struct peer *, enum direction, uint64_t *ret_frames,
 		  uint64_t *ret_bytes);
 void network_traffic(const struct router *, const struct network *, enum direction,
 		     uint64_t *ret_packets, uint64_t *ret_bytes);

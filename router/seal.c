@@ -1,6 +1,7 @@
 /*
  * Seal: a frame header in front, the sequence of this worker's lane, and the MAC
- * or AEAD tag behind; then transmit: to the link or the stream that the path uses.
+ * or AEAD tag behind; then transmit: to the link or the stream that the path uses, maybe
+ * inside another frame (relay.c).
  *
  * Lane 0 is the control thread's; each worker has one of its own for each peer
  * (session.h), as far as the keys have so many: then its sequence has one writer.
@@ -10,6 +11,7 @@
 
 #include "common/inet.h"
 #include "router/link_stream.h"
+#include "router/relay.h"
 #include "router/stage.h"
 
 static uint8_t state_bits(enum protection protection)
@@ -78,8 +80,9 @@ static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 		.lane = lane,
 		.seq = tx_next(tx, lane, w->count >= tx->lanes),
 	};
-	uint8_t *head = packet_push(p, FRAME_HEADER);
+	uint8_t *head;
 
+	head = packet_push(p, FRAME_HEADER);
 	frame_format(&h, head);
 	p->len += FRAME_MAC;
 	p->outer_tos = p->inet.tos;
@@ -144,8 +147,6 @@ static void to_streams(struct worker *w, struct batch *b, mono_t now)
 		else
 			b->p[kept++] = b->p[i];
 	b->n = kept;
-	if (some.n)
-		count_traffic(w, &some, OUT, FRAME_OVERHEAD);
 	for (unsigned i = 0; i < some.n; i++) {
 		struct packet *p = some.p[i];
 		uint32_t stream = p->path->way.stream;
@@ -157,6 +158,13 @@ static void to_streams(struct worker *w, struct batch *b, mono_t now)
 }
 
 void transmit(struct worker *w, struct batch *b, mono_t now)
+{
+	count_traffic(w, b, OUT, FRAME_OVERHEAD);
+	relay_wrap(w, b, now);
+	frames_send(w, b, now);
+}
+
+void frames_send(struct worker *w, struct batch *b, mono_t now)
 {
 	struct batch some;
 
@@ -174,10 +182,8 @@ void transmit(struct worker *w, struct batch *b, mono_t now)
 				b->p[kept++] = b->p[i];
 		}
 		b->n = kept;
-		if (!some.n)
-			continue;
-		count_traffic(w, &some, OUT, FRAME_OVERHEAD);
-		w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
+		if (some.n)
+			w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
 	}
 	for (unsigned i = 0; i < b->n; i++)
 		packet_drop(w, b->p[i], DROP_NO_WAY);

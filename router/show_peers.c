@@ -5,6 +5,7 @@
  * of is there as well. Several paths and ways through queue routers have their
  * place in the shape (lists of paths, of hops) before they exist.
  */
+#include "router/backlog.h"
 #include "router/show.h"
 
 #include <string.h>
@@ -82,6 +83,36 @@ static uint64_t bad_frames(const struct router *r, const struct peer *p)
 	return n;
 }
 
+/* Queue frames that this router has had from it, and sent it. */
+static json_t *relayed(const struct router *r, const struct peer *p)
+{
+	uint64_t in, bytes_in, out, bytes_out;
+
+	peer_relayed(r, p, IN, &in, &bytes_in);
+	peer_relayed(r, p, OUT, &out, &bytes_out);
+	return show_traffic(in, bytes_in, out, bytes_out);
+}
+
+/* Those by which it can be reached, the first choice first, and how they are. */
+static json_t *queue_routers(struct router *r, const struct contact *c, mono_t now)
+{
+	static const char *const words[] = { [RELAY_DEAD] = "dead",
+					     [RELAY_WAYLESS] = "no-way",
+					     [RELAY_READY] = "ready",
+					     [RELAY_USED] = "used" };
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < c->relays.n; i++) {
+		const struct contact *via = router_contact_by_id(r, c->relays.id[i]);
+
+		json_array_append_new(list, json_pack("{s:s?, s:s, s:o}", "name",
+						      via ? via->peer->name : NULL, "state",
+						      words[relay_state(c, i, now)], "rtt_seconds",
+						      show_seconds(via ? via->rtt : 0)));
+	}
+	return list;
+}
+
 static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 {
 	struct peer *p = c->peer;
@@ -91,7 +122,7 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 	peer_traffic(r, p, IN, &in, &bytes_in);
 	peer_traffic(r, p, OUT, &out, &bytes_out);
 	return json_pack("{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s?,"
-			 " s:b, s:b, s:o, s:o, s:o, s:o}",
+			 " s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
@@ -101,7 +132,9 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "keys",
 			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
 			 show_count(bad_frames(r, p)), "traffic",
-			 show_traffic(in, bytes_in, out, bytes_out));
+			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
+			 queue_routers(r, c, now), "relayed", relayed(r, p), "kept_bytes",
+			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));
 }
 
 json_t *show_peers(struct router *r, size_t offset, mono_t now)

@@ -91,6 +91,8 @@ void seal(struct worker *, struct batch *, mono_t now);
 /* Whether seal, as things are, leaves a partial checksum so. */
 bool seal_takes_partial(const struct packet *);
 void transmit(struct worker *, struct batch *, mono_t now);
+/* Its last step alone, for frames that are no hosts' packets: to the links of their paths. */
+void frames_send(struct worker *, struct batch *, mono_t now);
 
 /* Inbound stages. */
 void open_frames(struct worker *, struct batch *, mono_t now);

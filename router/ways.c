@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "router/connections.h"
 #include "router/link_stream.h"
+#include "router/relay.h"
 #include "router/router.h"
 
 #define CHALLENGE_TIME (2 * SEC)
@@ -70,10 +71,35 @@ char *ways_text(const struct contact *c, const struct way *way, char buf[static 
 
 /* ---- sending ------------------------------------------------------------------- */
 
+/* Inside a queue frame, on the path of the queue router. */
+static int send_by_relay(struct contact *relay, const uint8_t *frame, size_t len)
+{
+	uint8_t outer[PACKET_SINGLE + 2 * FRAME_OVERHEAD], room[QUEUE_SIGNED];
+	const struct router *r = relay->router;
+	const struct path *path = relay->peer->path;
+	struct tx_keys *tx = relay->peer->tx;
+	struct frame_header h = { .source = r->config->id, .destination = relay->peer->id };
+	struct crypto_job job;
+
+	if (!tx || !path || path->way.kind == WAY_RELAY)
+		return -ENOTCONN;
+	if (len > sizeof(outer) - FRAME_OVERHEAD)
+		return -EMSGSIZE;
+	h.epoch = tx->epoch;
+	h.seq = tx_next(tx, 0, false);
+	queue_frame_format(&h, len, 0, outer);
+	memcpy(outer + FRAME_HEADER, frame, len);
+	len += FRAME_OVERHEAD;
+	job = relay_job(tx->key[PROTECT_HMAC], outer, len, room);
+	crypto_seal(r->n_workers, &job, 1);
+	return ways_send(relay, &path->way, outer, len);
+}
+
 int ways_send(const struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
 {
 	struct router *r = c->router;
 	struct worker *w = &r->workers[0];
+	struct contact *relay;
 	struct port *port;
 
 	switch (way->kind) {
@@ -89,38 +115,51 @@ int ways_send(const struct contact *c, const struct way *way, const uint8_t *fra
 					NULL, clock_now())
 			       ? 0
 			       : -EAGAIN;
-	case WAY_RELAY: break;
+	case WAY_RELAY:
+		relay = router_contact_by_id(r, way->via);
+		return relay ? send_by_relay(relay, frame, len) : -ENOTCONN;
 	}
 	return -ENOTCONN;
 }
 
 /* ---- the path ------------------------------------------------------------------- */
 
+/* The largest frame that can be hoped for: by a relay, what its own path's first hop
+ * carries, less the queue frame around it; what the hops behind it carry is found out. */
+static uint16_t frame_hope(const struct contact *c, const struct way *way)
+{
+	struct link *link = c->router->workers[0].links[way->link];
+	const struct contact *relay;
+	const struct path *hop;
+
+	if (way->kind == WAY_UDP)
+		return link->ops->first_hop_max(link, way);
+	if (way->kind == WAY_STREAM)
+		return FRAME_OVERHEAD + PATH_STREAM_INNER;
+	relay = router_contact_by_id(c->router, way->via);
+	hop = relay ? relay->peer->path : NULL;
+	if (!hop)
+		return PMTU_BASE_V6 - FRAME_OVERHEAD;
+	return hop->way.kind == WAY_STREAM ? hop->frame_hope : hop->frame_hope - FRAME_OVERHEAD;
+}
+
 static struct path *path_new(const struct contact *c, const struct way *way)
 {
-	const struct router *r = c->router;
-	struct link *link = r->workers[0].links[way->link];
 	struct path *p = calloc(1, sizeof(*p));
-	uint16_t mtu = r->config->mtu;
+	uint16_t mtu = c->router->config->mtu;
 
 	if (!p)
 		return NULL;
 	p->way = *way;
-	if (way->kind != WAY_UDP) {
-		p->frame_hope = (uint16_t)(FRAME_OVERHEAD +
-					   (mtu > PATH_STREAM_INNER ? mtu : PATH_STREAM_INNER));
-		p->frame_max = p->frame_hope;
-		p->settled = true;
-		return p;
-	}
-	p->frame_hope =
-		mtu ? (uint16_t)(mtu - way_overhead(way)) : link->ops->first_hop_max(link, way);
-	p->frame_max = mtu			    ? p->frame_hope
+	p->frame_hope = mtu && way->kind != WAY_STREAM ? (uint16_t)(mtu - way_overhead(way))
+						       : frame_hope(c, way);
+	p->settled = mtu != 0 || way->kind == WAY_STREAM;
+	p->frame_max = p->settled		    ? p->frame_hope
+		       : way->kind == WAY_RELAY	    ? PMTU_BASE_V6 - FRAME_OVERHEAD
 		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
 						    : PMTU_BASE_V4;
 	if (p->frame_max > p->frame_hope)
 		p->frame_max = p->frame_hope;
-	p->settled = mtu != 0;
 	return p;
 }
 
@@ -160,6 +199,7 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 		stream->close_at = (mono_t){ 0 };
 	c->challenge = 0;
 	c->waiting = false;
+	liveness_moved(c);
 	probe_start(c, now);
 	router_update_mtu(c->router);
 	router_kick(c->router);
@@ -197,6 +237,12 @@ static void lose_path(struct contact *c, const char *why, mono_t now)
 	probe_stop(c);
 	publish(c, NULL);
 	reach_use(&c->reach, RUNG_NONE, now);
+}
+
+void contact_set_path(struct contact *c, const struct way *way, mono_t now)
+{
+	use(c, way, now);
+	run(c, now);
 }
 
 /* ---- trials ---------------------------------------------------------------------- */
@@ -317,7 +363,13 @@ static void open_way(struct trial *t, mono_t now)
 			reach_opened(&t->contact->reach, t->rung, now);
 		else
 			fail(t, "no [listen] udp for its addresses", now);
-	} else if (t->rung == RUNG_RELAY || !dial(t, now)) {
+	} else if (t->rung == RUNG_RELAY) {
+		t->open = relay_way(t->contact, &t->way);
+		if (t->open)
+			reach_opened(&t->contact->reach, t->rung, now);
+		else
+			fail(t, "no queue router lives", now);
+	} else if (!dial(t, now)) {
 		fail(t, "no memory, or no address", now);
 	}
 }
@@ -535,6 +587,17 @@ void ways_set_silent(struct contact *c, bool silent, mono_t now)
 
 /* ---- life ----------------------------------------------------------------------------- */
 
+/* A limited router's way to its queue routers. */
+static unsigned of_mode(enum limited_mode mode, unsigned rungs)
+{
+	const unsigned udp = 1u << RUNG_UDP;
+	const unsigned streams = 1u << RUNG_TCP | 1u << RUNG_TLS | 1u << RUNG_PROXY;
+
+	if (mode == LIMITED_UDP || mode == LIMITED_POLL_UDP)
+		return udp;
+	return rungs & streams ? rungs & streams : streams;
+}
+
 void ways_update(struct contact *c, mono_t now)
 {
 	static const unsigned of_protocol[] = {
@@ -546,10 +609,14 @@ void ways_update(struct contact *c, mono_t now)
 	};
 	unsigned rungs = c->config.host ? of_protocol[c->config.protocol] : 0;
 
+	if (c->is_own_relay)
+		rungs = of_mode(c->router->config->limited, rungs);
 	if (!c->n_addresses) /* the proxy may know better */
 		rungs &= 1u << RUNG_PROXY;
 	if (!c->router->connections->n_proxy_ips)
 		rungs &= ~(1u << RUNG_PROXY);
+	if (c->relays.n)
+		rungs |= 1u << RUNG_RELAY;
 	reach_allow(&c->reach, rungs, now);
 	run(c, now);
 }

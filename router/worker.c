@@ -17,6 +17,7 @@
 #include "common/list.h"
 #include "router/link_stream.h"
 #include "router/mailbox.h"
+#include "router/relay.h"
 #include "router/stage.h"
 
 #define BATCHES_PER_TURN 4 /* of one source, before others get their turn */
@@ -192,6 +193,8 @@ static bool kicked(struct worker *w, mono_t now)
 		return false;
 	look(w);
 	link_stream_letters(w, now);
+	if (atomic_exchange_explicit(&w->drain, false, memory_order_acquire))
+		relay_drain(w, now);
 	release(w, now);
 	link_stream_flush(w, now);
 	return true;

@@ -81,6 +81,7 @@ struct worker {
 	unsigned n_held;
 	struct budget hints; /* of path MTUs */
 	mono_t now;	     /* of the turn, for callbacks that are not told */
+	_Atomic bool drain;  /* something kept for a peer is to be sent */
 	_Atomic bool kicked; /* the control thread changed something held packets wait for */
 	struct {
 		mono_t at;
@@ -97,6 +98,9 @@ enum note_kind {
 	NOTE_WANT_KEYS,	    /* a packet waits for keys with this router */
 	NOTE_UNKNOWN_KEY,   /* a frame in this router's name under keys not known */
 	NOTE_MOVED,	    /* an authenticated frame from another way than the path's */
+	NOTE_RELAYED,	    /* the same, by a relay */
+	NOTE_NO_WAY,	    /* it sent a frame for a router that can't be reached; data: ID */
+	NOTE_ANSWERED,	    /* it has given what it kept for us; data: payload */
 	NOTE_BAD_HANDSHAKE, /* a handshake frame in its name with a wrong MAC */
 	NOTE_DEVICE_GONE,   /* the device can't be read any more; router 0 */
 	NOTE_STREAM_GONE,   /* way.stream has ended; data: why; router 0 */

@@ -4,8 +4,9 @@
  *
  * The first byte says how the rest is used: as a datagram as it is; as what a
  * peer with the right keys seals (so that the fuzzer gets past the MAC): a host's
- * packet, maybe with a partial checksum, a control message, a handshake payload; or
- * as a packet from the site, maybe a super-packet.
+ * packet, maybe with a partial checksum, a control message, a handshake payload, a queue
+ * frame, for this router or a third one, which may ask for its frames, a get frame; or as
+ * a packet from the site, maybe a super-packet.
  * Whatever comes, every packet must be accounted for.
  */
 #include <errno.h>
@@ -14,7 +15,9 @@
 #include <urcu-qsbr.h>
 
 #include "common/inet.h"
+#include "router/backlog.h"
 #include "router/offload.h"
+#include "router/relay.h"
 #include "router/stage.h"
 #include "router/router.h"
 
@@ -41,9 +44,11 @@ static const char text[] = "[router]\n"
 			   "endpoint = 192.0.2.2:8463\n"
 			   "key-file = x\n"
 			   "transit = yes\n"
+			   "relay = yes\n"
 			   "[peer third]\n"
 			   "id = 3\n"
 			   "endpoint = 192.0.2.3:8463\n"
+			   "relay = yes\n"
 			   "key-file = y\n";
 
 /* ---- twins: everything that leaves is dropped ------------------------------- */
@@ -118,12 +123,27 @@ static void check(bool ok)
 		abort();
 }
 
+static void introduce(struct world_of_fuzz *f, struct peer *p,
+		      const struct session_secrets *secrets)
+{
+	p->tx = tx_keys_new(f->router->crypto, secrets, 0xe, 1, 2);
+	p->rx[1] = rx_keys_new(f->router->crypto, secrets, 0xe, 1, 2);
+	p->path = calloc(1, sizeof(*p->path));
+	p->backlog = backlog_new(&(struct queue_limits){ .bytes = 65536, .age = SEC });
+	check(p->tx && p->rx[1] && p->path && p->backlog);
+	p->tx->features = FEATURE_PARTIAL;
+	p->path->way.remote.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, (uint8_t)p->id });
+	p->path->way.remote.port = 8463;
+	p->path->frame_hope = 1472;
+	p->path->frame_max = 1472;
+	p->path->settled = true;
+}
+
 static void make(struct world_of_fuzz *f)
 {
 	struct config *config = config_parse("fuzz", text, sizeof(text) - 1, false, stderr);
 	struct session_secrets secrets;
 	struct contact *c;
-	struct peer *p;
 
 	check(config != NULL);
 	f->now = (mono_t){ 1000 * SEC };
@@ -136,21 +156,13 @@ static void make(struct world_of_fuzz *f)
 	f->router->workers[0].links[0] = &f->link;
 	f->router->workers[0].n_links = 1;
 
-	c = router_contact(f->router, "there");
-	p = c->peer;
 	memset(&secrets, 5, sizeof(secrets));
-	p->tx = tx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
-	p->rx[1] = rx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
 	f->peer_tx = tx_keys_new(f->router->crypto, &secrets, 0xe, 1, 2);
-	p->path = calloc(1, sizeof(*p->path));
-	check(p->tx && p->rx[1] && f->peer_tx && p->path);
-	p->tx->features = FEATURE_PARTIAL;
-	p->path->way.remote.ip = ip_from_v4((const uint8_t[]){ 192, 0, 2, 2 });
-	p->path->way.remote.port = 8463;
-	p->path->frame_hope = 1472;
-	p->path->frame_max = 1472;
-	p->path->settled = true;
+	c = router_contact(f->router, "there");
+	check(f->peer_tx && c);
+	introduce(f, c->peer, &secrets);
 	probe_start(c, f->now);
+	introduce(f, router_contact(f->router, "third")->peer, &secrets);
 }
 
 /* ---- inputs ---------------------------------------------------------------------- */
@@ -160,6 +172,7 @@ static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_t
 {
 	bool plain = network == 8;
 	bool handshake = type == FRAME_HANDSHAKE;
+	uint8_t room[QUEUE_SIGNED];
 	struct frame_header h = { .type = type,
 				  .state = plain     ? 0
 					   : partial ? STATE_SIGNED | STATE_PARTIAL
@@ -185,6 +198,8 @@ static void seal_as_peer(struct world_of_fuzz *f, struct packet *p, enum frame_t
 	memset(job.mac, 0, FRAME_MAC);
 	if (plain)
 		return;
+	if (type == FRAME_QUEUE && inner >= FRAME_MIN)
+		job = relay_job(NULL, head, p->len, room);
 	job.key = handshake ? router_contact_by_id(f->router, 2)->peer->handshake_key
 			    : f->peer_tx->key[PROTECT_HMAC];
 	crypto_seal(1, &job, 1);
@@ -235,7 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (size < 1 || size > PACKET_ROOM)
 		return 0;
-	mode = data[0] % 7;
+	mode = data[0] % 9;
 	special = data[0] & 0x20;
 	f.now = mono_add(f.now, 10 * MSEC);
 	loop_fire(f.router->loop, f.now);
@@ -262,6 +277,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 3:
 	case 5: seal_as_peer(&f, p, FRAME_CONTROL, 0, false); break;
 	case 4: seal_as_peer(&f, p, FRAME_HANDSHAKE, 0, false); break;
+	case 7:
+		backlog_set(router_contact(f.router, "third")->peer->backlog, special);
+		seal_as_peer(&f, p, FRAME_QUEUE, data[0], false);
+		break;
+	case 8: seal_as_peer(&f, p, FRAME_GET, 0, false); break;
 	default: break;
 	}
 	drive(&f, p, mode == 6);

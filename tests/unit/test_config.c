@@ -624,7 +624,7 @@ static void test_each(void **state)
 		"intercept/source-check=yes\ninject/method=tun\nlisten/udp=0.0.0.0:8463\nlisten/tcp=0.0.0.0:8463\n"
 		"security/sign=hmac-sha256\nsecurity/encrypt=none\nsecurity/rekey-after=2m\n"
 		"security/rekey-frames=4294967296\n"
-		"limited/queue-routers=chicago\nlimited/mode=channel\nlimited/interval=200ms\n"
+		"queue/bytes=4194304\nqueue/age=5s\nlimited/queue-routers=chicago\nlimited/mode=channel\nlimited/interval=200ms\n"
 		"lndt/8000=172.16.0.0/24, fd00:76:0:1::/64\nlndt/8001=172.16.0.20/32\n"
 		"network 8000/sign=hmac-sha256\nnetwork 8000/encrypt=aes-256-gcm\n"
 		"network 8001/sign=hmac-sha256\nnetwork 8001/encrypt=none\n"

@@ -79,9 +79,6 @@ static void test_wrong_files(void **state)
 		{ HEAD PEER_B "[limited]\nqueue-routers = b,\n  nobody, b\n",
 		  "f:10: [limited] queue-routers: there is no peer nobody; expected the name of a [peer NAME]\n"
 		  "f:10: [limited] queue-routers: b is named twice; expected each once\n" },
-		{ HEAD PEER_B "[peer d]\nid = 9\nkey-file = d\n[limited]\nqueue-routers = b\n",
-		  "f:8: [peer d] endpoint: is missing, and a peer can't come to a limited router; expected "
-		  "endpoint or queue-routers\n" },
 		{ HEAD PEER_B
 		  "[peer d]\nid = 9\nkey-file = d\nendpoint = ?\n[limited]\nqueue-routers = d\n",
 		  "f:11: [peer d] endpoint: can't be \"?\"; expected 198.51.100.2:8463, [2001:db8::1]:8463 or "

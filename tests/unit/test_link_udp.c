@@ -399,6 +399,16 @@ static void check_too_large(const char *any, const char *remote, uint16_t overhe
 	assert_int_equal(counter_read(&f.counters.drops[DROP_SEND]), 3);
 	assert_int_equal(recv_batch(&f, f.b[0], &b), 4);
 	put_back(&f, &b);
+
+	/* but not what is to stay whole: too large for the interface, it does not go */
+	for (uint32_t i = 0; i < 4; i++) {
+		batch_add(&b, frame(&f, &path, 0, i, i % 2 ? 1400 - overhead : 1600));
+		b.p[i]->whole = true;
+	}
+	send_batch(&f, &b);
+	assert_int_equal(counter_read(&f.counters.drops[DROP_SEND]), 5);
+	assert_int_equal(recv_batch(&f, f.b[0], &b), 2);
+	put_back(&f, &b);
 	teardown(&f);
 	set_lo_mtu(65536);
 }

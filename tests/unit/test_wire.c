@@ -160,6 +160,75 @@ static void frame_failure_leaves_result(void **state)
 	assert_memory_equal(&got, &before, sizeof(got));
 }
 
+/* A queue frame with a frame of this type and payload inside; its length. */
+static size_t queued(uint8_t *out, uint8_t type, size_t payload)
+{
+	struct frame_header inner = { .type = type,
+				      .state = STATE_SIGNED,
+				      .size = (uint16_t)(payload + FRAME_OVERHEAD),
+				      .source = 7,
+				      .destination = 9,
+				      .seq = 5 };
+	struct frame_header hop = {
+		.source = 7, .destination = 8, .epoch = 3, .lane = 2, .seq = 4
+	};
+
+	queue_frame_format(&hop, inner.size, 0xb9, out);
+	frame_format(&inner, out + FRAME_HEADER);
+	for (size_t i = 0; i < payload + 2 * FRAME_MAC; i++)
+		out[2 * FRAME_HEADER + i] = (uint8_t)(i + 100);
+	return inner.size + FRAME_OVERHEAD;
+}
+
+static void queue_frame_layout(void **state)
+{
+	uint8_t frame[200], covered[QUEUE_SIGNED];
+	struct frame_header hop, inner;
+	size_t len = queued(frame, FRAME_FORWARD, 30);
+
+	(void)state;
+	assert_int_equal(len, 30 + 2 * FRAME_OVERHEAD);
+	assert_int_equal(frame_parse(frame, len, &hop), FRAME_OK);
+	assert_int_equal(hop.type, FRAME_QUEUE);
+	assert_int_equal(hop.state, STATE_SIGNED);
+	assert_int_equal(hop.network, 0xb9);
+	assert_int_equal(queue_frame_tos(&hop), 0xb9);
+	assert_true(hop.source == 7 && hop.destination == 8 && hop.seq == 4);
+	assert_true(hop.epoch == 3 && hop.lane == 2);
+	assert_true(queue_frame_parse(frame, len, &inner));
+	assert_true(inner.type == FRAME_FORWARD && inner.destination == 9 && inner.seq == 5);
+	assert_int_equal(inner.size, 30 + FRAME_OVERHEAD);
+
+	/* both headers, and the MAC inside, without the payload between them */
+	queue_frame_signed(frame, len, covered);
+	assert_memory_equal(covered, frame, 48);
+	assert_memory_equal(covered + 48, frame + 48 + 30, FRAME_MAC);
+}
+
+static void queue_frame_holds_one_frame(void **state)
+{
+	struct frame_header inner;
+	uint8_t frame[200];
+	size_t len;
+
+	(void)state;
+	for (uint8_t type = 0; type < FRAME_TYPES; type++) {
+		len = queued(frame, type, 10);
+		assert_int_equal(queue_frame_parse(frame, len, &inner),
+				 type != FRAME_QUEUE && type != FRAME_GET);
+	}
+	len = queued(frame, FRAME_CONTROL, 10);
+	for (size_t n = FRAME_MIN; n < len + 20; n++)
+		assert_int_equal(queue_frame_parse(frame, n, &inner), n == len);
+	frame[FRAME_HEADER] ^= 0x20; /* of another version */
+	memset(&inner, 0xa5, sizeof(inner));
+	assert_false(queue_frame_parse(frame, len, &inner));
+	assert_int_equal(inner.size, 0xa5a5); /* left alone */
+	frame[FRAME_HEADER] ^= 0x20;
+	frame[FRAME_HEADER + 1] |= 0x40; /* a reserved bit */
+	assert_false(queue_frame_parse(frame, len, &inner));
+}
+
 static void reader_to_its_end(void **state)
 {
 	static const uint8_t data[] = { 1,    2,    3,	  4,	5,    6,    7,	  8,
@@ -416,6 +485,8 @@ int main(void)
 		cmocka_unit_test(frame_versions_and_types),
 		cmocka_unit_test(frame_states),
 		cmocka_unit_test(frame_failure_leaves_result),
+		cmocka_unit_test(queue_frame_layout),
+		cmocka_unit_test(queue_frame_holds_one_frame),
 		cmocka_unit_test(reader_to_its_end),
 		cmocka_unit_test(reader_stays_bad),
 		cmocka_unit_test(writer_mirrors_reader),

@@ -1,0 +1,396 @@
+/*
+ * Limited routers, see limited.h.
+ *
+ * A look several times a second at what depends on queue routers (liveness_look): at these
+ * themselves, and at the peers that are reached by them. The first tells of a queue router
+ * that is dead for all its peers at once; the second of one that lives and has lost one of
+ * them. A queue router that knows so itself says it (limited_unreachable). Whoever changes
+ * to another one is followed by the other end, if that hears nothing by its own way any
+ * more (limited_heard); so only one of the two need notice.
+ *
+ * With nothing better at hand, the one in use stays in use. Keys are end to end: a change
+ * is no more than another path.
+ */
+#include "router/limited.h"
+
+#include <string.h>
+#include <urcu-qsbr.h>
+
+#include "common/log.h"
+#include "router/backlog.h"
+#include "router/router.h"
+
+#define LOOK (200 * MSEC)
+#define WAYLESS (5 * SEC)	/* one that has no way to a peer is tried again after */
+#define BETTER (10 * SEC)	/* a better one is changed to when it has been that for */
+#define FOLLOW SEC		/* own way silent for so long: the other end's is taken */
+#define MARGIN_LEAST (5 * MSEC) /* of a round trip: what is not clearly shorter */
+
+/* ---- who ---------------------------------------------------------------------- */
+
+static struct contact *contact_of(const struct router *r, uint32_t id)
+{
+	struct peer *p = r->world ? world_peer(r->world, id) : NULL;
+
+	return p ? p->contact : NULL;
+}
+
+static bool asks(const struct config *config)
+{
+	return config->limited == LIMITED_POLL_UDP || config->limited == LIMITED_POLL_TCP;
+}
+
+bool limited_asks(const struct contact *c)
+{
+	return c->asking.on;
+}
+
+bool relay_is_of(const struct contact *c, uint32_t via)
+{
+	for (unsigned i = 0; i < c->relays.n; i++)
+		if (c->relays.id[i] == via)
+			return true;
+	return false;
+}
+
+static bool lives(const struct contact *via)
+{
+	return via && via->peer->path && via->peer->path->way.kind != WAY_RELAY &&
+	       keying_is_ready(&via->keying) && via->up && !via->silence.dead;
+}
+
+/* By which one it is reached now, 0: otherwise, or not at all. */
+static uint32_t in_use(const struct contact *c)
+{
+	const struct path *p = c->peer->path;
+
+	return p && p->way.kind == WAY_RELAY ? p->way.via : 0;
+}
+
+static unsigned place(const struct contact *c, uint32_t via)
+{
+	unsigned i = 0;
+
+	while (i < c->relays.n && c->relays.id[i] != via)
+		i++;
+	return i;
+}
+
+static bool is_wayless(const struct contact *c, unsigned i, mono_t now)
+{
+	return mono_is_set(c->relays.wayless[i]) && mono_before(now, c->relays.wayless[i]);
+}
+
+/* Round trips grow under load: half as long is clearly shorter, a little is not. */
+static bool is_clearly_shorter(int64_t rtt, int64_t than)
+{
+	return rtt && than && rtt < than / 2 && rtt + MARGIN_LEAST < than;
+}
+
+/* The first that lives, unless the round trip to a later one is clearly shorter. 0: none
+ * lives. strict: nor does one with a way to it. */
+static uint32_t best(const struct contact *c, bool strict, mono_t now)
+{
+	const struct contact *found = NULL;
+
+	for (unsigned i = 0; i < c->relays.n; i++) {
+		const struct contact *via = contact_of(c->router, c->relays.id[i]);
+
+		if (!lives(via) || via == c || (strict && is_wayless(c, i, now)))
+			continue;
+		if (!found || is_clearly_shorter(via->rtt, found->rtt))
+			found = via;
+	}
+	return found ? found->peer->id : 0;
+}
+
+bool relay_way(const struct contact *c, struct way *ret)
+{
+	mono_t now = c->router->limited.looked;
+	uint32_t via = in_use(c);
+	unsigned at = place(c, via);
+
+	/* the one in use, as long as that is no worse than others */
+	if (!via || at == c->relays.n || is_wayless(c, at, now) ||
+	    !lives(contact_of(c->router, via)))
+		via = best(c, true, now);
+	if (!via)
+		via = best(c, false, now);
+	if (!via)
+		return false;
+	*ret = (struct way){ .kind = WAY_RELAY, .via = via };
+	return true;
+}
+
+enum relay_state relay_state(const struct contact *c, unsigned i, mono_t now)
+{
+	if (!lives(contact_of(c->router, c->relays.id[i])))
+		return RELAY_DEAD;
+	if (is_wayless(c, i, now))
+		return RELAY_WAYLESS;
+	return c->relays.id[i] == in_use(c) ? RELAY_USED : RELAY_READY;
+}
+
+/* ---- changes -------------------------------------------------------------------- */
+
+static const char *name_of(const struct router *r, uint32_t id)
+{
+	const struct contact *c = contact_of(r, id);
+
+	return c ? c->peer->name : "?";
+}
+
+static void change_to(struct contact *c, uint32_t via, const char *why, mono_t now)
+{
+	struct way way = { .kind = WAY_RELAY, .via = via };
+
+	log_info("peer %s: by queue router %s from now on: %s", c->peer->name,
+		 name_of(c->router, via), why);
+	counter_add(&c->router->events[EVENT_RELAY_CHANGES], 1);
+	c->relays.better = 0;
+	contact_set_path(c, &way, now);
+}
+
+/* Something better than what serves well is not jumped at. */
+static void consider(struct contact *c, uint32_t via, mono_t now)
+{
+	if (via != c->relays.better) {
+		c->relays.better = via;
+		c->relays.better_since = now;
+	} else if (via && mono_since(now, c->relays.better_since) >= BETTER) {
+		change_to(c, via, "it is the better one", now);
+	}
+}
+
+/* A peer whose way is dead, or that has none, gets another one if there is one. */
+static void choose(struct contact *c, mono_t now)
+{
+	uint32_t used = in_use(c), via;
+	unsigned at = place(c, used);
+	bool dead = liveness_look(c, now), relay_lives = lives(contact_of(c->router, used));
+
+	if (!c->peer->path || !keying_is_ready(&c->keying))
+		return;
+	if (used && at < c->relays.n && dead && relay_lives)
+		c->relays.wayless[at] = mono_add(now, WAYLESS);
+	via = best(c, true, now);
+	if (!via || via == used) {
+		c->relays.better = 0;
+		return;
+	}
+	if (!used && dead)
+		change_to(c, via, "nothing comes back by the direct way", now);
+	else if (used && at == c->relays.n)
+		change_to(c, via, "the one in use is not configured any more", now);
+	else if (used && !relay_lives)
+		change_to(c, via, "the one in use is dead", now);
+	else if (used && is_wayless(c, at, now))
+		change_to(c, via, "the one in use has no way to it", now);
+	else if (used)
+		consider(c, via, now);
+}
+
+static void leave_handshakes(struct router *r, uint32_t via, mono_t now)
+{
+	struct way way = { .kind = WAY_RELAY, .via = via };
+
+	list_for_each(node, &r->contacts) {
+		keying_leave(&container_of(node, struct contact, node)->keying, &way, now);
+	}
+}
+
+static void due(struct timer *t, mono_t now)
+{
+	struct router *r = container_of(t, struct router, limited.timer);
+
+	r->limited.looked = now;
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+		bool dead = c->silence.dead;
+
+		if (c->is_relay && liveness_look(c, now) && !dead) {
+			log_warn("queue router %s: dead: nothing comes from it", c->peer->name);
+			leave_handshakes(r, c->peer->id, now);
+		}
+	}
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (c->relays.n)
+			choose(c, now);
+	}
+	timer_set(r->loop, t, mono_add(now, LOOK));
+}
+
+/* ---- what is heard ---------------------------------------------------------------- */
+
+void limited_heard(struct contact *c, uint32_t via, mono_t now)
+{
+	mono_t heard = { atomic_load(&c->peer->heard_by_path) };
+	const struct path *path = c->peer->path;
+
+	if (!relay_is_of(c, via) || !lives(contact_of(c->router, via)) ||
+	    (path && ((path->way.kind == WAY_RELAY && path->way.via == via) ||
+		      mono_since(now, heard) < FOLLOW)))
+		return;
+	c->relays.wayless[place(c, via)] = (mono_t){ 0 };
+	change_to(c, via, "its frames come by that one", now);
+}
+
+void limited_unreachable(struct contact *via, uint32_t router, mono_t now)
+{
+	struct contact *c = contact_of(via->router, router);
+	struct way way = { .kind = WAY_RELAY, .via = via->peer->id };
+	unsigned at = c ? place(c, via->peer->id) : 0;
+
+	if (!c || at == c->relays.n)
+		return;
+	c->relays.wayless[at] = mono_add(now, WAYLESS);
+	if (!best(c, true, now))
+		return;
+	keying_leave(&c->keying, &way, now);
+	choose(c, now);
+}
+
+/* Whether frames for it are kept. */
+static void set_backlog(struct contact *c)
+{
+	const struct config *config = c->router->config;
+	struct peer *p = c->peer;
+	struct tx_keys *tx = p->tx;
+	bool on = tx && tx->features & FEATURE_ASKS && c->config.relay;
+
+	if (on && !p->backlog) {
+		struct queue_limits limits = { .bytes = config->queue_bytes,
+					       .age = config->queue_age };
+
+		rcu_assign_pointer(p->backlog, backlog_new(&limits));
+	}
+	if (!p->backlog)
+		return;
+	backlog_set(p->backlog, on);
+	if (!on && backlog_bytes(p->backlog)) {
+		atomic_store(&c->router->workers[0].drain, true);
+		worker_kick(&c->router->workers[0]);
+	}
+}
+
+void limited_ready(struct contact *c, mono_t now)
+{
+	struct router *r = c->router;
+	struct peer *p = c->peer;
+
+	set_backlog(c);
+	if (limited_asks(c))
+		timer_set(r->loop, &c->asking.timer, now);
+	if (!c->is_relay)
+		return;
+	list_for_each(node, &r->contacts) {
+		struct contact *other = container_of(node, struct contact, node);
+
+		if (relay_is_of(other, p->id) && !other->peer->path)
+			ways_hurry(other, now);
+	}
+}
+
+/* ---- asking ----------------------------------------------------------------------- */
+
+static void ask(struct contact *c, mono_t now)
+{
+	struct queue_ask a = { .serial = ++c->asking.serial };
+
+	if (keying_is_ready(&c->keying))
+		contact_ask(c, &a);
+	timer_set(c->router->loop, &c->asking.timer,
+		  mono_add(now, c->router->config->poll_interval));
+}
+
+static void ask_due(struct timer *t, mono_t now)
+{
+	struct contact *c = container_of(t, struct contact, asking.timer);
+
+	if (limited_asks(c))
+		ask(c, now);
+}
+
+/* Where something was, more may follow: no need to wait for the interval. */
+void limited_answered(struct contact *c, const struct queue_answer *a, mono_t now)
+{
+	if (limited_asks(c) && a->serial == c->asking.serial && (a->given || a->left))
+		ask(c, now);
+}
+
+/* ---- configuration ------------------------------------------------------------------ */
+
+/* Those of the peer's section; else, of a peer without any way of its own, this router's. */
+static void set_relays(struct contact *c)
+{
+	const struct config *config = c->router->config;
+	bool common = !c->config.n_queue_routers && config->limited && !c->is_own_relay;
+	char *const *names = common ? config->queue_routers : c->config.queue_routers;
+	size_t n = common ? config->n_queue_routers : c->config.n_queue_routers;
+	struct relays old = c->relays;
+
+	memset(&c->relays, 0, sizeof(c->relays));
+	for (size_t i = 0; i < n && c->relays.n < RELAYS_MAX; i++) {
+		const struct config_peer *via = config_peer(config, names[i]);
+		unsigned before = 0;
+
+		if (!via || via->id == c->peer->id)
+			continue;
+		while (before < old.n && old.id[before] != via->id)
+			before++;
+		if (before < old.n)
+			c->relays.wayless[c->relays.n] = old.wayless[before];
+		c->relays.id[c->relays.n++] = via->id;
+	}
+}
+
+static bool is_among(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_queue_routers; i++)
+		if (!strcmp(config->queue_routers[i], name))
+			return true;
+	return false;
+}
+
+void limited_configure(struct router *r, mono_t now)
+{
+	bool any = false;
+
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+		bool asked = c->asking.on;
+
+		c->is_own_relay = r->config->limited && is_among(r->config, c->peer->name);
+		c->is_relay = c->is_own_relay;
+		c->asking.on = c->is_own_relay && asks(r->config);
+		c->asking.timer.fn = ask_due;
+		if (asked != c->asking.on && keying_is_ready(&c->keying))
+			keying_want(&c->keying, now); /* the hello says so */
+	}
+	list_for_each(node, &r->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		set_relays(c);
+		set_backlog(c);
+		for (unsigned i = 0; i < c->relays.n; i++)
+			contact_of(r, c->relays.id[i])->is_relay = true;
+		ways_update(c, now);
+		any |= c->is_relay || c->relays.n;
+	}
+	r->limited.looked = now;
+	r->limited.timer.fn = due;
+	timer_set(r->loop, &r->limited.timer, any ? mono_add(now, LOOK) : (mono_t){ 0 });
+}
+
+void limited_stop(struct router *r)
+{
+	timer_cancel(r->loop, &r->limited.timer);
+}
+
+void limited_forget(struct contact *c)
+{
+	timer_cancel(c->router->loop, &c->asking.timer);
+	counter_add(&c->router->drops[DROP_WAIT_OLD], backlog_free(c->peer->backlog));
+}
