@@ -504,10 +504,18 @@ static void challenge(struct contact *c, const struct way *way, mono_t now)
 	contact_send(c, way, &m, 0);
 }
 
+/* What is told of a stream may come after its end. */
+static bool is_there(const struct contact *c, const struct way *way)
+{
+	return way->kind != WAY_STREAM || connections_find(c->router->connections, way->stream);
+}
+
 static void move(struct contact *c, const struct way *way, mono_t now)
 {
 	char text[WAYS_TEXT];
 
+	if (!is_there(c, way))
+		return;
 	if (!c->peer->path || !way_same(&c->peer->path->way, way)) {
 		log_info("peer %s: moved to %s", c->peer->name, ways_text(c, way, text));
 		counter_add(&c->router->events[EVENT_ROAMS], 1);
@@ -518,7 +526,7 @@ static void move(struct contact *c, const struct way *way, mono_t now)
 
 void ways_seen(struct contact *c, const struct way *way, mono_t now)
 {
-	if (way->kind == WAY_STREAM && !connections_find(c->router->connections, way->stream))
+	if (!is_there(c, way))
 		return;
 	if (way->kind == WAY_STREAM && (!c->peer->path || c->reach.silent)) {
 		move(c, way, now);
@@ -555,7 +563,7 @@ void ways_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
 	c->moved = false;
 	/* Which address of ours a way leaves from is known to one side of a handshake
 	 * only: the same remote is the same path, and its MTU stays known. */
-	if (!path || way_same(&path->way, way) || ours || follows(c, way))
+	if (is_there(c, way) && (!path || way_same(&path->way, way) || ours || follows(c, way)))
 		use(c, way, now);
 	run(c, now);
 }

@@ -256,6 +256,8 @@ static mono_t next_time(const struct net *n, mono_t end)
 	for (unsigned i = 1; i <= NET_SITES; i++) {
 		if (!n->sites[i].router)
 			continue;
+		if (n->sites[i].busy)
+			return n->now;
 		earlier(&next, loop_next(n->sites[i].loop));
 		earlier(&next, n->sites[i].held_check);
 	}

@@ -133,6 +133,36 @@ static void large_packets(void **state)
 		0);
 }
 
+/* While frames pile up for a stream, senders that understand marks are told; and what waits
+ * is bounded, oldest out first. */
+static void marks(void **state)
+{
+	struct net *n = *state;
+	struct flow *f[2];
+
+	start(n, "protocol = tcp", false, 1);
+	until(n, RUNG_TCP, 5 * SEC);
+	for (unsigned i = 0; i < 2; i++) {
+		f[i] = flow4(n, 1, 2, 1400, 200 * USEC, 1000);
+		f[i]->tos = i ? 2 : 0;
+	}
+	net_run(n, 50 * MSEC);
+	assert_int_equal(f[1]->last_tos, 2);
+	firewall(n, true, false, true);
+	net_run(n, 160 * MSEC);
+	firewall(n, true, true, true);
+	net_run(n, 2 * SEC);
+	assert_int_equal(f[1]->top, f[1]->sent); /* the youngest has come */
+	assert_int_equal(f[1]->last_tos, 3);
+	assert_int_equal(f[0]->last_tos, 0);
+	assert_true(site_drops(&n->sites[1], DROP_WAIT_FULL) > 0);
+	assert_int_equal(f[0]->received + f[1]->received + site_drops(&n->sites[1], DROP_WAIT_FULL),
+			 2000);
+	flow4(n, 1, 2, 1400, MSEC, 10)->tos = 2;
+	net_run(n, SEC);
+	assert_int_equal(n->flows[2]->last_tos, 2); /* it is over */
+}
+
 /* ---- the ladder ------------------------------------------------------------------ */
 
 /* The best way that is let through, after as long as those above have been given. */
@@ -411,6 +441,7 @@ int main(void)
 		net_test(tls),
 		net_test(workers),
 		net_test(large_packets),
+		net_test(marks),
 		cmocka_unit_test(finds),
 		net_test(nobody),
 		cmocka_unit_test(down_and_up),

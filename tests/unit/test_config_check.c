@@ -46,48 +46,12 @@ static void test_wrong_files(void **state)
 		{ HEAD "[intercept]\nnetworks = 172.16.0.0/8\n",
 		  "f:5: [intercept] networks: 172.16.0.0/8 has bits set behind its length; expected "
 		  "172.0.0.0/8, or 172.16.0.0 alone for one host\n" },
-		{ HEAD "[listen]\nudp = 0.0.0.0:1, [::]:1,\n  0.0.0.0:1\n",
-		  "f:6: [listen] udp: 0.0.0.0:1 is named twice; expected each once\n" },
-		{ HEAD "[listen]\ntcp = 0.0.0.0:443\ntls = 0.0.0.0:443, [::]:443, [::]:443\n",
-		  "f:6: [listen] tls: [::]:443 is named twice; expected each once\n"
-		  "f:6: [listen] tls: 0.0.0.0:443 is in tcp too; expected another port\n" },
-		{ HEAD "[listen]\ntls = 0.0.0.0:443\ntls-certificate = /c.pem\n",
-		  "f:6: [listen] tls-key: is missing; expected the file of the certificate's key\n" },
-		{ HEAD "[listen]\ntls-key = k.pem\n",
-		  "f:5: [listen] tls-key: can't be \"k.pem\"; expected an absolute path of at most 4095 "
-		  "bytes\n" },
-		{ HEAD "[listen]\ntls-key = /k.pem\n",
-		  "f:5: [listen] tls-certificate: is missing; expected the file of the key's "
-		  "certificate\n" },
-		{ HEAD "[proxy]\n",
-		  "f:4: [proxy] url: is missing; expected the URL of an HTTP proxy\n" },
-		{ HEAD "[proxy]\nurl = https://me:secret@proxy\n",
-		  "f:5: [proxy] url: is no address of an HTTP proxy; expected http://HOST:PORT or "
-		  "http://USER:PASSWORD@HOST:PORT\n" },
-		{ HEAD PEER_B "tls-port = 0\n",
-		  "f:8: [peer b] tls-port: can't be \"0\"; expected a number from 1 to 65535\n" },
 		{ HEAD "[security]\nrekey-after = 2h\nrekey-frames = 999\n",
 		  "f:5: [security] rekey-after: can't be \"2h\"; expected a time from 1s to 2m\n"
 		  "f:6: [security] rekey-frames: can't be \"999\"; expected a number from 1000 to 4294967296\n" },
 		{ HEAD "[security]\nencrypt = aes\n",
 		  "f:5: [security] encrypt: can't be \"aes\"; expected none, aes-256-gcm or "
 		  "chacha20-poly1305\n" },
-		/* limited */
-		{ HEAD "[limited]\n",
-		  "f:4: [limited] queue-routers: is missing; expected names of peers, the "
-		  "first choice first\n" },
-		{ HEAD PEER_B "[limited]\nqueue-routers = b,\n  nobody, b\n",
-		  "f:10: [limited] queue-routers: there is no peer nobody; expected the name of a [peer NAME]\n"
-		  "f:10: [limited] queue-routers: b is named twice; expected each once\n" },
-		{ HEAD PEER_B
-		  "[peer d]\nid = 9\nkey-file = d\nendpoint = ?\n[limited]\nqueue-routers = d\n",
-		  "f:11: [peer d] endpoint: can't be \"?\"; expected 198.51.100.2:8463, [2001:db8::1]:8463 or "
-		  "gw.example.org:8463\n" },
-		{ HEAD PEER_B
-		  "queue-routers = b, d\n[peer d]\nid = 9\nkey-file = d\nqueue-routers = b\n",
-		  "f:8: [peer b] queue-routers: b can't be its own queue router; expected another peer\n"
-		  "f:8: [peer b] queue-routers: d is itself reached through a queue router; expected a peer "
-		  "with an endpoint\n" },
 		/* networks */
 		{ HEAD "[lndt]\n0 = 10.0.0.1, 10.0.0.2\nx = 10.0.0.300\n",
 		  "f:5: [lndt] 0: can't be a key here; expected a network ID, a number from 1 to 4294967295 or "
@@ -140,6 +104,53 @@ static void test_wrong_files(void **state)
 		  "f:10: [peer c] id: 2 is [peer b]'s too, in line 5; expected an ID of its own\n" },
 		{ HEAD "[peer c]\nkey-file = x\nid = 1\n",
 		  "f:6: [peer c] id: 1 is this router's own, in line 3; expected an ID of its own\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		expect_errors(rows[i][0], rows[i][1]);
+}
+
+/* How routers are reached. */
+static void test_wrong_ways(void **state)
+{
+	static const char *const rows[][2] = {
+		{ HEAD "[listen]\nudp = 0.0.0.0:1, [::]:1,\n  0.0.0.0:1\n",
+		  "f:6: [listen] udp: 0.0.0.0:1 is named twice; expected each once\n" },
+		{ HEAD "[listen]\ntcp = 0.0.0.0:443\ntls = 0.0.0.0:443, [::]:443, [::]:443\n",
+		  "f:6: [listen] tls: [::]:443 is named twice; expected each once\n"
+		  "f:6: [listen] tls: 0.0.0.0:443 is in tcp too; expected another port\n" },
+		{ HEAD "[listen]\ntls = 0.0.0.0:443\ntls-certificate = /c.pem\n",
+		  "f:6: [listen] tls-key: is missing; expected the file of the certificate's key\n" },
+		{ HEAD "[listen]\ntls-key = k.pem\n",
+		  "f:5: [listen] tls-key: can't be \"k.pem\"; expected an absolute path of at most 4095 "
+		  "bytes\n" },
+		{ HEAD "[listen]\ntls-key = /k.pem\n",
+		  "f:5: [listen] tls-certificate: is missing; expected the file of the key's "
+		  "certificate\n" },
+		{ HEAD "[proxy]\n",
+		  "f:4: [proxy] url: is missing; expected the URL of an HTTP proxy\n" },
+		{ HEAD "[proxy]\nurl = https://me:secret@proxy\n",
+		  "f:5: [proxy] url: is no address of an HTTP proxy; expected http://HOST:PORT or "
+		  "http://USER:PASSWORD@HOST:PORT\n" },
+		{ HEAD PEER_B "tls-port = 0\n",
+		  "f:8: [peer b] tls-port: can't be \"0\"; expected a number from 1 to 65535\n" },
+		/* limited */
+		{ HEAD "[limited]\n",
+		  "f:4: [limited] queue-routers: is missing; expected names of peers, the "
+		  "first choice first\n" },
+		{ HEAD PEER_B "[limited]\nqueue-routers = b,\n  nobody, b\n",
+		  "f:10: [limited] queue-routers: there is no peer nobody; expected the name of a [peer NAME]\n"
+		  "f:10: [limited] queue-routers: b is named twice; expected each once\n" },
+		{ HEAD PEER_B
+		  "[peer d]\nid = 9\nkey-file = d\nendpoint = ?\n[limited]\nqueue-routers = d\n",
+		  "f:11: [peer d] endpoint: can't be \"?\"; expected 198.51.100.2:8463, [2001:db8::1]:8463 or "
+		  "gw.example.org:8463\n" },
+		{ HEAD PEER_B
+		  "queue-routers = b, d\n[peer d]\nid = 9\nkey-file = d\nqueue-routers = b\n",
+		  "f:8: [peer b] queue-routers: b can't be its own queue router; expected another peer\n"
+		  "f:8: [peer b] queue-routers: d is itself reached through a queue router; expected a peer "
+		  "with an endpoint\n" },
 	};
 
 	(void)state;
@@ -233,9 +244,8 @@ static void test_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrong_files),
-		cmocka_unit_test(test_endpoints),
-		cmocka_unit_test(test_many_errors),
+		cmocka_unit_test(test_wrong_files), cmocka_unit_test(test_wrong_ways),
+		cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_many_errors),
 		cmocka_unit_test(test_large),
 	};
 
