@@ -162,6 +162,8 @@ void ways_seen(struct contact *, const struct way *, mono_t now);
 void ways_answered(struct contact *, const struct way *, uint64_t token, mono_t now);
 /* A handshake has succeeded on it. */
 void ways_ready(struct contact *, const struct way *, bool ours, mono_t now);
+/* This queue router, by which it is perhaps being tried, has no way to it; another may. */
+void ways_unreachable(struct contact *, uint32_t via, mono_t now);
 /* A stream of the peer, or in its name, has ended. */
 void ways_ended(struct contact *, uint32_t stream, const char *why, mono_t now);
 /* Whether nothing is heard on the path although something should be. */

@@ -195,7 +195,10 @@ static void leave_handshakes(struct router *r, uint32_t via, mono_t now)
 	struct way way = { .kind = WAY_RELAY, .via = via };
 
 	list_for_each(node, &r->contacts) {
-		keying_leave(&container_of(node, struct contact, node)->keying, &way, now);
+		struct contact *c = container_of(node, struct contact, node);
+
+		keying_leave(&c->keying, &way, now);
+		ways_unreachable(c, via, now);
 	}
 }
 
@@ -249,6 +252,7 @@ void limited_unreachable(struct contact *via, uint32_t router, mono_t now)
 	if (!best(c, true, now))
 		return;
 	keying_leave(&c->keying, &way, now);
+	ways_unreachable(c, via->peer->id, now);
 	choose(c, now);
 }
 

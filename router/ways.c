@@ -568,6 +568,17 @@ void ways_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
 	run(c, now);
 }
 
+void ways_unreachable(struct contact *c, uint32_t via, mono_t now)
+{
+	struct trial *t = &c->trial[RUNG_RELAY];
+
+	if (!t->open || t->way.via != via)
+		return;
+	trial_over(t);
+	open_way(t, now);
+	run(c, now);
+}
+
 void ways_ended(struct contact *c, uint32_t stream, const char *why, mono_t now)
 {
 	const struct way way = { .kind = WAY_STREAM, .stream = stream };

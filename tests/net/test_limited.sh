@@ -370,8 +370,8 @@ part_slow()
 		note "$name: others have $rate Mbit/s, $trip us; resident $peak KiB"
 		at_most "$name: the queue router's memory is within its bound, KiB more" \
 			$((peak - base_peak)) $((QUEUE_BYTES / 1024 + 2048))
-		at_least "$name: its queue was full" "$(($(dropped 1 queue-full) +
-			$(dropped 1 queue-old)))" 1
+		at_least "$name: its queue was full" "$(($(dropped 1 frames-full) +
+			$(dropped 1 frames-old)))" 1
 		is "$name: nothing of others was lost" "$lost_trips" 0
 		at_least "$name: others' rate" "${rate%.*}" $((${base_rate%.*} / 2))
 		at_most "$name: others' round trip, us" "$trip" $((3 * base_trip + 5000))
