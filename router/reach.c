@@ -25,14 +25,16 @@ static bool in_need(const struct reach *r)
 	return r->used == RUNG_NONE || r->silent;
 }
 
-/* UDP is one way however often it is opened: the silent one need not be asked twice. */
+/* UDP is one way however often it is opened: the silent one need not be asked twice. A peer
+ * may have come by a way that is not among ours: then another one of ours is better, but for
+ * the relay, which is worse than any that leads straight to it. */
 static bool is_wanted(const struct reach *r, unsigned rung)
 {
 	if (!is_allowed(r, rung))
 		return false;
 	if (in_need(r))
 		return rung != RUNG_UDP || r->used != RUNG_UDP;
-	return rung < r->used || !is_allowed(r, r->used);
+	return rung < r->used || (rung != RUNG_RELAY && !is_allowed(r, r->used));
 }
 
 static bool any_wanted(const struct reach *r)

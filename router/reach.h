@@ -29,7 +29,7 @@ enum rung { RUNG_UDP, RUNG_TCP, RUNG_TLS, RUNG_PROXY, RUNG_RELAY, RUNGS };
 #define REACH_RETRY_MAX (30 * SEC)
 #define REACH_UP (30 * SEC) /* until rungs above are tried again: this, doubling */
 #define REACH_UP_MAX (600 * SEC)
-#define REACH_LASTED (10 * SEC) /* who was used for so long was no mistake */
+#define REACH_LASTED (2 * SEC) /* who was used for so long was no mistake */
 #define REACH_WHY 96
 
 enum rung_state {
