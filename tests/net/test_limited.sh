@@ -391,7 +391,7 @@ crowd()
 {
 	rm -f "$WORK/crowd.log"
 	# shellcheck disable=SC2046
-	spawn crowd crowd sh -c 'ulimit -n 30000 && exec "$@"' - "$PYTHON" "$here/crowd.py" \
+	spawn crowd crowd sh -c 'ulimit -n $(ulimit -H -n) && exec "$@"' - "$PYTHON" "$here/crowd.py" \
 		--to "$(wan4 1):$1" --count "$CROWD" --way "$2" $(printf '192.0.2.%d ' {66..97})
 	crowding=$spawned
 	wait_for 60 grep -q reached "$WORK/crowd.log"
