@@ -533,14 +533,20 @@ flood_count()
 	echo $((5000 * 1000 * $3 / (now - from + 1)))
 }
 
-# iperf NODE ADDRESS OPTION...: Mbit/s as received, on success.
+# iperf NODE ADDRESS OPTION...: Mbit/s as received, on success. Between two clients the
+# server listens anew, and resets who has come just before: that one comes again.
 iperf()
 {
-	local node=$1 to=$2
+	local node=$1 to=$2 try
 	shift 2
-	on "$node" timeout 30 iperf3 -J -c "$to" --connect-timeout 3000 "$@" > "$WORK/iperf.json" 2>&1
-	jq -re '.end.sum_received.bits_per_second / 1e6 | if . > 0 then . else null end' \
-		"$WORK/iperf.json" 2> /dev/null && return
+	for try in 1 2 3; do
+		on "$node" timeout 30 iperf3 -J -c "$to" --connect-timeout 3000 "$@" \
+			> "$WORK/iperf.json" 2>&1
+		jq -re '.end.sum_received.bits_per_second / 1e6 | if . > 0 then . else null end' \
+			"$WORK/iperf.json" 2> /dev/null && return
+		grep -q "unable to receive control message: Connection reset" "$WORK/iperf.json" ||
+			break
+	done
 	jq -r '.error // "no result"' "$WORK/iperf.json" 2> /dev/null || cat "$WORK/iperf.json"
 	return 1
 }

@@ -85,9 +85,9 @@ cell()
 		check "$name: ping -f to $to loses nothing" flood_result echo
 	done
 	there=$(iperf "h$i" "$to" -t 1)
-	check "$name: iperf3 there" is_rate "$there"
+	check "$name: iperf3 there" is_rate "$there" || there=failed
 	back=$(iperf "h$i" "$to" -t 1 -R)
-	check "$name: iperf3 back" is_rate "$back"
+	check "$name: iperf3 back" is_rate "$back" || back=failed
 	results+=("$1 $2 $(way_to "$i" "$j" | tr ' ' :) ${there%.*} ${back%.*}")
 }
 
