@@ -97,7 +97,8 @@ static int open_device(struct machine *m, unsigned i)
 	t = tun_open(m->router->config->device, true);
 	if (!t)
 		return -errno;
-	m->router->device_offloads = t->intercept.offloads;
+	if (!i)
+		m->router->device_offloads = t->intercept.offloads;
 	e = router_read(m->router, i, &t->intercept);
 	if (e)
 		return e;
@@ -130,6 +131,16 @@ static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 	}
 	deal_inject(m, m->inject);
 	return true;
+}
+
+/* Where the kernel does not let us, flows have queues as it chooses them. Only before
+ * privileges are given up. */
+static void steer_device(struct machine *m, unsigned n)
+{
+	struct tun *t = m->tun[0];
+
+	tun_steer(t, m->router->config->id, n);
+	m->router->device_offloads = t->intercept.offloads;
 }
 
 static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors)
@@ -371,6 +382,7 @@ struct machine *machine_open(struct router *r, FILE *errors)
 	if (!open_devices(m, r->n_workers, errors) || !open_links(m, r->n_workers, errors) ||
 	    !open_privileged(m, errors))
 		goto fail;
+	steer_device(m, r->n_workers);
 	router_deal(r, r->n_workers);
 	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;

@@ -189,6 +189,8 @@ for kind in tso tx-udp-segmentation; do
 done
 check "whole: what is fetched is what was there" same_bytes h1 "http://$(host4 2)/file"
 
+check "offloads: as before, GRO" offloads gro off
+
 # Larger than a frame of the rings, and no super-packets: the router cuts, or says no.
 check "jumbo: packets of 8 kB inside" inside_mtu 9000
 on h1 ip route flush cache # of what was found before
