@@ -118,19 +118,6 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 	b->n = kept;
 }
 
-static void count_sent(struct worker *w, const struct packet *p)
-{
-	uint64_t bytes = p->len - FRAME_OVERHEAD;
-	struct traffic *of[] = { &w->counters.traffic[OUT],
-				 &p->peer->share[w->number]->traffic[OUT],
-				 &p->network->share[w->number]->traffic[OUT] };
-
-	for (unsigned i = 0; i < 3; i++) {
-		counter_add(&of[i]->packets, 1);
-		counter_add(&of[i]->bytes, bytes);
-	}
-}
-
 void transmit(struct worker *w, struct batch *b, mono_t now)
 {
 	struct batch some;
@@ -141,16 +128,16 @@ void transmit(struct worker *w, struct batch *b, mono_t now)
 
 		some.n = 0;
 		for (unsigned i = 0; i < b->n; i++) {
-			if (b->p[i]->path->way.link == l) {
-				count_sent(w, b->p[i]);
+			if (b->p[i]->path->way.link == l)
 				batch_add(&some, b->p[i]);
-			} else {
+			else
 				b->p[kept++] = b->p[i];
-			}
 		}
 		b->n = kept;
-		if (some.n)
-			w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
+		if (!some.n)
+			continue;
+		count_traffic(w, &some, OUT, FRAME_OVERHEAD);
+		w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
 	}
 	for (unsigned i = 0; i < b->n; i++)
 		packet_drop(w, b->p[i], DROP_NO_WAY);

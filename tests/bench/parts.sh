@@ -6,6 +6,7 @@
 #   intercept  packets a second that a router takes in and drops, by size: figure 4-4
 #   inject     packets a second that a router gives back, by size: figure 4-5
 #   workers    TCP and UDP in four flows: figure 4-13
+#   profile    one TCP stream, for tests/bench/profile
 
 SIZES=(64 128 256 512 1024 1428) # of IP packets, in bytes
 IP_UDP=28                        # of them, headers
@@ -307,4 +308,29 @@ part_workers()
 	if tcp_server; then tcp tcp4 -P 4; else failed tcp4 "iperf3 does not start"; fi
 	single_packets
 	flood udp1400 1400 "$BENCH_SECONDS" -f 4 -g 40
+}
+
+# For tests/bench/profile: what the threads of each router are at, one stack a sample, in
+# BENCH_PROFILE/out (where the stream comes in) and in.
+at_full_speed()
+{
+	[ "$(on hostb cat /sys/class/net/eth0/statistics/rx_bytes)" -gt 100000000 ]
+}
+
+part_profile()
+{
+	local load n ways=(out in)
+	tcp_server || { failed profile "iperf3 does not start"; return; }
+	BENCH_SECONDS=$((BENCH_SECONDS + 3))
+	(tcp load > /dev/null 2>&1) &
+	load=$!
+	wait_for 2 at_full_speed
+	perf record -q -F 1999 -g -o "$WORK/perf" -p "${daemons[0]},${daemons[1]}" \
+		sleep $((BENCH_SECONDS - 3)) >> "$WORK/log" 2>&1
+	wait $load || failed profile "the TCP stream failed"
+	for n in 0 1; do
+		perf script -i "$WORK/perf" --pid "${daemons[n]}" -F ip,sym,dso \
+			> "$BENCH_PROFILE/${ways[n]}" 2>> "$WORK/log"
+		[ -s "$BENCH_PROFILE/${ways[n]}" ] || failed profile "perf has no samples"
+	done
 }
