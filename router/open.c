@@ -165,7 +165,7 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct replay *
 		atomic_store_explicit(&peer->heard, now.ns, memory_order_relaxed);
 		if (p->stream)
 			link_stream_prove(w, p->stream);
-		if (!p->via && (!path || !way_is_of(&path->way, p)))
+		if ((!path || !way_is_of(&path->way, p)) && !p->via)
 			note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, now);
 	}
 	switch (p->frame.type) {

@@ -1,9 +1,7 @@
 /*
- * Ways compared and written down, see path.h.
+ * Ways compared, see path.h.
  */
 #include "router/path.h"
-
-#include <stdio.h>
 
 bool way_same(const struct way *a, const struct way *b)
 {
@@ -34,18 +32,4 @@ struct way packet_way(const struct packet *p)
 bool way_equal(const struct way *a, const struct way *b)
 {
 	return way_same(a, b) && (a->kind != WAY_UDP || ip_equal(&a->local, &b->local));
-}
-
-char *way_format(const struct way *w, char buf[static WAY_TEXT])
-{
-	char text[ENDPOINT_TEXT];
-
-	switch (w->kind) {
-	case WAY_RELAY: snprintf(buf, WAY_TEXT, "relay %u", w->via); break;
-	case WAY_STREAM:
-		snprintf(buf, WAY_TEXT, "tcp %s", endpoint_format(&w->remote, text));
-		break;
-	case WAY_UDP: snprintf(buf, WAY_TEXT, "%s", endpoint_format(&w->remote, text)); break;
-	}
-	return buf;
 }

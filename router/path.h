@@ -36,19 +36,12 @@ struct way packet_way(const struct packet *);
 /* Whether it came this way: way_same with packet_way. */
 static inline bool way_is_of(const struct way *w, const struct packet *p)
 {
-	switch (w->kind) {
-	case WAY_UDP:
-		return !p->stream && !p->via && w->link == p->link &&
+	if (!(p->stream | p->via))
+		return w->kind == WAY_UDP && w->link == p->link &&
 		       endpoint_equal(&w->remote, &p->from);
-	case WAY_STREAM: return !p->via && w->stream == p->stream;
-	case WAY_RELAY: return w->via == p->via;
-	}
-	return false;
+	return p->via ? w->kind == WAY_RELAY && w->via == p->via
+		      : w->kind == WAY_STREAM && w->stream == p->stream;
 }
-#define WAY_TEXT 96
-/* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
-char *way_format(const struct way *, char buf[static WAY_TEXT]);
-
 /* Immutable but for the frame bound; published by pointer, freed after a grace
  * period. */
 struct path {
