@@ -186,6 +186,7 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
+		ways_heard(c, &n->way, now);
 		if (!keying_recv(&c->keying, &n->way, n->data, n->len, now))
 			counter_add(&c->router->drops[DROP_HANDSHAKE], 1);
 		break;
