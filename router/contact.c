@@ -247,6 +247,7 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
+		ways_heard(c, &n->way, now);
 		/* by a relay only from where it would be answered */
 		if ((n->way.via && !relay_is_of(c, n->way.via)) ||
 		    !keying_recv(&c->keying, &n->way, n->data, n->len, now))

@@ -158,6 +158,8 @@ void ways_hurry(struct contact *, mono_t now);
 void ways_begin_anew(struct contact *, mono_t now);
 /* An authentic frame has come by another way than the path's. */
 void ways_seen(struct contact *, const struct way *, mono_t now);
+/* A handshake frame has come by this way. */
+void ways_heard(struct contact *, const struct way *, mono_t now);
 /* A challenge has been answered on this way. */
 void ways_answered(struct contact *, const struct way *, uint64_t token, mono_t now);
 /* A handshake has succeeded on it. */

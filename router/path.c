@@ -1,5 +1,5 @@
 /*
- * Ways compared and written down, see path.h.
+ * Ways compared, see path.h.
  */
 #include "router/path.h"
 
@@ -29,18 +29,6 @@ struct way packet_way(const struct packet *p)
 	if (p->stream)
 		return (struct way){ .kind = WAY_STREAM, .remote = p->from, .stream = p->stream };
 	return (struct way){ .remote = p->from, .local = p->to, .link = p->link };
-}
-
-bool packet_came_by(const struct packet *p, const struct way *way)
-{
-	switch (way->kind) {
-	case WAY_RELAY: return p->via == way->via;
-	case WAY_STREAM: return !p->via && p->stream == way->stream;
-	case WAY_UDP:
-		return !p->via && !p->stream && p->link == way->link &&
-		       endpoint_equal(&p->from, &way->remote);
-	}
-	return false;
 }
 
 char *way_format(const struct way *w, char buf[static WAY_TEXT])

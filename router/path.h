@@ -33,8 +33,15 @@ bool way_same(const struct way *, const struct way *);
 bool way_equal(const struct way *, const struct way *);
 /* The way that an arrived packet came, seen from here. */
 struct way packet_way(const struct packet *);
-/* Whether that is this way, wherever it came to. */
-bool packet_came_by(const struct packet *, const struct way *);
+/* Whether it came this way: way_same with packet_way. */
+static inline bool packet_came_by(const struct packet *p, const struct way *w)
+{
+	if (!(p->stream | p->via))
+		return w->kind == WAY_UDP && w->link == p->link &&
+		       endpoint_equal(&w->remote, &p->from);
+	return p->via ? w->kind == WAY_RELAY && w->via == p->via
+		      : w->kind == WAY_STREAM && w->stream == p->stream;
+}
 #define WAY_TEXT 96
 /* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
 char *way_format(const struct way *, char buf[static WAY_TEXT]);

@@ -121,8 +121,15 @@ void reach_hurry(struct reach *r, mono_t now)
 void reach_opened(struct reach *r, enum rung rung, mono_t now)
 {
 	r->rung[rung].state = RUNG_ASKING;
+	r->rung[rung].opened = mono_since(now, r->rung[rung].begun);
 	r->rung[rung].begun = now;
 	r->rung[rung].asked = (mono_t){ 0 };
+}
+
+void reach_heard(struct reach *r, enum rung rung, mono_t now)
+{
+	if (r->rung[rung].state == RUNG_ASKING)
+		r->rung[rung].begun = now;
 }
 
 void reach_failed(struct reach *r, enum rung rung, const char *why, mono_t now)
@@ -195,11 +202,18 @@ static struct reach_step drop(struct reach *r, unsigned rung)
 	return (struct reach_step){ REACH_DROP, rung };
 }
 
+/* What it has for what it is at. */
+static int64_t time_for(const struct reach *r, unsigned rung)
+{
+	return r->rung[rung].state == RUNG_OPENING ? REACH_OPEN
+						   : REACH_ANSWER + 2 * r->rung[rung].opened;
+}
+
 /* Looks after one that is being tried. */
 static struct reach_step look_after(struct reach *r, unsigned rung, mono_t now)
 {
 	bool opening = r->rung[rung].state == RUNG_OPENING;
-	int64_t limit = opening ? REACH_OPEN : REACH_ANSWER;
+	int64_t limit = time_for(r, rung);
 	char why[REACH_WHY];
 
 	if (!is_wanted(r, rung))
@@ -281,12 +295,10 @@ mono_t reach_deadline(const struct reach *r)
 	mono_t next = { 0 };
 
 	for (unsigned i = 0; i < RUNGS; i++) {
-		if (r->rung[i].state == RUNG_OPENING)
-			earlier(&next, mono_add(r->rung[i].begun, REACH_OPEN));
-		if (r->rung[i].state == RUNG_ASKING) {
-			earlier(&next, mono_add(r->rung[i].begun, REACH_ANSWER));
+		if (is_busy(r, i))
+			earlier(&next, mono_add(r->rung[i].begun, time_for(r, i)));
+		if (r->rung[i].state == RUNG_ASKING)
 			earlier(&next, mono_add(r->rung[i].asked, REACH_REPEAT));
-		}
 	}
 	if (r->racing && r->next < RUNGS)
 		earlier(&next, r->next_at);

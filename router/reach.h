@@ -22,7 +22,7 @@ enum rung { RUNG_UDP, RUNG_TCP, RUNG_TLS, RUNG_PROXY, RUNG_RELAY, RUNGS };
 #define RUNG_NONE RUNGS
 
 #define REACH_STAGGER SEC	  /* from the start of one to that of the next */
-#define REACH_ANSWER (3 * SEC)	  /* for an answer on a way that is open */
+#define REACH_ANSWER (3 * SEC)	  /* for an answer on an open way, and twice what that took */
 #define REACH_OPEN (10 * SEC)	  /* for a way to open, all addresses together */
 #define REACH_REPEAT (500 * MSEC) /* of the question */
 #define REACH_RETRY SEC		  /* pause between rounds: this, doubling */
@@ -48,7 +48,8 @@ struct reach {
 	struct {
 		enum rung_state state;
 		mono_t begun, asked;
-		mono_t failed; /* {0}: it has not */
+		int64_t opened; /* how long that took */
+		mono_t failed;	/* {0}: it has not */
 		char why[REACH_WHY];
 	} rung[RUNGS];
 	/* a round: those that are to be tried each once */
@@ -86,6 +87,8 @@ void reach_hurry(struct reach *, mono_t now);
 /* What was asked for has been done: it is open, it failed. */
 void reach_opened(struct reach *, enum rung, mono_t now);
 void reach_failed(struct reach *, enum rung, const char *why, mono_t now);
+/* Something has come from there, if not yet the answer: a handshake goes on. */
+void reach_heard(struct reach *, enum rung, mono_t now);
 /* This rung is used from now on (it has answered, or the peer has come by it); RUNG_NONE:
  * the way that was used is gone. */
 void reach_use(struct reach *, enum rung, mono_t now);

@@ -47,8 +47,7 @@ static void mark(struct packet *p)
 {
 	unsigned ecn = p->inet.tos & 3;
 
-	if ((ecn != ECN_ECT0 && ecn != ECN_ECT1) ||
-	    !atomic_load_explicit(&p->path->crowded, memory_order_relaxed))
+	if (ecn != ECN_ECT0 && ecn != ECN_ECT1)
 		return;
 	p->inet.tos |= ECN_CE;
 	inet_set_tos(p->data, p->inet.tos);
@@ -116,7 +115,8 @@ void seal(struct worker *w, struct batch *b, mono_t now)
 		if (!tx)
 			verdict = hold(w, p, p->peer->id, now);
 		if (verdict == KEEP) {
-			mark(p);
+			if (atomic_load_explicit(&p->path->crowded, memory_order_relaxed))
+				mark(p);
 			job[kept] = frame_packet(w, p, tx, &jobs[n]) ? (int)n++ : -1;
 			b->p[kept++] = p;
 		} else if (verdict != TAKEN) {
@@ -168,7 +168,6 @@ void frames_send(struct worker *w, struct batch *b, mono_t now)
 {
 	struct batch some;
 
-	to_streams(w, b, now);
 	for (unsigned l = 0; l < w->n_links && b->n; l++) {
 		unsigned kept = 0;
 
@@ -185,6 +184,8 @@ void frames_send(struct worker *w, struct batch *b, mono_t now)
 		if (some.n)
 			w->links[l]->ops->send(w->links[l], &some, w->pool, &w->counters);
 	}
+	if (b->n)
+		to_streams(w, b, now);
 	for (unsigned i = 0; i < b->n; i++)
 		packet_drop(w, b->p[i], DROP_NO_WAY);
 	b->n = 0;

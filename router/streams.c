@@ -364,6 +364,8 @@ bool streams_turn(struct streams *s, mono_t now)
 		loop_turn(s->loop, 0);
 		return false;
 	}
+	if (!s->n)
+		return false;
 	for (unsigned i = 0; i < BUCKETS; i++)
 		list_for_each(node, &s->buckets[i])
 			any |= read_one(container_of(node, struct one, node), now);

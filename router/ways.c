@@ -539,6 +539,13 @@ void ways_seen(struct contact *c, const struct way *way, mono_t now)
 		challenge(c, way, now);
 }
 
+void ways_heard(struct contact *c, const struct way *way, mono_t now)
+{
+	for (unsigned i = 0; i < RUNGS; i++)
+		if (c->trial[i].open && way_same(&c->trial[i].way, way))
+			reach_heard(&c->reach, (enum rung)i, now);
+}
+
 void ways_answered(struct contact *c, const struct way *way, uint64_t token, mono_t now)
 {
 	struct way to = *way;

@@ -30,7 +30,7 @@ static struct {
 	/* in */
 	const uint8_t *in;
 	size_t in_len, in_at;
-	size_t cut;	/* bytes that have come as frames */
+	size_t cut; /* bytes that have come as frames */
 	bool gone;
 	/* out */
 	uint8_t put[OUTPUT_MAX], out[OUTPUT_MAX];
@@ -116,14 +116,12 @@ static void close_stream(struct stream *s)
 	free(s);
 }
 
-static const struct stream_ops in_ops = { .name = "in",
-					  .read = give,
-					  .write = take,
-					  .close = close_stream };
-static const struct stream_ops out_ops = { .name = "out",
-					   .read = silent,
-					   .write = take,
-					   .close = close_stream };
+static const struct stream_ops in_ops = {
+	.name = "in", .read = give, .write = take, .close = close_stream
+};
+static const struct stream_ops out_ops = {
+	.name = "out", .read = silent, .write = take, .close = close_stream
+};
 
 /* ---- what comes of it -------------------------------------------------------- */
 

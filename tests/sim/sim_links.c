@@ -309,6 +309,20 @@ static void far_away(void **state)
 	assert_true(router_events(n->sites[1].router, EVENT_ROAMS) <= 1);
 }
 
+/* The same by TCP, with a handshake of several round trips. */
+static void far_away_by_tcp(void **state)
+{
+	struct net *n = *state;
+	struct wire w = { .delay = 1400 * MSEC };
+
+	net_wires(n, &w);
+	start(n, "protocol = tcp", false, 1);
+	assert_true(until(n, RUNG_TCP, 30 * SEC) >= 0);
+	net_run(n, 300 * SEC);
+	assert_true(use_it(&(struct both){ RUNG_TCP }, n));
+	assert_true(router_events(n->sites[1].router, EVENT_ROAMS) <= 1);
+}
+
 /* ---- ends ------------------------------------------------------------------------ */
 
 /* Connections are reset: there again at once, what waits is not lost. */
@@ -448,6 +462,7 @@ int main(void)
 		cmocka_unit_test(half_blind),
 		net_test(lossy),
 		net_test(far_away),
+		net_test(far_away_by_tcp),
 		cmocka_unit_test(resets),
 		net_test(stands_still),
 		cmocka_unit_test(restart),

@@ -133,6 +133,28 @@ static void order(void **state)
 	assert_int_equal(p.r.used, RUNG_NONE);
 }
 
+/* Far away: who took long to open has longer to answer, and who says something goes on. */
+static void patience(void **state)
+{
+	struct play p;
+	struct reach_step s;
+
+	(void)state;
+	play_init(&p, BIT(RUNG_TCP));
+	s = reach_poll(&p.r, p.now);
+	assert_int_equal(s.what, REACH_DIAL);
+	p.now = mono_add(p.now, 2 * SEC);
+	reach_opened(&p.r, RUNG_TCP, p.now);
+	pass(&p, 6900 * MSEC);
+	assert_int_equal(p.r.rung[RUNG_TCP].state, RUNG_ASKING);
+	reach_heard(&p.r, RUNG_TCP, p.now);
+	pass(&p, 6900 * MSEC);
+	assert_int_equal(p.r.rung[RUNG_TCP].state, RUNG_ASKING);
+	pass(&p, 200 * MSEC);
+	assert_int_equal(p.r.rung[RUNG_TCP].state, RUNG_FAILED);
+	assert_string_equal(p.r.rung[RUNG_TCP].why, "no answer in 7 s");
+}
+
 /* What answers soon leaves the rest untried. */
 static void best_at_once(void **state)
 {
@@ -411,12 +433,12 @@ static void anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order),     cmocka_unit_test(best_at_once),
-		cmocka_unit_test(late_best), cmocka_unit_test(pauses),
-		cmocka_unit_test(upward),    cmocka_unit_test(silence),
-		cmocka_unit_test(alone),     cmocka_unit_test(endings),
-		cmocka_unit_test(falling),   cmocka_unit_test(not_allowed),
-		cmocka_unit_test(anything),
+		cmocka_unit_test(order),	cmocka_unit_test(patience),
+		cmocka_unit_test(best_at_once), cmocka_unit_test(late_best),
+		cmocka_unit_test(pauses),	cmocka_unit_test(upward),
+		cmocka_unit_test(silence),	cmocka_unit_test(alone),
+		cmocka_unit_test(endings),	cmocka_unit_test(falling),
+		cmocka_unit_test(not_allowed),	cmocka_unit_test(anything),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
