@@ -68,8 +68,8 @@ struct peer {
 	_Atomic bool relay;		  /* may use this router as its queue router */
 	/* The number of the last get frame to it; 0: it keeps nothing for this router. */
 	_Atomic uint32_t asked;
-	_Atomic int64_t heard;		  /* ns of the last authenticated frame, 0 never */
-	_Atomic int64_t heard_by_path;	  /* of the last one that came by its path's way */
+	_Atomic int64_t heard;	       /* ns of the last authenticated frame, 0 never */
+	_Atomic int64_t heard_by_path; /* of the last one that came by its path's way */
 
 	/* RCU */
 	struct tx_keys *tx;
