@@ -180,14 +180,6 @@ static void send_unreachable(struct contact *c, const struct note *n)
 	contact_send(c, NULL, &m, 0);
 }
 
-static void recv_answer(struct contact *c, const struct note *n, mono_t now)
-{
-	struct queue_answer a;
-
-	if (queue_answer_read(n->data, n->len, &a))
-		limited_answered(c, &a, now);
-}
-
 static void recv_control(struct contact *c, const struct note *n, mono_t now)
 {
 	struct control_message m, answer;
@@ -265,7 +257,6 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 	case NOTE_MOVED: ways_seen(c, &n->way, now); break;
 	case NOTE_RELAYED: limited_heard(c, n->way.via, now); break;
 	case NOTE_NO_WAY: send_unreachable(c, n); break;
-	case NOTE_ANSWERED: recv_answer(c, n, now); break;
 	case NOTE_BAD_HANDSHAKE: complain_refused(c, n, now); break;
 	case NOTE_DEVICE_GONE:
 	case NOTE_STREAM_GONE:

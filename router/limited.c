@@ -20,10 +20,10 @@
 #include "router/backlog.h"
 #include "router/router.h"
 
-#define LOOK (200 * MSEC)
+#define LOOK (100 * MSEC)
 #define WAYLESS (5 * SEC)	/* one that has no way to a peer is tried again after */
 #define BETTER (10 * SEC)	/* a better one is changed to when it has been that for */
-#define FOLLOW SEC		/* own way silent for so long: the other end's is taken */
+#define FOLLOW (600 * MSEC)	/* own way silent for so long: the other end's is taken */
 #define MARGIN_LEAST (5 * MSEC) /* of a round trip: what is not clearly shorter */
 
 /* ---- who ---------------------------------------------------------------------- */
@@ -299,9 +299,10 @@ void limited_ready(struct contact *c, mono_t now)
 
 /* ---- asking ----------------------------------------------------------------------- */
 
+/* At the interval; in between the workers do, as long as there is more: relay.c. */
 static void ask(struct contact *c, mono_t now)
 {
-	struct queue_ask a = { .serial = ++c->asking.serial };
+	struct queue_ask a = { .serial = peer_ask_serial(c->peer) };
 
 	if (keying_is_ready(&c->keying))
 		contact_ask(c, &a);
@@ -315,13 +316,8 @@ static void ask_due(struct timer *t, mono_t now)
 
 	if (limited_asks(c))
 		ask(c, now);
-}
-
-/* Where something was, more may follow: no need to wait for the interval. */
-void limited_answered(struct contact *c, const struct queue_answer *a, mono_t now)
-{
-	if (limited_asks(c) && a->serial == c->asking.serial && (a->given || a->left))
-		ask(c, now);
+	else
+		atomic_store(&c->peer->asked, 0);
 }
 
 /* ---- configuration ------------------------------------------------------------------ */

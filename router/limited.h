@@ -6,7 +6,7 @@
  * there. Which one: of those that live and are not known to have no way to it, the first in
  * the configuration's order, unless the round trip to a later one is clearly shorter (half,
  * and 5 ms). One
- * that dies under traffic is left within two seconds, by both sides: who notices it first
+ * that dies under traffic is left in little more than a second, by both sides: who notices it first
  * moves, and the other follows the frames that come.
  *
  * Belongs to the control thread.
@@ -39,7 +39,6 @@ struct relays {
 struct asking {
 	bool on;
 	struct timer timer;
-	uint32_t serial; /* of the last get frame */
 };
 
 /* Of a router. */
@@ -76,7 +75,5 @@ void limited_ready(struct contact *, mono_t now);
 void limited_heard(struct contact *, uint32_t via, mono_t now);
 /* This queue router has no way to that router now. */
 void limited_unreachable(struct contact *via, uint32_t router, mono_t now);
-/* It has given what it kept. */
-void limited_answered(struct contact *, const struct queue_answer *, mono_t now);
 
 #endif

@@ -18,9 +18,9 @@
 #define RETRY (5 * SEC)
 #define LOOK (500 * MSEC) /* where there is a choice of ways */
 #define SILENT_WAY SEC
-#define LOOK_ASK (400 * MSEC)	    /* silent for so long under traffic: asked, */
+#define LOOK_ASK (300 * MSEC)	    /* silent for so long under traffic: asked, */
 #define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
-#define LOOK_DEAD (1500 * MSEC)	    /* ... and taken for dead, */
+#define LOOK_DEAD (1000 * MSEC)	    /* ... and taken for dead, */
 #define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
 #define RTT_SHIFT 3		    /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 

@@ -33,7 +33,7 @@
 struct others {
 	struct batch inside; /* in these is one for this router */
 	struct batch onward; /* for another router */
-	struct batch asking; /* for what is kept */
+	struct batch asking; /* for what is kept, or the end of such an answer */
 };
 
 /* Holds this window, NULL for none, instead of the one held now. */
@@ -184,17 +184,6 @@ static void heard(struct worker *w, struct packet *p, mono_t now)
 		note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, NOTE_INTERVAL, now);
 }
 
-/* What a null frame says is for the control thread, if it says anything. */
-static void take_null(struct worker *w, struct packet *p, mono_t now)
-{
-	if (p->len == FRAME_OVERHEAD + QUEUE_ANSWER) {
-		to_control(w, p, NOTE_ANSWERED, now);
-		return;
-	}
-	counter_add(&w->counters.consumed, 1);
-	pool_put(w->pool, p);
-}
-
 /* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */
 static unsigned accept_frame(struct worker *w, struct packet *p, struct replay **window,
 			     struct rx_keys *rx, struct others *others, mono_t now)
@@ -219,10 +208,19 @@ static unsigned accept_frame(struct worker *w, struct packet *p, struct replay *
 		batch_add(inner.destination == w->view->self ? &others->inside : &others->onward,
 			  p);
 		return TAKEN;
-	case FRAME_GET: batch_add(&others->asking, p); return TAKEN;
+	case FRAME_GET:
+	case FRAME_NULL:
+		if (!p->via) {
+			batch_add(&others->asking, p);
+			return TAKEN;
+		}
+		break;
 	case FRAME_CONTROL: to_control(w, p, NOTE_CONTROL, now); return TAKEN;
-	default: take_null(w, p, now); return TAKEN;
+	default: break;
 	}
+	counter_add(&w->counters.consumed, 1);
+	pool_put(w->pool, p);
+	return TAKEN;
 }
 
 static struct crypto_job job_of(struct packet *p, struct crypto_key *key,

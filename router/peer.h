@@ -66,8 +66,10 @@ struct peer {
 	struct crypto_key *handshake_key; /* MAC of handshake frames */
 	_Atomic bool transit;		  /* may send on through this router */
 	_Atomic bool relay;		  /* may use this router as its queue router */
-	_Atomic int64_t heard;		  /* ns of the last authenticated frame, 0 never */
-	_Atomic int64_t heard_by_path;	  /* of the last one that came by its path's way */
+	/* The number of the last get frame to it; 0: it keeps nothing for this router. */
+	_Atomic uint32_t asked;
+	_Atomic int64_t heard;	       /* ns of the last authenticated frame, 0 never */
+	_Atomic int64_t heard_by_path; /* of the last one that came by its path's way */
 
 	/* RCU */
 	struct tx_keys *tx;
@@ -79,6 +81,14 @@ struct peer {
 	struct contact *contact;	       /* the control thread's side of it */
 	struct peer_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
+
+/* A number for the next get frame. */
+static inline uint32_t peer_ask_serial(struct peer *p)
+{
+	uint32_t serial = atomic_fetch_add_explicit(&p->asked, 1, memory_order_relaxed) + 1;
+
+	return serial ? serial : atomic_fetch_add_explicit(&p->asked, 1, memory_order_relaxed) + 1;
+}
 
 /* A router's whole view of the overlay: immutable, published by pointer. */
 struct world {

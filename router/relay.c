@@ -225,41 +225,41 @@ void relay_onward(struct worker *w, struct batch *b, mono_t now)
 
 /* ---- what was kept ---------------------------------------------------------- */
 
-/* The last frame of an answer: what was asked, how much was given, how much is left. */
-static struct packet *end_of_answer(struct worker *w, struct peer *peer, struct tx_keys *tx,
-				    uint32_t serial, size_t given, size_t left)
+/* Sends a frame of the worker's own with this payload. */
+static void say(struct worker *w, struct peer *peer, enum frame_type type, const uint8_t *payload,
+		size_t len, mono_t now)
 {
-	struct crypto_job job;
-	struct packet *p = pool_get(w->pool);
-	struct queue_answer a = { .serial = serial,
-				  .given = (uint32_t)given,
-				  .left = (uint32_t)left };
-	uint8_t lane = tx_lane(tx, peer->share[w->number]->lane);
-	struct frame_header h = { .type = FRAME_NULL,
+	struct tx_keys *tx = rcu_dereference(peer->tx);
+	struct path *path = rcu_dereference(peer->path);
+	struct packet *p = tx && path && path->way.kind != WAY_RELAY ? pool_get(w->pool) : NULL;
+	struct frame_header h = { .type = type,
 				  .state = STATE_SIGNED,
-				  .size = QUEUE_ANSWER + FRAME_OVERHEAD,
+				  .size = (uint16_t)(len + FRAME_OVERHEAD),
 				  .source = w->view->self,
-				  .destination = peer->id,
-				  .epoch = tx->epoch,
-				  .lane = lane };
+				  .destination = peer->id };
+	struct batch b = { .n = 1, .p = { p } };
+	struct crypto_job job;
 
 	if (!p)
-		return NULL;
-	h.seq = tx_next(tx, lane, w->count >= tx->lanes);
+		return;
+	h.epoch = tx->epoch;
+	h.lane = tx_lane(tx, peer->share[w->number]->lane);
+	h.seq = tx_next(tx, h.lane, w->count >= tx->lanes);
 	p->peer = peer;
+	p->path = path;
 	p->len = h.size;
 	frame_format(&h, p->data);
-	queue_answer_write(p->data + FRAME_HEADER, &a);
+	memcpy(p->data + FRAME_HEADER, payload, len);
 	job = (struct crypto_job){ .key = tx->key[PROTECT_HMAC],
 				   .head = p->data,
 				   .head_len = FRAME_HEADER,
 				   .data = p->data + FRAME_HEADER,
-				   .len = QUEUE_ANSWER,
-				   .mac = p->data + FRAME_HEADER + QUEUE_ANSWER,
+				   .len = (uint32_t)len,
+				   .mac = p->data + FRAME_HEADER + len,
 				   .nonce = p->data + 16 };
 	crypto_seal(w->number, &job, 1);
 	counter_add(&w->counters.made, 1);
-	return p;
+	frames_send(w, &b, now);
 }
 
 /* Makes frames ready that were kept for this peer. */
@@ -306,34 +306,52 @@ static void answer(struct worker *w, struct peer *peer, const struct queue_ask *
 	struct backlog *backlog = rcu_dereference(peer->backlog);
 	struct tx_keys *tx = rcu_dereference(peer->tx);
 	struct path *path = rcu_dereference(peer->path);
-	struct batch b = { .n = 0 };
 	size_t most = ask->bytes && ask->bytes < ANSWER_BYTES ? ask->bytes : ANSWER_BYTES;
-	size_t given;
-	struct packet *end;
+	struct queue_answer a = { .serial = ask->serial };
+	uint8_t payload[QUEUE_ANSWER];
 
 	if (!tx || !path || path->way.kind == WAY_RELAY)
 		return;
-	given = give(w, peer, path, tx, most, now);
-	end = end_of_answer(w, peer, tx, ask->serial, given, backlog ? backlog_bytes(backlog) : 0);
-	if (!end)
+	a.given = (uint32_t)give(w, peer, path, tx, most, now);
+	a.left = backlog ? (uint32_t)backlog_bytes(backlog) : 0;
+	queue_answer_write(payload, &a);
+	say(w, peer, FRAME_NULL, payload, sizeof(payload), now);
+}
+
+/* Where something was, more may follow: no need to wait for the interval. Of several
+ * answers under way only the last one counts, so there is never more than one question
+ * that another one follows. */
+static void ask_on(struct worker *w, struct peer *peer, const struct queue_answer *a, mono_t now)
+{
+	uint32_t asked = atomic_load_explicit(&peer->asked, memory_order_relaxed);
+	struct queue_ask next = { .bytes = 0 };
+	uint8_t payload[QUEUE_ASK];
+
+	if (!asked || a->serial != asked || (!a->given && !a->left))
 		return;
-	end->path = path;
-	batch_add(&b, end);
-	frames_send(w, &b, now);
+	next.serial = peer_ask_serial(peer);
+	queue_ask_write(payload, &next);
+	say(w, peer, FRAME_GET, payload, sizeof(payload), now);
 }
 
 void relay_answer(struct worker *w, struct batch *b, mono_t now)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
+		const uint8_t *payload = p->data + FRAME_HEADER;
+		size_t len = p->len - FRAME_OVERHEAD;
+		struct queue_answer a;
 		struct queue_ask ask;
 
-		if (!atomic_load_explicit(&p->peer->relay, memory_order_relaxed)) {
+		if (p->frame.type == FRAME_GET &&
+		    !atomic_load_explicit(&p->peer->relay, memory_order_relaxed)) {
 			packet_drop(w, p, DROP_NOT_RELAY);
 			continue;
 		}
-		if (queue_ask_read(p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD, &ask))
+		if (p->frame.type == FRAME_GET && queue_ask_read(payload, len, &ask))
 			answer(w, p->peer, &ask, now);
+		else if (p->frame.type == FRAME_NULL && queue_answer_read(payload, len, &a))
+			ask_on(w, p->peer, &a, now);
 		counter_add(&w->counters.consumed, 1);
 		pool_put(w->pool, p);
 	}

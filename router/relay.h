@@ -18,7 +18,8 @@
 void relay_wrap(struct worker *, struct batch *, mono_t now);
 /* Authentic queue frames for another router: sent on to it, or kept for it. */
 void relay_onward(struct worker *, struct batch *, mono_t now);
-/* Authentic get frames: each is answered with what is kept for its sender. */
+/* Authentic get frames: each is answered with what is kept for its sender. Authentic null
+ * frames: where an answer ends that brought something, it is asked for more. */
 void relay_answer(struct worker *, struct batch *, mono_t now);
 /* Sends what is kept for peers that do not ask (any more). */
 void relay_drain(struct worker *, mono_t now);

@@ -100,7 +100,6 @@ enum note_kind {
 	NOTE_MOVED,	    /* an authenticated frame from another way than the path's */
 	NOTE_RELAYED,	    /* the same, by a relay */
 	NOTE_NO_WAY,	    /* it sent a frame for a router that can't be reached; data: ID */
-	NOTE_ANSWERED,	    /* it has given what it kept for us; data: payload */
 	NOTE_BAD_HANDSHAKE, /* a handshake frame in its name with a wrong MAC */
 	NOTE_DEVICE_GONE,   /* the device can't be read any more; router 0 */
 	NOTE_STREAM_GONE,   /* way.stream has ended; data: why; router 0 */

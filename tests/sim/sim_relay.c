@@ -237,7 +237,7 @@ static void queue_router_dies(void **state)
 		net_run(n, 50 * MSEC); /* what is under way */
 		for (unsigned i = 0; i < 2; i++)
 			g[i] = (struct gap){ f[i], f[i]->received };
-		assert_in_range(net_wait(n, goes_on, &g[0], 10 * SEC), 1, 2500 * MSEC);
+		assert_in_range(net_wait(n, goes_on, &g[0], 10 * SEC), 1, 1300 * MSEC);
 		if (how < 2)
 			assert_in_range(net_wait(n, goes_on, &g[1], 10 * SEC), 0, 500 * MSEC);
 		net_run(n, SEC);
