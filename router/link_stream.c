@@ -73,9 +73,11 @@ static void due(struct timer *t, mono_t now)
 void link_stream_attach(struct worker *w)
 {
 	for (unsigned i = 0; w->streams && w->loop && i < WORKERS_MAX; i++)
-		if (w->streams[i] && w->streams[i]->worker == w)
+		if (w->streams[i] && w->streams[i]->worker == w) {
 			timer_set(w->loop, &w->streams[i]->due,
 				  streams_next(w->streams[i]->streams));
+			w->stream_dirty = true; /* who had it before may not have written all */
+		}
 }
 
 struct port *link_stream_open(struct list *ports, unsigned number, bool polled)

@@ -55,7 +55,7 @@ reset_streams()
 traffic()
 {
 	local name=$1 h=h$2 rate
-	check "$name: ping" pings "$h" "$(host4 1)" 20
+	check "$name: ping" wait_for 5 pings "$h" "$(host4 1)" 20
 	flood "flood$2" "$h" "$(host6 1)" 500
 	wait "$spawned"
 	check "$name: ping -f loses nothing" flood_result "flood$2"
