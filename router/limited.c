@@ -173,6 +173,8 @@ static void choose(struct contact *c, mono_t now)
 		return;
 	if (used && at < c->relays.n && dead && relay_lives)
 		c->relays.wayless[at] = mono_add(now, WAYLESS);
+	if (!used && !dead && liveness_is_doubtful(c, now))
+		direct_repair(c, now);
 	via = best(c, true, now);
 	if (!via || via == used) {
 		c->relays.better = 0;
@@ -387,6 +389,7 @@ void limited_configure(struct router *r, mono_t now)
 void limited_stop(struct router *r)
 {
 	timer_cancel(r->loop, &r->limited.timer);
+	timer_cancel(r->loop, &r->observing.timer);
 }
 
 void limited_forget(struct contact *c)
