@@ -448,10 +448,10 @@ static void names(void **state)
 
 static void candidates_layout(void **state)
 {
-	static const uint8_t want[] = { 1, 2, 4, 0x21, 0x0f, 198, 51, 100, 2, 0, 0, 0,
-					0, 0, 0, 0,    0,    0,	  0,  0,   0, 6, 0, 99,
-					0x20, 1,  0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,
-					0, 0, 0, 1 };
+	static const uint8_t want[] = { 1, 2, 4, 0x21, 0x0f, 198, 51,	100,  2, 0,
+					0, 0, 0, 0,    0,    0,	  0,	0,    0, 0,
+					0, 6, 0, 99,   0x20, 1,	  0x0d, 0xb8, 0, 0,
+					0, 0, 0, 0,    0,    0,	  0,	0,    0, 1 };
 	uint8_t out[CANDIDATES_SIZE];
 	struct candidates c = { .wanted = true, .n = 2 }, got;
 
