@@ -173,7 +173,9 @@ enum control_kind {
 	CONTROL_UNREACHABLE = 10, /* from a queue router; body: u32 router it has no way to now */
 	CONTROL_OBSERVE = 11,	  /* where do you see me? By UDP; answered to there */
 	CONTROL_OBSERVED = 12,	  /* body: that endpoint */
-	CONTROL_CANDIDATES = 13	  /* body: struct candidates */
+	CONTROL_CANDIDATES = 13,  /* body: struct candidates */
+	CONTROL_KEEP = 14,	  /* body: u16 seconds, after which it is to be answered */
+	CONTROL_KEPT = 15
 };
 #define CONTROL_HEADER 10
 

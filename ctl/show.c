@@ -89,7 +89,7 @@ static void print_ways(json_t *links)
 static void print_links(json_t *result)
 {
 	struct columns *c = columns_new("PEER|STATE|BY|TO|FROM|>RTT|>FRAME|>PATH MTU|>MTU|"
-					"MTU FOUND");
+					"MTU FOUND|>KEEP-ALIVE");
 	json_t *links = json_object_get(result, "links"), *link, *path;
 	char a[HUMAN_TEXT];
 	size_t i, k;
@@ -109,6 +109,7 @@ static void print_links(json_t *result)
 		columns_add(c, "%s", human_text(path, "path_mtu", a));
 		columns_add(c, "%s", human_text(path, "inner_mtu", a));
 		columns_add(c, "%s", human_text(path, "mtu_settled", a));
+		columns_add(c, "%s", human_text(link, "keep_alive_seconds", a));
 	}
 	columns_print(c, 0, "no path to any peer is known yet", stdout);
 	putchar('\n');

@@ -218,6 +218,8 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_OBSERVE:
 	case CONTROL_OBSERVED:
 	case CONTROL_CANDIDATES: direct_recv(c, &m, &n->way, now); break;
+	case CONTROL_KEEP:
+	case CONTROL_KEPT: keepalive_recv(c, &m, &n->way, now); break;
 	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
 	default: break;
 	}

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "router/config.h"
 #include "router/direct.h"
+#include "router/keepalive.h"
 #include "router/keying.h"
 #include "router/limited.h"
 #include "router/pmtu.h"
@@ -82,7 +83,9 @@ struct contact {
 	bool waiting;		     /* for the answer to any of them */
 	mono_t waiting_since, asked; /* the first that has no answer yet; the last */
 	uint64_t ping_packets;	     /* sent to the peer at the last look */
-	int64_t rtt;		     /* smoothed, ns; 0: not known */
+	mono_t spoken;		     /* ... when there were more than before */
+	struct keepalive keepalive;
+	int64_t rtt; /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
 	struct {	       /* on which others depend: see liveness_look */

@@ -59,58 +59,6 @@ static void send_ping(struct contact *c, mono_t now)
 	contact_send(c, NULL, &m, 0);
 }
 
-/* Whether anything has been sent to it since the last look. */
-static bool is_spoken_to(struct contact *c)
-{
-	uint64_t packets, bytes, before = c->ping_packets;
-
-	peer_traffic(c->router, c->peer, OUT, &packets, &bytes);
-	c->ping_packets = packets;
-	return packets != before;
-}
-
-/* Asks if need be, and judges the way. */
-static void look(struct contact *c, mono_t heard, mono_t now)
-{
-	int64_t patience = 2 * c->rtt > SILENT_WAY ? 2 * c->rtt : SILENT_WAY;
-	bool spoken = is_spoken_to(c);
-
-	if (!c->peer->path)
-		return;
-	if (c->waiting && mono_before(c->waiting_since, heard) && mono_since(now, heard) < LOOK)
-		c->waiting_since = now; /* it lives, the answer is late or lost */
-	ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience, now);
-	if (c->waiting || mono_since(now, c->asked) >= PING_INTERVAL ||
-	    (spoken && mono_since(now, heard) >= LOOK))
-		send_ping(c, now);
-}
-
-static void due(struct timer *t, mono_t now)
-{
-	struct contact *c = container_of(t, struct contact, ping_timer);
-	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
-	bool waiting = c->waiting, choice = reach_has_choice(&c->reach);
-
-	if (c->up && mono_since(now, heard) >= CONTACT_UP)
-		set_down(c, "nothing heard from it for 15 s", now);
-	if (!c->up && keying_is_ready(&c->keying) && mono_is_set(heard) &&
-	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
-		set_up(c, now);
-	if (keying_is_ready(&c->keying)) {
-		if (choice)
-			look(c, heard, now);
-		else
-			send_ping(c, now);
-		if (waiting && mono_since(now, heard) >= SILENT &&
-		    mono_since(now, c->keying.tried) >= RETRY)
-			keying_want(&c->keying, now);
-	}
-	timer_set(c->router->loop, t,
-		  mono_add(now, choice	  ? LOOK
-				: waiting ? PING_URGENT
-					  : PING_INTERVAL));
-}
-
 static uint64_t packets_to(const struct contact *c)
 {
 	const struct router *r = c->router;
@@ -120,6 +68,78 @@ static uint64_t packets_to(const struct contact *c)
 		n += counter_read(&c->peer->share[i]->traffic[OUT].packets) +
 		     counter_read(&c->peer->share[i]->queued[OUT].packets);
 	return n;
+}
+
+/* Whether anything has been sent to it since the last look. */
+static bool is_spoken_to(struct contact *c, mono_t now)
+{
+	uint64_t before = c->ping_packets;
+
+	c->ping_packets = packets_to(c);
+	if (c->ping_packets == before)
+		return false;
+	c->spoken = now;
+	return true;
+}
+
+/* Whether there has been nothing to say for a while. */
+static bool is_idle(const struct contact *c, mono_t now)
+{
+	return mono_since(now, c->spoken) >= PING_INTERVAL;
+}
+
+/* Whether the time for a ping has come that has no other reason. */
+static bool is_time(const struct contact *c, mono_t now)
+{
+	return mono_since(now, c->asked) >= PING_INTERVAL &&
+	       !(is_idle(c, now) && keepalive_is_quiet(c, now));
+}
+
+/* Asks if need be, and judges the way. */
+static void look(struct contact *c, mono_t heard, mono_t now)
+{
+	int64_t patience = 2 * c->rtt > SILENT_WAY ? 2 * c->rtt : SILENT_WAY;
+	bool spoken = is_spoken_to(c, now);
+	bool broken = keepalive_look(c, c->ping_packets, now), waiting = c->waiting;
+
+	if (!c->peer->path)
+		return;
+	if (c->waiting && mono_before(c->waiting_since, heard) && mono_since(now, heard) < LOOK)
+		c->waiting_since = now; /* it lives, the answer is late or lost */
+	ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience, now);
+	if (c->waiting || broken || is_time(c, now) || (spoken && mono_since(now, heard) >= LOOK)) {
+		send_ping(c, now);
+		if (!waiting && is_idle(c, now) && !keepalive_is_quiet(c, now))
+			keepalive_begin(c, c->ping_packets, now);
+	}
+}
+
+static void due(struct timer *t, mono_t now)
+{
+	struct contact *c = container_of(t, struct contact, ping_timer);
+	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
+	bool waiting = c->waiting, choice = reach_has_choice(&c->reach) || c->is_own_relay;
+
+	if (c->up && mono_since(now, heard) >= CONTACT_UP &&
+	    (!keepalive_is_quiet(c, now) ||
+	     (waiting && mono_since(now, c->waiting_since) >= CONTACT_UP)))
+		set_down(c, "nothing heard from it for 15 s", now);
+	if (!c->up && keying_is_ready(&c->keying) && mono_is_set(heard) &&
+	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
+		set_up(c, now);
+	if (keying_is_ready(&c->keying)) {
+		if (choice)
+			look(c, heard, now);
+		else if (is_spoken_to(c, now) || waiting || !keepalive_is_quiet(c, now))
+			send_ping(c, now);
+		if (waiting && mono_since(now, heard) >= SILENT &&
+		    mono_since(now, c->keying.tried) >= RETRY)
+			keying_want(&c->keying, now);
+	}
+	timer_set(c->router->loop, t,
+		  mono_add(now, choice	  ? LOOK
+				: waiting ? PING_URGENT
+					  : PING_INTERVAL));
 }
 
 /* An answer to what has been sent is due within this time. */
@@ -168,6 +188,7 @@ void liveness_moved(struct contact *c)
 {
 	c->silence.since = (mono_t){ 0 };
 	c->silence.dead = false;
+	keepalive_moved(c);
 }
 
 void liveness_ready(struct contact *c, mono_t now)
@@ -257,6 +278,7 @@ int contact_ping(struct contact *c, size_t frame_size, int64_t timeout, ping_fn 
 void liveness_start(struct contact *c, mono_t now)
 {
 	c->ping_timer.fn = due;
+	keepalive_init(c);
 	c->ping_deadline.fn = ping_late;
 	timer_set(c->router->loop, &c->ping_timer, mono_add(now, PING_URGENT));
 }
@@ -264,5 +286,6 @@ void liveness_start(struct contact *c, mono_t now)
 void liveness_stop(struct contact *c)
 {
 	timer_cancel(c->router->loop, &c->ping_timer);
+	keepalive_stop(c);
 	finish_ping(c, false, 0, 0);
 }

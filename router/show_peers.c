@@ -122,16 +122,16 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 	peer_traffic(r, p, IN, &in, &bytes_in);
 	peer_traffic(r, p, OUT, &out, &bytes_out);
 	return json_pack("{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s?,"
-			 " s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 " s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
 			 "path", show_path(c), "endpoint", configured(&c->config), "resolve_error",
 			 c->resolve_error[0] ? c->resolve_error : NULL,
 
-			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "keys",
-			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
-			 show_count(bad_frames(r, p)), "traffic",
+			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "direct",
+			 (int)c->config.direct, "keys", keys(c, now), "stopped_networks",
+			 stopped(p), "bad_frames", show_count(bad_frames(r, p)), "traffic",
 			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
 			 queue_routers(r, c, now), "relayed", relayed(r, p), "kept_bytes",
 			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));
@@ -169,16 +169,29 @@ static json_t *ways(const struct contact *c)
 	return list;
 }
 
+/* Where the peer says that it may be reached directly. */
+static json_t *candidates(const struct contact *c)
+{
+	json_t *list = json_array();
+	char text[ENDPOINT_TEXT];
+
+	for (unsigned i = 0; i < c->direct.theirs.n; i++)
+		json_array_append_new(list,
+				      json_string(endpoint_format(&c->direct.theirs.at[i], text)));
+	return list;
+}
+
 static json_t *link_of(const struct contact *c, mono_t now)
 {
 	json_t *paths = json_array();
 
 	if (c->peer->path)
 		json_array_append_new(paths, show_path(c));
-	return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "peer", c->peer->name, "id",
-			 (json_int_t)c->peer->id, "state", show_state(c), "rtt_seconds",
-			 show_seconds(c->rtt), "paths", paths, "ways", ways(c), "next_try",
-			 show_time(reach_next(&c->reach), now));
+	return json_pack("{s:o, s:o, s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "candidates",
+			 candidates(c), "keep_alive_seconds", show_seconds(c->keepalive.interval),
+			 "peer", c->peer->name, "id", (json_int_t)c->peer->id, "state",
+			 show_state(c), "rtt_seconds", show_seconds(c->rtt), "paths", paths, "ways",
+			 ways(c), "next_try", show_time(reach_next(&c->reach), now));
 }
 
 json_t *show_links(struct router *r, size_t offset, mono_t now)

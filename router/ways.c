@@ -255,6 +255,9 @@ static void lose_path(struct contact *c, const char *why, mono_t now)
 
 void contact_set_path(struct contact *c, const struct way *way, mono_t now)
 {
+	/* a direct way is left for a queue router when nothing comes by it any more */
+	if (way->kind == WAY_RELAY && c->peer->path && c->peer->path->way.kind != WAY_RELAY)
+		reach_set_silent(&c->reach, true, now);
 	use(c, way, now);
 	run(c, now);
 }

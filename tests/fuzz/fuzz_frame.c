@@ -1,4 +1,4 @@
-/* links: common/wire */
+/* links: common/wire common/addr */
 /*
  * The first bytes of everything that comes from the wire: frame header,
  * handshake header, hello, control message. What is taken must obey the
@@ -117,6 +117,28 @@ static void fuzz_hello(const uint8_t *data, size_t len)
 	      again.features == h.features);
 }
 
+/* A direct path's candidates: whatever is taken can be sent to, and comes out the same. */
+static void fuzz_candidates(const uint8_t *data, size_t len)
+{
+	struct candidates c, again;
+	uint8_t out[CANDIDATES_SIZE];
+	size_t n;
+
+	memset(&c, 0xa5, sizeof(c));
+	if (!candidates_read(data, len, &c)) {
+		check(untouched(&c, sizeof(c)));
+		return;
+	}
+	check(c.n <= CANDIDATES_MAX);
+	for (unsigned i = 0; i < c.n; i++)
+		check(c.at[i].port && (c.at[i].ip.family == 4 || c.at[i].ip.family == 6));
+	n = candidates_write(out, &c);
+	check(n <= len && candidates_read(out, n, &again));
+	check(again.wanted == c.wanted && again.dependent == c.dependent && again.n == c.n);
+	for (unsigned i = 0; i < c.n; i++)
+		check(endpoint_equal(&c.at[i], &again.at[i]));
+}
+
 static void fuzz_control(const uint8_t *data, size_t len)
 {
 	struct control_message m, again;
@@ -145,5 +167,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_handshake(data, len);
 	fuzz_hello(data, len);
 	fuzz_control(data, len);
+	fuzz_candidates(data, len);
 	return 0;
 }

@@ -255,6 +255,59 @@ static void rebinding(void **state)
 	}
 }
 
+/* ---- idle ----------------------------------------------------------------------------- */
+
+static int64_t interval(struct net *n, unsigned site, unsigned peer)
+{
+	return site_contact(n, site, peer)->keepalive.interval;
+}
+
+/* The longest time that the NAT allows is found, of those that are tried, and is enough:
+ * whoever speaks first gets through at any time. */
+static void idle(void **state)
+{
+	static const struct {
+		int64_t life, want;
+	} cases[] = { { 0, 120 * SEC },
+		      { 130 * SEC, 120 * SEC },
+		      { 100 * SEC, 60 * SEC },
+		      { 32 * SEC, 30 * SEC },
+		      { 12 * SEC, 7500 * MSEC } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct net *n = net_new(i + 1);
+		uint64_t before[5], refused;
+
+		start(n, "udp", NAT_RESTRICTED, NAT_RESTRICTED);
+		n->sites[3].box.life = n->sites[4].box.life = cases[i].life;
+		assert_true(net_wait(n, is_direct, NULL, 30 * SEC) >= 0);
+		net_run(n, 900 * SEC);
+		assert_int_equal(interval(n, 3, 1), cases[i].want);
+		assert_int_equal(interval(n, 4, 2), cases[i].want);
+		if (cases[i].want >= 30 * SEC) {
+			assert_true(is_direct(NULL, n));
+			assert_int_equal(interval(n, 3, 4), cases[i].want);
+		}
+		refused = n->sites[3].box.refused;
+		for (unsigned k = 1; k <= 4; k++)
+			before[k] = n->sites[k].wired;
+		for (unsigned k = 0; k < 30; k++) {
+			struct flow *f = flow4(n, 1, 3, 100, MSEC, 1);
+
+			net_run(n, 59 * SEC);
+			flow_whole(f);
+			assert_true(sites_are_up(NULL, n));
+		}
+		assert_int_equal(n->sites[3].box.refused, refused);
+		/* three paths, four frames each time, and probes of their size */
+		for (unsigned k = 3; k <= 4; k++)
+			assert_in_range(n->sites[k].wired - before[k], 1,
+					(uint64_t)(30 * 59 * SEC / cases[i].want * 3 * 4 + 500));
+		net_free(n);
+	}
+}
+
 /* ---- abused -------------------------------------------------------------------------- */
 
 static void say(struct net *n, unsigned from, unsigned to, const struct candidates *list)
@@ -312,7 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		net_test(through_nats), net_test(other_kinds),	net_test(not_through_symmetric),
 		net_test(same_lan),	net_test(switched_off), net_test(dies_and_is_found_again),
-		net_test(rebinding),	net_test(nowhere_else),
+		net_test(rebinding),	net_test(idle),		net_test(nowhere_else),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
