@@ -362,6 +362,62 @@ size_t control_write(uint8_t *out, size_t room, const struct control_message *m)
 	return w.bad ? 0 : writer_len(&w);
 }
 
+/* Endpoints and candidates */
+
+#define CANDIDATES_WANTED 0x1
+#define CANDIDATES_DEPENDENT 0x2
+
+bool wire_endpoint_read(struct reader *r, struct endpoint *ret)
+{
+	struct endpoint e = { .ip.family = read_u8(r) };
+	const uint8_t *b;
+	unsigned len;
+
+	e.port = read_u16(r);
+	b = read_bytes(r, sizeof(e.ip.b));
+	if (!b || !e.port || (e.ip.family != 4 && e.ip.family != 6))
+		return false;
+	len = ip_bits(&e.ip) / 8;
+	memcpy(e.ip.b, b, len);
+	*ret = e;
+	return true;
+}
+
+void wire_endpoint_write(struct writer *w, const struct endpoint *e)
+{
+	write_u8(w, e->ip.family);
+	write_u16(w, e->port);
+	write_bytes(w, e->ip.b, sizeof(e->ip.b));
+}
+
+bool candidates_read(const uint8_t *body, size_t len, struct candidates *ret)
+{
+	struct reader r = reader_init(body, len);
+	uint8_t flags = read_u8(&r), n = read_u8(&r);
+	struct candidates c = { .wanted = flags & CANDIDATES_WANTED,
+				.dependent = flags & CANDIDATES_DEPENDENT };
+
+	if (r.bad || n > CANDIDATES_MAX)
+		return false;
+	for (c.n = 0; c.n < n; c.n++)
+		if (!wire_endpoint_read(&r, &c.at[c.n]))
+			return false;
+	*ret = c;
+	return true;
+}
+
+size_t candidates_write(uint8_t out[static CANDIDATES_SIZE], const struct candidates *c)
+{
+	struct writer w = writer_init(out, CANDIDATES_SIZE);
+
+	write_u8(&w, (uint8_t)((c->wanted ? CANDIDATES_WANTED : 0) |
+			       (c->dependent ? CANDIDATES_DEPENDENT : 0)));
+	write_u8(&w, (uint8_t)c->n);
+	for (unsigned i = 0; i < c->n; i++)
+		wire_endpoint_write(&w, &c->at[i]);
+	return writer_len(&w);
+}
+
 /* Asking for what is kept: bytes u32, serial u32; the end of the answer: serial u32, given
  * u32, left u32 */
 

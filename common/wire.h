@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/addr.h"
+
 #define WIRE_VERSION 1
 #define WIRE_PORT 8463
 
@@ -167,8 +169,11 @@ enum control_kind {
 	CONTROL_NETWORKS_ACK = 6, /* body: the same networks, as the answerer has them */
 	CONTROL_CHALLENGE = 7,	  /* a new address of the peer, to be proved */
 	CONTROL_RESPONSE = 8,
-	CONTROL_BYE = 9,	 /* the sender stops: forget its keys, no answer */
-	CONTROL_UNREACHABLE = 10 /* from a queue router; body: u32 router it has no way to now */
+	CONTROL_BYE = 9,	  /* the sender stops: forget its keys, no answer */
+	CONTROL_UNREACHABLE = 10, /* from a queue router; body: u32 router it has no way to now */
+	CONTROL_OBSERVE = 11,	  /* where do you see me? By UDP; answered to there */
+	CONTROL_OBSERVED = 12,	  /* body: that endpoint */
+	CONTROL_CANDIDATES = 13	  /* body: struct candidates */
 };
 #define CONTROL_HEADER 10
 
@@ -182,6 +187,32 @@ struct control_message {
 bool control_read(const uint8_t *data, size_t len, struct control_message *ret);
 /* Length written, 0 if it does not fit. */
 size_t control_write(uint8_t *out, size_t room, const struct control_message *);
+
+/*
+ * Bodies of the messages by which two routers find a direct path. An endpoint: family u8
+ * (4 or 6), port u16, address 16 bytes, those behind an IPv4 address zero. A question is
+ * padded to the size of its answer: nobody is sent more than has been sent in his name.
+ */
+#define WIRE_ENDPOINT 19
+
+/* False: too short, or no endpoint that anything could be sent to. */
+bool wire_endpoint_read(struct reader *, struct endpoint *ret);
+void wire_endpoint_write(struct writer *, const struct endpoint *);
+
+#define CANDIDATES_MAX 8
+#define CANDIDATES_SIZE (2 + CANDIDATES_MAX * WIRE_ENDPOINT)
+
+/* Where the sender may be reached by UDP. Flags u8, count u8, endpoints. */
+struct candidates {
+	bool wanted;	/* the receiver's are */
+	bool dependent; /* the sender's NAT gives each destination another port */
+	unsigned n;
+	struct endpoint at[CANDIDATES_MAX];
+};
+
+/* False: malformed; bytes behind are ignored. */
+bool candidates_read(const uint8_t *body, size_t len, struct candidates *ret);
+size_t candidates_write(uint8_t out[static CANDIDATES_SIZE], const struct candidates *);
 
 /*
  * Payload of a get frame: a limited router asks for what is kept for it. And of the null

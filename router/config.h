@@ -43,7 +43,7 @@ struct config_peer {
 	enum protocol protocol;
 	char *key_file;
 	uint8_t key[CRYPTO_KEY];
-	bool relay, transit;
+	bool relay, transit, direct;
 	char **queue_routers; /* names of peers, in order */
 	size_t n_queue_routers;
 };

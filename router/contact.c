@@ -131,9 +131,13 @@ const struct path *contact_hop(const struct contact *c)
 
 void contact_ready(struct contact *c, const struct way *way, bool ours, mono_t now)
 {
+	bool back = !c->up;
+
 	ways_ready(c, way, ours, now);
 	liveness_ready(c, now);
 	limited_ready(c, now);
+	if (back)
+		direct_start(c, now);
 	contact_announce(c, now);
 	router_kick(c->router);
 }
@@ -212,12 +216,17 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_NETWORKS: announce_recv(c, &m, now); break;
 	case CONTROL_NETWORKS_ACK: announce_acked(c, &m, now); break;
 	case CONTROL_CHALLENGE:
+		if (!ways_takes(c, &n->way))
+			break;
 		contact_send(c, &n->way, &answer, 0);
 		if (!c->peer->path || !way_same(&c->peer->path->way, &n->way))
 			ways_seen(c, &n->way, now); /* it means to come this way */
 		break;
 	case CONTROL_RESPONSE: ways_answered(c, &n->way, m.token, now); break;
 	case CONTROL_BYE: liveness_bye(c, now); break;
+	case CONTROL_OBSERVE:
+	case CONTROL_OBSERVED:
+	case CONTROL_CANDIDATES: direct_recv(c, &m, &n->way, now); break;
 	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
 	default: break;
 	}
@@ -328,6 +337,7 @@ struct contact *contact_new(struct router *r, const struct config_peer *config, 
 	list_init(&c->node);
 	keying_init(&c->keying, c);
 	ways_start(c);
+	direct_init(c);
 	liveness_start(c, now);
 	watch_endpoint(c);
 	return c;
@@ -359,6 +369,7 @@ void contact_free(struct contact *c)
 	struct peer *p = c->peer;
 
 	keying_done(&c->keying);
+	direct_stop(c);
 	ways_stop(c, clock_now());
 	liveness_stop(c);
 	probe_stop(c);

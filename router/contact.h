@@ -9,6 +9,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "router/config.h"
+#include "router/direct.h"
 #include "router/keying.h"
 #include "router/limited.h"
 #include "router/pmtu.h"
@@ -66,6 +67,10 @@ struct contact {
 	bool is_relay;	      /* it is one of this router's, or of some peer's */
 	bool is_own_relay;    /* ... of this router's */
 	struct asking asking; /* it is asked for frames */
+
+	/* direct paths */
+	struct direct direct;
+	struct observer observer;
 
 	/* liveness */
 	struct timer ping_timer;
@@ -166,6 +171,15 @@ void ways_ready(struct contact *, const struct way *, bool ours, mono_t now);
 void ways_ended(struct contact *, uint32_t stream, const char *why, mono_t now);
 /* Whether nothing is heard on the path although something should be. */
 void ways_set_silent(struct contact *, bool silent, mono_t now);
+/* Looks for a direct path now, whatever is used. */
+void ways_press(struct contact *, mono_t now);
+/* It has said where it may be reached directly; or not in time. */
+void ways_candidates(struct contact *, mono_t now);
+void ways_no_candidates(struct contact *, const char *why, mono_t now);
+/* Whether a question about that way is to be answered. */
+bool ways_takes(const struct contact *, const struct way *);
+/* The first listening socket of this family. */
+bool ways_link_for(const struct router *, uint8_t family, uint8_t *ret);
 /* The transport of a way, "udp", "tcp", "tls", "proxy" or "relay"; and for people, "tls to
  * 198.51.100.2:443". */
 const char *ways_transport(const struct contact *, const struct way *);
@@ -183,6 +197,8 @@ void liveness_bye(struct contact *, mono_t now);
  * reached otherwise: whether it is dead, so nothing came by its path since something was
  * sent to it, for too long. */
 bool liveness_look(struct contact *, mono_t now);
+/* ... and whether nothing has come for a shorter time, in which something should have. */
+bool liveness_is_doubtful(const struct contact *, mono_t now);
 /* It is on another path now. */
 void liveness_moved(struct contact *);
 void liveness_recv(struct contact *, const struct control_message *, uint16_t frame_size,

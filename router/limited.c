@@ -20,7 +20,7 @@
 #include "router/backlog.h"
 #include "router/router.h"
 
-#define LOOK (200 * MSEC)
+#define LOOK (100 * MSEC)
 #define WAYLESS (5 * SEC)	/* one that has no way to a peer is tried again after */
 #define BETTER (10 * SEC)	/* a better one is changed to when it has been that for */
 #define FOLLOW SEC		/* own way silent for so long: the other end's is taken */
@@ -183,6 +183,8 @@ static void choose(struct contact *c, mono_t now)
 		return;
 	if (used && at < c->relays.n && dead && relay_lives)
 		c->relays.wayless[at] = mono_add(now, WAYLESS);
+	if (!used && !dead && liveness_is_doubtful(c, now))
+		direct_repair(c, now);
 	via = best(c, true, now);
 	if (!via || via == used) {
 		c->relays.better = 0;
@@ -397,6 +399,7 @@ void limited_configure(struct router *r, mono_t now)
 void limited_stop(struct router *r)
 {
 	timer_cancel(r->loop, &r->limited.timer);
+	timer_cancel(r->loop, &r->observing.timer);
 }
 
 void limited_forget(struct contact *c)

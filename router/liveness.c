@@ -18,7 +18,8 @@
 #define RETRY (5 * SEC)
 #define LOOK (500 * MSEC) /* where there is a choice of ways */
 #define SILENT_WAY SEC
-#define LOOK_ASK (400 * MSEC)	    /* silent for so long under traffic: asked, */
+#define LOOK_ASK (200 * MSEC)	    /* silent for so long under traffic: asked, */
+#define DOUBT (300 * MSEC)	    /* ... looked for elsewhere, */
 #define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
 #define LOOK_DEAD (1500 * MSEC)	    /* ... and taken for dead, */
 #define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
@@ -155,6 +156,12 @@ bool liveness_look(struct contact *c, mono_t now)
 	}
 	c->silence.dead |= mono_since(now, c->silence.since) >= patience(c);
 	return c->silence.dead;
+}
+
+bool liveness_is_doubtful(const struct contact *c, mono_t now)
+{
+	return mono_is_set(c->silence.since) && keying_is_ready(&c->keying) &&
+	       mono_since(now, c->silence.since) >= DOUBT + 2 * c->rtt;
 }
 
 void liveness_moved(struct contact *c)

@@ -116,6 +116,13 @@ void reach_hurry(struct reach *r, mono_t now)
 	r->retry_at = r->up_at = now;
 }
 
+void reach_press(struct reach *r, enum rung rung, mono_t now)
+{
+	r->rung[rung].pressed = true;
+	r->rung[rung].state = RUNG_OPENING;
+	r->rung[rung].begun = now;
+}
+
 void reach_opened(struct reach *r, enum rung rung, mono_t now)
 {
 	r->rung[rung].state = RUNG_ASKING;
@@ -126,10 +133,18 @@ void reach_opened(struct reach *r, enum rung rung, mono_t now)
 void reach_failed(struct reach *r, enum rung rung, const char *why, mono_t now)
 {
 	r->rung[rung].state = RUNG_FAILED;
+	r->rung[rung].pressed = false;
 	r->rung[rung].failed = now;
 	snprintf(r->rung[rung].why, sizeof(r->rung[rung].why), "%s", why);
 	if (r->racing && mono_before(now, r->next_at))
 		r->next_at = now; /* the next need not wait for it */
+}
+
+void reach_explain(struct reach *r, enum rung rung, const char *more)
+{
+	size_t len = strlen(r->rung[rung].why);
+
+	snprintf(r->rung[rung].why + len, sizeof(r->rung[rung].why) - len, ": %s", more);
 }
 
 static void lost(struct reach *r, mono_t now)
@@ -155,6 +170,7 @@ void reach_use(struct reach *r, enum rung rung, mono_t now)
 		reach_failed(r, before, "no answer any more", now);
 	if (rung != RUNG_NONE) {
 		r->rung[rung].state = RUNG_IDLE;
+		r->rung[rung].pressed = false;
 		r->rung[rung].why[0] = '\0';
 	}
 	r->used = rung;
@@ -188,6 +204,7 @@ void reach_set_silent(struct reach *r, bool silent, mono_t now)
 
 static struct reach_step drop(struct reach *r, unsigned rung)
 {
+	r->rung[rung].pressed = false;
 	if (r->rung[rung].state != RUNG_FAILED)
 		r->rung[rung].state = RUNG_IDLE;
 	return (struct reach_step){ REACH_DROP, rung };
@@ -200,7 +217,7 @@ static struct reach_step look_after(struct reach *r, unsigned rung, mono_t now)
 	int64_t limit = opening ? REACH_OPEN : REACH_ANSWER;
 	char why[REACH_WHY];
 
-	if (!is_wanted(r, rung))
+	if (!is_wanted(r, rung) && !(r->rung[rung].pressed && is_allowed(r, rung)))
 		return drop(r, rung);
 	if (mono_since(now, r->rung[rung].begun) >= limit) {
 		snprintf(why, sizeof(why), "no %s in %d s", opening ? "connection" : "answer",

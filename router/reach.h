@@ -24,7 +24,7 @@ enum rung { RUNG_UDP, RUNG_TCP, RUNG_TLS, RUNG_PROXY, RUNG_RELAY, RUNGS };
 #define REACH_STAGGER SEC	  /* from the start of one to that of the next */
 #define REACH_ANSWER (3 * SEC)	  /* for an answer on a way that is open */
 #define REACH_OPEN (10 * SEC)	  /* for a way to open, all addresses together */
-#define REACH_REPEAT (500 * MSEC) /* of the question */
+#define REACH_REPEAT (200 * MSEC) /* of the question */
 #define REACH_RETRY SEC		  /* pause between rounds: this, doubling */
 #define REACH_RETRY_MAX (30 * SEC)
 #define REACH_UP (30 * SEC) /* until rungs above are tried again: this, doubling */
@@ -47,6 +47,7 @@ struct reach {
 	mono_t since;	/* when it came to be used, or was lost */
 	struct {
 		enum rung_state state;
+		bool pressed; /* tried out of turn, whatever is used */
 		mono_t begun, asked;
 		mono_t failed; /* {0}: it has not */
 		char why[REACH_WHY];
@@ -83,9 +84,15 @@ void reach_allow(struct reach *, unsigned rungs, mono_t now);
 /* The next round begins now, not when its time has come. */
 void reach_hurry(struct reach *, mono_t now);
 
+/* There is a reason to try this rung now, even if it is the one used: what is found on it
+ * may be another way. The caller opens it, as for REACH_DIAL. */
+void reach_press(struct reach *, enum rung, mono_t now);
+
 /* What was asked for has been done: it is open, it failed. */
 void reach_opened(struct reach *, enum rung, mono_t now);
 void reach_failed(struct reach *, enum rung, const char *why, mono_t now);
+/* More about why the last try failed. */
+void reach_explain(struct reach *, enum rung, const char *more);
 /* This rung is used from now on (it has answered, or the peer has come by it); RUNG_NONE:
  * the way that was used is gone. */
 void reach_use(struct reach *, enum rung, mono_t now);

@@ -50,6 +50,7 @@ struct router {
 	counter_t events[EVENTS]; /* the control thread's own */
 	counter_t drops[DROPS];
 	struct limited limited;
+	struct observing observing;
 	struct log_limit odd; /* messages that outsiders can provoke */
 };
 

@@ -25,10 +25,24 @@
 #include "router/router.h"
 
 #define CHALLENGE_TIME (2 * SEC)
+#define UDP_WAYS (1 + CANDIDATES_MAX)
 #define SPARE_TIME (5 * SEC) /* a stream that is not the path any more: for what is under way */
+#define ASKED_IN_VAIN 3 /* questions without an answer */
 #define COMPLAINT (60 * SEC)
 
 static void run(struct contact *c, mono_t now);
+
+bool ways_link_for(const struct router *r, uint8_t family, uint8_t *ret)
+{
+	const struct worker *w = &r->workers[0];
+
+	for (unsigned l = 0; l < w->n_links; l++)
+		if (w->links[l]->family == family) {
+			*ret = (uint8_t)l;
+			return true;
+		}
+	return false;
+}
 
 /* ---- what they are called ------------------------------------------------------ */
 
@@ -247,19 +261,6 @@ void contact_set_path(struct contact *c, const struct way *way, mono_t now)
 
 /* ---- trials ---------------------------------------------------------------------- */
 
-/* The first listening socket of this family. */
-static bool link_for(const struct router *r, uint8_t family, uint8_t *ret)
-{
-	const struct worker *w = &r->workers[0];
-
-	for (unsigned l = 0; l < w->n_links; l++)
-		if (w->links[l]->family == family) {
-			*ret = (uint8_t)l;
-			return true;
-		}
-	return false;
-}
-
 /* By UDP to the address whose turn it is, or to the next one that we have a socket for. */
 static bool udp_way(const struct contact *c, struct way *ret)
 {
@@ -270,7 +271,7 @@ static bool udp_way(const struct contact *c, struct way *ret)
 	for (unsigned i = 0; i < c->n_addresses; i++) {
 		way.remote.ip = c->addresses[(c->trial[RUNG_UDP].address + i) % c->n_addresses];
 		way.remote.port = c->config.port;
-		if (link_for(c->router, way.remote.ip.family, &way.link)) {
+		if (ways_link_for(c->router, way.remote.ip.family, &way.link)) {
 			*ret = way;
 			return true;
 		}
@@ -284,6 +285,33 @@ static void add_way(struct way *list, unsigned *n, const struct way *way)
 		if (way_same(&list[i], way))
 			return;
 	list[(*n)++] = *way;
+}
+
+/* All that are to be asked at once: that one, and the peer's candidates. */
+static unsigned udp_ways(const struct contact *c, struct way ret[static UDP_WAYS])
+{
+	unsigned n = 0;
+	struct way way;
+
+	if (udp_way(c, &way))
+		add_way(ret, &n, &way);
+	for (unsigned i = 0; direct_way(c, i, &way); i++)
+		add_way(ret, &n, &way);
+	return n;
+}
+
+/* Whether this way is being asked; which one of them to ret. */
+static bool is_asked(const struct trial *t, const struct way *way, struct way *ret)
+{
+	struct way ways[UDP_WAYS] = { t->way };
+	unsigned n = t->rung == RUNG_UDP ? udp_ways(t->contact, ways) : 1;
+
+	for (unsigned i = 0; i < n && t->open; i++)
+		if (way_same(&ways[i], way)) {
+			*ret = ways[i];
+			return true;
+		}
+	return false;
 }
 
 unsigned contact_ways(const struct contact *c, struct way ret[static CONTACT_WAYS])
@@ -358,11 +386,16 @@ static void open_way(struct trial *t, mono_t now)
 	t->tries = t->asked = 0;
 	t->token = 0;
 	if (t->rung == RUNG_UDP) {
+		bool more = direct_ask(t->contact, now);
+
 		t->open = udp_way(t->contact, &t->way);
 		if (t->open)
 			reach_opened(&t->contact->reach, t->rung, now);
-		else
-			fail(t, "no [listen] udp for its addresses", now);
+		else if (!more)
+			fail(t,
+			     t->contact->n_addresses ? "no [listen] udp for its addresses"
+						     : "no keys with it by a queue router yet",
+			     now);
 	} else if (t->rung == RUNG_RELAY) {
 		t->open = relay_way(t->contact, &t->way);
 		if (t->open)
@@ -374,33 +407,60 @@ static void open_way(struct trial *t, mono_t now)
 	}
 }
 
+static bool is_hard(int error)
+{
+	return error < 0 && error != -EAGAIN && error != -ENOBUFS;
+}
+
+/* By UDP all at once, so that NATs at both ends let in what comes from the other. */
+static int challenge_all(struct trial *t)
+{
+	struct contact *c = t->contact;
+	struct control_message m = { .kind = CONTROL_CHALLENGE, .token = t->token };
+	struct way ways[UDP_WAYS] = { t->way };
+	unsigned n = t->rung == RUNG_UDP ? udp_ways(c, ways) : 1;
+	int error = 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		int e = contact_send(c, &ways[i], &m, 0);
+
+		any |= !is_hard(e);
+		if (e < 0)
+			error = e;
+	}
+	return any ? 0 : error;
+}
+
 /* A question that only the peer can answer: by a challenge if there are keys, else by a
- * handshake. If the path is gone and the first was not answered, it has perhaps lost
+ * handshake. If the path is gone and the first ones were not answered, it has perhaps lost
  * the keys. */
 static void ask(struct trial *t, mono_t now)
 {
 	struct contact *c = t->contact;
-	struct control_message m = { .kind = CONTROL_CHALLENGE };
 	int e = 0;
 
 	t->asked++;
 	if (keying_is_ready(&c->keying)) {
 		if (!t->token && crypto_random(&t->token, sizeof(t->token)))
 			t->token |= 1;
-		m.token = t->token;
-		e = contact_send(c, &t->way, &m, 0);
-		if (t->asked == 2 && (!c->peer->path || c->reach.silent))
+		e = challenge_all(t);
+		if (t->asked == ASKED_IN_VAIN && (!c->peer->path || c->reach.silent))
 			keying_want(&c->keying, now);
 	} else if (t->asked == 1) {
 		keying_opened(&c->keying, &t->way, now);
 	}
-	if (e < 0 && e != -EAGAIN && e != -ENOBUFS && t->rung == RUNG_UDP)
+	if (is_hard(e) && t->rung == RUNG_UDP)
 		fail(t, strerror(-e), now);
 }
 
 static void close_way(struct trial *t, mono_t now)
 {
 	struct contact *c = t->contact;
+	const char *why = direct_why(c);
+
+	if (t->rung == RUNG_UDP && c->reach.rung[RUNG_UDP].state == RUNG_FAILED && t->open && why)
+		reach_explain(&c->reach, t->rung, why);
 
 	if (t->open && t->way.kind == WAY_STREAM) {
 		if (c->reach.rung[t->rung].state == RUNG_FAILED)
@@ -480,7 +540,8 @@ static bool follows(const struct contact *c, const struct way *way)
 	if (allowed & 1u << from && !(allowed & 1u << to))
 		return false;
 	if (way->kind == WAY_UDP && path->way.kind == WAY_UDP)
-		return true;
+		return !direct_knows(c, way) || !direct_knows(c, &path->way) ||
+		       c->router->config->id > c->peer->id;
 	if (to < from)
 		return true;
 	if (to > from || is_ours(c, way) == is_ours(c, &path->way))
@@ -518,6 +579,8 @@ static void move(struct contact *c, const struct way *way, mono_t now)
 
 void ways_seen(struct contact *c, const struct way *way, mono_t now)
 {
+	struct way same;
+
 	if (way->kind == WAY_STREAM && !connections_find(c->router->connections, way->stream))
 		return;
 	if (way->kind == WAY_STREAM && (!c->peer->path || c->reach.silent)) {
@@ -525,7 +588,7 @@ void ways_seen(struct contact *c, const struct way *way, mono_t now)
 		return;
 	}
 	for (unsigned i = 0; i < RUNGS; i++)
-		if (c->trial[i].open && way_same(&c->trial[i].way, way))
+		if (is_asked(&c->trial[i], way, &same))
 			return; /* its question will tell */
 	if (follows(c, way))
 		challenge(c, way, now);
@@ -540,9 +603,7 @@ void ways_answered(struct contact *c, const struct way *way, uint64_t token, mon
 	for (unsigned i = 0; i < RUNGS && !asked; i++) {
 		const struct trial *t = &c->trial[i];
 
-		asked = t->open && t->token && t->token == token && way_same(way, &t->way);
-		if (asked)
-			to = t->way;
+		asked = t->token && t->token == token && is_asked(t, way, &to);
 	}
 	if (asked)
 		move(c, &to, now);
@@ -617,6 +678,9 @@ void ways_update(struct contact *c, mono_t now)
 		rungs &= ~(1u << RUNG_PROXY);
 	if (c->relays.n)
 		rungs |= 1u << RUNG_RELAY;
+	if (direct_is_possible(c) &&
+	    (!c->config.host || of_protocol[c->config.protocol] & 1u << RUNG_UDP))
+		rungs |= 1u << RUNG_UDP;
 	reach_allow(&c->reach, rungs, now);
 	run(c, now);
 }
@@ -628,6 +692,52 @@ static void begin(struct contact *c)
 	if (!crypto_random(&random, sizeof(random)))
 		random = c->peer->id;
 	reach_init(&c->reach, random);
+}
+
+void ways_press(struct contact *c, mono_t now)
+{
+	struct trial *t = &c->trial[RUNG_UDP];
+	enum rung_state state = c->reach.rung[RUNG_UDP].state;
+
+	if (!(c->reach.allowed & 1u << RUNG_UDP) || state == RUNG_OPENING || state == RUNG_ASKING)
+		return;
+	reach_press(&c->reach, RUNG_UDP, now);
+	open_way(t, now);
+	run(c, now);
+}
+
+void ways_candidates(struct contact *c, mono_t now)
+{
+	struct trial *t = &c->trial[RUNG_UDP];
+	struct way ways[UDP_WAYS];
+
+	if (!(c->reach.allowed & 1u << RUNG_UDP) || t->open || !udp_ways(c, ways))
+		return;
+	if (c->reach.rung[RUNG_UDP].state != RUNG_OPENING)
+		reach_press(&c->reach, RUNG_UDP, now);
+	t->tries = t->asked = 0;
+	t->token = 0;
+	t->open = true;
+	t->way = ways[0];
+	reach_opened(&c->reach, RUNG_UDP, now);
+	run(c, now);
+}
+
+void ways_no_candidates(struct contact *c, const char *why, mono_t now)
+{
+	if (c->reach.rung[RUNG_UDP].state != RUNG_OPENING)
+		return;
+	fail(&c->trial[RUNG_UDP], why, now);
+	run(c, now);
+}
+
+/* One that this router would not use itself moves nobody's path. */
+bool ways_takes(const struct contact *c, const struct way *way)
+{
+	unsigned chosen = c->reach.allowed & ~(1u << RUNG_RELAY);
+
+	return way->kind != WAY_UDP || !c->peer->path || c->reach.silent || !chosen ||
+	       chosen & 1u << RUNG_UDP;
 }
 
 void ways_hurry(struct contact *c, mono_t now)

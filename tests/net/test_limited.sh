@@ -209,7 +209,7 @@ part_modes()
 # Router I has tried a direct path to J, and says that there is none.
 says_why_not()
 {
-	tried "$1" "$2" | grep -qE '^direct.*: failed: [^-]'
+	tried "$1" "$2" | grep -qE '^udp: failed: [^-]'
 }
 
 part_direct()
@@ -221,7 +221,7 @@ part_direct()
 	watch h3 "$(host4 4)" 8
 	check "nat and nat: a direct path is found" wait_for 15 eval \
 		"goes_directly 3 4 && goes_directly 4 3"
-	check "nat and nat: show links says which" eval "tried 3 4 | grep '^direct.*: used'"
+	check "nat and nat: show links says which" eval "tried 3 4 | grep '^udp: used'"
 	wait "$watching"
 	is "nat and nat: nothing was lost on the way there" "$(lost)" 0
 	at_most "nat and nat: nor out of order, but for the change" "$(disordered)" 2

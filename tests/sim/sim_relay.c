@@ -20,7 +20,8 @@ static void start_limited(struct net *n, unsigned relays, unsigned sites, const 
 		struct site *s = &n->sites[i];
 
 		s->hidden = limited & ~(1u << i);
-		s->router_lines = s->peer_lines = NULL;
+		s->router_lines = NULL;
+		s->peer_lines = "direct = no\n";
 		if (i > relays)
 			s->router_lines = lines;
 		else
