@@ -48,6 +48,8 @@ const char *advice_nat(json_t *check, char buf[static ADVICE_TEXT])
 		strcpy(buf, "endpoint-independent: direct paths to other sites are possible");
 	else if (is_nat(check, "address-and-port-dependent"))
 		strcpy(buf, "address- and port-dependent: another port for each destination");
+	else if (is_nat(check, "blocked"))
+		strcpy(buf, "can't be told: UDP does not get out");
 	else
 		snprintf(buf, ADVICE_TEXT, "not known: %s", human_text(check, "nat.reason", a));
 	return buf;
@@ -137,13 +139,14 @@ void advice_print(json_t *check, FILE *out)
 	bool none = !works(check, "udp") && !works(check, "tcp") && !works(check, "tls") &&
 		    !works(check, "proxy");
 	bool queues = false;
-	char text[256], a[HUMAN_TEXT], *reason;
+	char text[256], a[HUMAN_TEXT];
+	const char *reason;
 	json_t *router;
 	size_t i;
 
 	json_array_foreach(json_object_get(check, "routers"), i, router) queues =
 		queues || human_true(router, "queue_router");
-	reason = (char *)json_string_value(human_get(check, "proxy.reason"));
+	reason = json_string_value(human_get(check, "proxy.reason"));
 	if (none && json_is_string(json_object_get(check, "proxy_server")))
 		fprintf(out,
 			"- Nothing gets out. The proxy %s says: %s. Look at [proxy] url, user and\n"

@@ -226,7 +226,10 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_BYE: liveness_bye(c, now); break;
 	case CONTROL_OBSERVE:
 	case CONTROL_OBSERVED:
-	case CONTROL_CANDIDATES: direct_recv(c, &m, &n->way, now); break;
+	case CONTROL_CANDIDATES:
+		if (!netcheck_observed(c, &m, &n->way))
+			direct_recv(c, &m, &n->way, now);
+		break;
 	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
 	default: break;
 	}

@@ -64,8 +64,7 @@ static bool is_global_unicast(const struct ip *ip)
 
 	if (ip->family == 4)
 		return b[0] != 0 && b[0] != 127 && b[0] < 224 && !(b[0] == 169 && b[1] == 254);
-	return b[0] != 0xff && !(b[0] == 0xfe && (b[1] & 0xc0) == 0x80) &&
-	       memcmp(b, zero, 10) != 0;
+	return b[0] != 0xff && !(b[0] == 0xfe && (b[1] & 0xc0) == 0x80) && memcmp(b, zero, 10) != 0;
 }
 
 static bool is_candidate(const struct router *r, const struct endpoint *e)
@@ -275,10 +274,9 @@ static void recv_observe(struct contact *c, const struct control_message *m, con
 {
 	uint8_t body[WIRE_ENDPOINT];
 	struct writer w = writer_init(body, sizeof(body));
-	struct control_message answer = { .kind = CONTROL_OBSERVED,
-					  .token = m->token,
-					  .body = body,
-					  .len = sizeof(body) };
+	struct control_message answer = {
+		.kind = CONTROL_OBSERVED, .token = m->token, .body = body, .len = sizeof(body)
+	};
 
 	if (way->kind != WAY_UDP || m->len < sizeof(body))
 		return;

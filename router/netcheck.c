@@ -29,6 +29,7 @@
 
 #define TICK (50 * MSEC)
 #define REPEAT (500 * MSEC) /* of a question */
+#define LOOK_REPEAT (300 * MSEC)
 
 static struct contact *contact_of(const struct netcheck_probe *p)
 {
@@ -246,6 +247,57 @@ void netcheck_ended(struct router *r, uint32_t stream, const char *why, mono_t n
 		}
 }
 
+/* ---- how others see us ---------------------------------------------------------------- */
+
+/* By UDP, where that works. It takes frame keys, and so moves the path at the other end if
+ * that may lie there: see ways_takes. */
+static bool is_looking(const struct netcheck *k, const struct netcheck_target *t)
+{
+	const struct contact *c = router_contact_by_id(k->router, t->id);
+
+	return t->probe[RUNG_UDP].state == NETCHECK_ANSWERED && !t->looked &&
+	       t->looks <= NETCHECK_LOOKS && c && keying_is_ready(&c->keying);
+}
+
+static void look(struct netcheck *k, struct netcheck_target *t, mono_t now)
+{
+	static const uint8_t padding[WIRE_ENDPOINT];
+	struct control_message m = {
+		.kind = CONTROL_OBSERVE, .token = t->token, .body = padding, .len = sizeof(padding)
+	};
+
+	if (!is_looking(k, t) || (t->looks && mono_since(now, t->looked_at) < LOOK_REPEAT))
+		return;
+	t->looked_at = now;
+	if (t->looks++ < NETCHECK_LOOKS)
+		contact_send(router_contact_by_id(k->router, t->id), &t->probe[RUNG_UDP].way, &m,
+			     0);
+}
+
+bool netcheck_observed(struct contact *c, const struct control_message *m, const struct way *way)
+{
+	struct netcheck *k = c->router->netcheck;
+	const struct config *config = c->router->config;
+	struct reader r = reader_init(m->body, m->len);
+	struct endpoint seen;
+
+	if (!k || m->kind != CONTROL_OBSERVED || way->kind != WAY_UDP ||
+	    way->link >= config->n_udp || !wire_endpoint_read(&r, &seen))
+		return false;
+	for (unsigned i = 0; i < k->n; i++) {
+		struct netcheck_target *t = &k->target[i];
+
+		if (t->id != c->peer->id || !t->looks || t->token != m->token)
+			continue;
+		t->looked = true;
+		t->view = (struct nat_view){ .own = { way->local, config->udp[way->link].port },
+					     .seen = seen,
+					     .by = way->remote };
+		return true;
+	}
+	return false;
+}
+
 /* ---- the whole of it ---------------------------------------------------------------- */
 
 /* The first words of a handshake; what it would take to go on is not kept. */
@@ -274,6 +326,7 @@ static void add(struct netcheck *k, const struct contact *c, mono_t now)
 	}
 	k->n++;
 	t->id = c->peer->id;
+	crypto_random(&t->token, sizeof(t->token));
 	make_hello(t, c, now);
 	for (unsigned j = 0; j < NETCHECK_WAYS; j++)
 		t->probe[j] = (struct netcheck_probe){ .check = k, .target = t, .rung = j };
@@ -297,10 +350,13 @@ static void add_all(struct netcheck *k, mono_t now)
 
 static bool is_done(const struct netcheck *k)
 {
-	for (unsigned i = 0; i < k->n; i++)
+	for (unsigned i = 0; i < k->n; i++) {
 		for (unsigned j = 0; j < NETCHECK_WAYS; j++)
 			if (netcheck_is_busy(&k->target[i].probe[j]))
 				return false;
+		if (is_looking(k, &k->target[i]))
+			return false;
+	}
 	return true;
 }
 
@@ -336,10 +392,12 @@ static void tick(struct timer *t, mono_t now)
 {
 	struct netcheck *k = container_of(t, struct netcheck, timer);
 
-	for (unsigned i = 0; i < k->n; i++)
+	for (unsigned i = 0; i < k->n; i++) {
 		for (unsigned j = 0; j < NETCHECK_WAYS; j++)
 			look_after(&k->target[i].probe[j], now);
-	if (!is_done(k)) {
+		look(k, &k->target[i], now);
+	}
+	if (!is_done(k) && mono_since(now, k->begun) < NETCHECK_TIME) {
 		timer_set(k->router->loop, t, mono_add(now, TICK));
 		return;
 	}

@@ -10,6 +10,7 @@
 #define NETCHECK_WAYS (RUNG_PROXY + 1) /* udp, tcp, tls, proxy */
 #define NETCHECK_ANSWER (3 * SEC)      /* for an answer on a way that is open */
 #define NETCHECK_ASKS 8		       /* questions on one way */
+#define NETCHECK_LOOKS 5
 #define NETCHECK_WHY 160
 #define NETCHECK_GONE "not configured any more"
 
@@ -44,7 +45,11 @@ struct netcheck_target {
 	uint8_t hello[HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM];
 	size_t hello_len;
 	struct netcheck_probe probe[NETCHECK_WAYS];
-	bool looked; /* it has said where our UDP socket is seen */
+	/* where does it see our UDP socket? */
+	uint64_t token;	  /* of the question */
+	unsigned looks;	  /* questions sent */
+	mono_t looked_at; /* the last one */
+	bool looked;	  /* it has said so */
 	struct nat_view view;
 };
 

@@ -483,10 +483,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(status),	      TEST(peers),	   TEST(large_counters),
-		TEST(tables),	      TEST(config),	   TEST(why),
-		TEST(reloading),      TEST(workers),	   TEST(intercept),
-		TEST(not_requests),   TEST(ping_requests), TEST(pings_without_keys),
+		TEST(status),
+		TEST(peers),
+		TEST(large_counters),
+		TEST(tables),
+		TEST(config),
+		TEST(why),
+		TEST(reloading),
+		TEST(workers),
+		TEST(intercept),
+		TEST(not_requests),
+		TEST(ping_requests),
+		TEST(netcheck_request),
+		TEST(pings_without_keys),
 		TEST(pings_given_up),
 	};
 
