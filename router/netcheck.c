@@ -221,6 +221,8 @@ bool netcheck_recv(struct contact *c, const struct way *way, const uint8_t *data
 				continue;
 			if (p->state == NETCHECK_ASKING && p->way.kind == way->kind) {
 				p->rtt = mono_since(now, p->sent[at]);
+				if (p->rtt <= 0) /* in one turn of the loop */
+					p->rtt = 1;
 				if (p->rung == RUNG_UDP)
 					p->way.remote = way->remote;
 				end(p, NETCHECK_ANSWERED, "", now);

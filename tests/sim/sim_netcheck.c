@@ -164,5 +164,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { net_test(finds), net_test(disturbs_nothing),
 					    net_test(waiters) };
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, net_group_setup, net_group_teardown);
 }

@@ -126,5 +126,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(what_to_do),
 					    cmocka_unit_test(some_only), cmocka_unit_test(ways) };
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

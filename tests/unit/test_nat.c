@@ -86,5 +86,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(kinds), cmocka_unit_test(inside),
 					    cmocka_unit_test(names) };
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* links: common/wire common/counters */
+/* links: common/wire common/addr common/counters */
 /*
  * Formats on the wire: the layout byte by byte, every refusal of frame_parse,
  * and reader and writer at their ends.
