@@ -377,7 +377,7 @@ bool wire_endpoint_read(struct reader *r, struct endpoint *ret)
 	b = read_bytes(r, sizeof(e.ip.b));
 	if (!b || !e.port || (e.ip.family != 4 && e.ip.family != 6))
 		return false;
-	len = ip_bits(&e.ip) / 8;
+	len = e.ip.family == 6 ? 16 : 4;
 	memcpy(e.ip.b, b, len);
 	*ret = e;
 	return true;

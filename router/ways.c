@@ -27,7 +27,7 @@
 #define CHALLENGE_TIME (2 * SEC)
 #define UDP_WAYS (1 + CANDIDATES_MAX)
 #define SPARE_TIME (5 * SEC) /* a stream that is not the path any more: for what is under way */
-#define ASKED_IN_VAIN 3	     /* questions without an answer */
+#define ASKED_IN_VAIN 4	     /* questions without an answer */
 #define COMPLAINT (60 * SEC)
 
 static void run(struct contact *c, mono_t now);

@@ -97,12 +97,25 @@ static struct incident event_take(struct net *n)
 
 /* ---- wires --------------------------------------------------------------- */
 
+/* Whether this address is reached through the site's NAT. */
+static bool is_behind(const struct site *s, const struct endpoint *e)
+{
+	return s->box.kind && e->ip.family == 4;
+}
+
 static bool is_at(const struct site *s, const struct endpoint *e)
 {
 	const struct endpoint *own = &s->own[e->ip.family == 6];
 	const struct endpoint *nat = &s->nat[e->ip.family == 6];
 
+	if (is_behind(s, e))
+		return ip_equal(&s->box.outside, &e->ip);
 	return endpoint_equal(nat->port ? nat : own, e);
+}
+
+static bool is_neighbour(const struct site *s, const struct site *t, const struct endpoint *e)
+{
+	return t->lan && s->lan == t->lan && endpoint_equal(&t->own[e->ip.family == 6], e);
 }
 
 static struct site *find_site(struct net *n, const struct endpoint *e)
@@ -110,6 +123,14 @@ static struct site *find_site(struct net *n, const struct endpoint *e)
 	for (unsigned i = 1; i <= NET_SITES; i++)
 		if (is_at(&n->sites[i], e))
 			return &n->sites[i];
+	return NULL;
+}
+
+static struct site *find_neighbour(struct site *s, const struct endpoint *e)
+{
+	for (unsigned i = 1; i <= NET_SITES; i++)
+		if (is_neighbour(s, &s->net->sites[i], e))
+			return &s->net->sites[i];
 	return NULL;
 }
 
@@ -172,7 +193,8 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 {
 	const struct endpoint *nat = &s->nat[family == 6];
 	struct net *n = s->net;
-	struct site *target = find_site(n, to);
+	struct site *neighbour = find_neighbour(s, to);
+	struct site *target = neighbour ? neighbour : find_site(n, to);
 	struct datagram *d = net_memory(NULL, sizeof(*d) + len);
 	struct wire *w;
 
@@ -181,6 +203,8 @@ void net_send(struct site *s, uint8_t family, const struct endpoint *to, uint8_t
 				.tos = tos,
 				.len = (uint32_t)len };
 	memcpy(d->data, data, len);
+	if (!neighbour && is_behind(s, to))
+		d->from = nat_out(&s->box, to, n->now);
 	s->wired++;
 	if (n->tap)
 		n->tap(n->tap_arg, n, s, d);
@@ -219,16 +243,31 @@ void net_wires(struct net *n, const struct wire *w)
 			n->wires[i][j] = *w;
 }
 
+static struct site *find_target(struct net *n, const struct endpoint *to)
+{
+	for (unsigned i = 1; i <= NET_SITES; i++)
+		if (is_neighbour(&n->sites[i], &n->sites[i], to))
+			return &n->sites[i];
+	return find_site(n, to);
+}
+
+static void deliver(struct site *s, const struct datagram *d)
+{
+	if (is_neighbour(s, s, &d->to) || !is_behind(s, &d->to) ||
+	    nat_in(&s->box, &d->from, d->to.port, s->net->now))
+		site_deliver(s, d);
+}
+
 static void take(struct net *n, struct incident *e)
 {
 	struct note hint = { .kind = NOTE_TOO_BIG, .way = { .remote = e->datagram->to } };
-	struct site *s = e->hinted ? e->hinted : find_site(n, &e->datagram->to);
+	struct site *s = e->hinted ? e->hinted : find_target(n, &e->datagram->to);
 
 	if (s && s->router) {
 		if (e->hinted)
 			worker_note(&s->router->workers[0], &hint, NULL, 0);
 		else
-			site_deliver(s, e->datagram);
+			deliver(s, e->datagram);
 		s->busy = true;
 	}
 	free(e->datagram);
@@ -398,6 +437,7 @@ static void init_site(struct net *n, unsigned i)
 	s->own[0] = endpoint_of(text);
 	snprintf(text, sizeof(text), "[2001:db8::%u]:%d", i, NET_PORT);
 	s->own[1] = endpoint_of(text);
+	s->box.outside = (struct ip){ 4, { 203, 0, 113, (uint8_t)i } };
 }
 
 struct net *net_new(uint64_t seed)

@@ -44,6 +44,28 @@ struct wire {
 	uint64_t passed, too_large;
 };
 
+/* A NAT in front of a site. Who has not been written to from a port gets in by none. */
+enum nat_kind {
+	NAT_NONE,
+	NAT_RESTRICTED, /* one port for all destinations */
+	NAT_SYMMETRIC	/* one for each */
+};
+
+#define NAT_ENTRIES 32
+
+struct nat {
+	enum nat_kind kind;
+	struct ip outside;
+	int64_t life; /* of what is not used, 0: without end */
+	unsigned made;
+	uint64_t refused;
+	struct nat_entry {
+		struct endpoint remote;
+		uint16_t port; /* 0: none */
+		mono_t used;
+	} entries[NAT_ENTRIES];
+};
+
 struct datagram {
 	struct endpoint from, to;
 	uint8_t tos;
@@ -85,6 +107,8 @@ struct site {
 	unsigned steered;  /* frames are, to so many: the workers, if the test likes it so */
 	struct endpoint own[2]; /* IPv4, IPv6: where it listens */
 	struct endpoint nat[2]; /* port set: what others see instead */
+	struct nat box;		/* what is sent by IPv4 leaves through it */
+	unsigned lan;		/* 0: none; sites of one have each other before the NAT */
 	unsigned first_hop;	/* MTU of its interface */
 	bool listens;		/* for streams, when it starts */
 	bool kernel_routes;	/* what is injected goes through the kernel's routing */
@@ -205,6 +229,14 @@ void net_send(struct site *, uint8_t family, const struct endpoint *to, uint8_t 
 	      const uint8_t *data, size_t len);
 /* Whether a datagram of len frame bytes is too large for the first hop; says so. */
 void net_hint(struct site *, const struct endpoint *remote, int64_t delay);
+
+/* ---- NATs (nat.c) ------------------------------------------------------ */
+
+/* What a datagram to there comes from; whether one from there to that port gets in. */
+struct endpoint nat_out(struct nat *, const struct endpoint *remote, mono_t now);
+bool nat_in(struct nat *, const struct endpoint *from, uint16_t port, mono_t now);
+/* All mappings are gone; the next ones have other ports. */
+void nat_forget(struct nat *);
 
 /* ---- streams (pipes.c) ------------------------------------------------- */
 

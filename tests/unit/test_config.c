@@ -389,7 +389,7 @@ static void test_values(void **state)
 		"[limited]\nqueue-routers = c,\n  b\nmode = poll-tcp\ninterval = 1s\n"
 		"[peer b]\nid = 2\nkey-file = b\nendpoint = [2001:db8::1]:8463\nprotocol = auto\n"
 		"[peer c]\nid = 255.255.255.254\nkey-file = c\nendpoint = gw.example.org:443\n"
-		"protocol = tls\ntls-port = 8443\nrelay = yes\ntransit = yes\n");
+		"protocol = tls\ntls-port = 8443\nrelay = yes\ntransit = yes\ndirect = no\n");
 	assert_int_equal(c->id, 256);
 	assert_int_equal(c->workers, 32);
 	assert_int_equal(c->mtu, 1280);
@@ -423,6 +423,8 @@ static void test_values(void **state)
 	assert_int_equal(c->peers[1].id, 0xfffffffe);
 	assert_true(c->peers[1].relay);
 	assert_true(c->peers[1].transit);
+	assert_true(c->peers[0].direct);
+	assert_false(c->peers[1].direct);
 	config_free(c);
 }
 
@@ -630,9 +632,9 @@ static void test_each(void **state)
 		"network 8001/sign=hmac-sha256\nnetwork 8001/encrypt=none\n"
 		"gndt 8000/chicago=172.16.10.0/24, fd00:76:0:10::/64\ngndt 8000/purdue=172.16.20.0/24\n"
 		"peer chicago/id=2\npeer chicago/endpoint=198.51.100.2:8463\npeer chicago/tls-port=443\n"
-		"peer chicago/protocol=udp\npeer chicago/key-file=keys/chicago.key\npeer chicago/relay=no\npeer chicago/transit=no\n"
+		"peer chicago/protocol=udp\npeer chicago/key-file=keys/chicago.key\npeer chicago/relay=no\npeer chicago/direct=yes\npeer chicago/transit=no\n"
 		"peer purdue/id=3\npeer purdue/tls-port=443\npeer purdue/protocol=udp\npeer purdue/queue-routers=chicago\n"
-		"peer purdue/key-file=keys/purdue.key\npeer purdue/relay=no\npeer purdue/transit=no\n");
+		"peer purdue/key-file=keys/purdue.key\npeer purdue/relay=no\npeer purdue/direct=yes\npeer purdue/transit=no\n");
 	free(text);
 	config_free(c);
 }

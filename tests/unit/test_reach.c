@@ -119,7 +119,7 @@ static void order(void **state)
 	assert_int_equal(dialled_after(&p, RUNG_TCP), SEC);
 	assert_int_equal(dialled_after(&p, RUNG_TLS), SEC);
 	assert_int_equal(dialled_after(&p, RUNG_PROXY), 2 * SEC);
-	assert_int_equal(p.asks[RUNG_UDP], 6);
+	assert_int_equal(p.asks[RUNG_UDP], 13);
 	assert_string_equal(reach_state_name(&p.r, RUNG_UDP), "trying");
 	assert_string_equal(reach_state_name(&p.r, RUNG_TCP), "failed");
 	assert_string_equal(p.r.rung[RUNG_TCP].why, "refused");
@@ -363,6 +363,44 @@ static void not_allowed(void **state)
 	assert_false(mono_is_set(reach_deadline(&p.r)));
 }
 
+/* Out of turn: above the rung that is used, or on it, where another way may be found. */
+static void pressed(void **state)
+{
+	struct play p;
+
+	(void)state;
+	for (unsigned same = 0; same < 2; same++) {
+		play_init(&p, ALL);
+		p.works = BIT(RUNG_TCP);
+		pass(&p, 10 * SEC);
+		assert_int_equal(p.r.used, RUNG_TCP);
+		if (same)
+			reach_use(&p.r, RUNG_UDP, p.now);
+		p.asks[RUNG_UDP] = 0;
+		reach_press(&p.r, RUNG_UDP, p.now);
+		reach_opened(&p.r, RUNG_UDP, p.now);
+		pass(&p, 10 * SEC);
+		assert_int_equal(p.asks[RUNG_UDP], 15);
+		assert_int_equal(p.r.rung[RUNG_UDP].state, RUNG_FAILED);
+		assert_string_equal(p.r.rung[RUNG_UDP].why, "no answer in 3 s");
+		reach_explain(&p.r, RUNG_UDP, "a NAT");
+		assert_string_equal(p.r.rung[RUNG_UDP].why, "no answer in 3 s: a NAT");
+		assert_int_equal(p.r.used, same ? RUNG_UDP : RUNG_TCP);
+		/* and answered */
+		reach_press(&p.r, RUNG_UDP, p.now);
+		reach_opened(&p.r, RUNG_UDP, p.now);
+		p.works = BIT(RUNG_UDP);
+		pass(&p, SEC);
+		assert_int_equal(p.r.used, RUNG_UDP);
+		assert_int_equal(p.r.rung[RUNG_UDP].state, RUNG_IDLE);
+		assert_false(p.r.rung[RUNG_UDP].pressed);
+		/* not what is not allowed */
+		reach_press(&p.r, RUNG_RELAY, p.now);
+		poll(&p);
+		assert_int_equal(p.r.rung[RUNG_RELAY].state, RUNG_IDLE);
+	}
+}
+
 /* Whatever happens in whatever order: what is dialled is allowed and was idle, and while
  * there is no way there is a next try. */
 static void anything(void **state)
@@ -384,6 +422,7 @@ static void anything(void **state)
 		case 2: reach_set_silent(&p.r, x >> 63, p.now); break;
 		case 3: reach_allow(&p.r, (unsigned)(x >> 45) & ALL, p.now); break;
 		case 4: reach_hurry(&p.r, p.now); break;
+		case 6: reach_press(&p.r, RUNG_UDP, p.now); break;
 		case 5:
 			if (p.r.rung[rung].state == RUNG_OPENING ||
 			    p.r.rung[rung].state == RUNG_ASKING)
@@ -406,7 +445,7 @@ int main(void)
 		cmocka_unit_test(upward),    cmocka_unit_test(silence),
 		cmocka_unit_test(alone),     cmocka_unit_test(endings),
 		cmocka_unit_test(falling),   cmocka_unit_test(not_allowed),
-		cmocka_unit_test(anything),
+		cmocka_unit_test(pressed),   cmocka_unit_test(anything),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -446,6 +446,57 @@ static void names(void **state)
 	assert_string_equal(protection_name(PROTECTIONS), "unknown");
 }
 
+static void candidates_layout(void **state)
+{
+	static const uint8_t want[] = { 1, 2, 4, 0x21, 0x0f, 198, 51,	100,  2, 0,
+					0, 0, 0, 0,    0,    0,	  0,	0,    0, 0,
+					0, 6, 0, 99,   0x20, 1,	  0x0d, 0xb8, 0, 0,
+					0, 0, 0, 0,    0,    0,	  0,	0,    0, 1 };
+	uint8_t out[CANDIDATES_SIZE];
+	struct candidates c = { .wanted = true, .n = 2 }, got;
+
+	(void)state;
+	endpoint_parse("198.51.100.2:8463", &c.at[0]);
+	endpoint_parse("[2001:db8::1]:99", &c.at[1]);
+	assert_int_equal(candidates_write(out, &c), sizeof(want));
+	assert_memory_equal(out, want, sizeof(want));
+	assert_true(candidates_read(out, sizeof(want), &got));
+	assert_true(got.wanted && !got.dependent);
+	assert_int_equal(got.n, 2);
+	assert_true(endpoint_equal(&got.at[0], &c.at[0]) && endpoint_equal(&got.at[1], &c.at[1]));
+	out[10] = 7; /* behind an IPv4 address: nothing to compare equal by */
+	assert_true(candidates_read(out, sizeof(want), &got));
+	assert_true(ip_equal(&got.at[0].ip, &c.at[0].ip));
+}
+
+/* What is malformed, or could not be sent to, is refused as a whole. */
+static void candidates_hostile(void **state)
+{
+	uint8_t out[CANDIDATES_SIZE];
+	struct candidates c = { .dependent = true, .n = CANDIDATES_MAX }, got = { .n = 77 };
+	size_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < CANDIDATES_MAX; i++)
+		endpoint_parse("198.51.100.2:8463", &c.at[i]);
+	len = candidates_write(out, &c);
+	assert_int_equal(len, CANDIDATES_SIZE);
+	for (size_t i = 0; i < len; i++)
+		assert_false(candidates_read(out, i, &got));
+	out[1]++; /* one more than there may be */
+	assert_false(candidates_read(out, len, &got));
+	out[1]--;
+	out[2] = 5; /* family */
+	assert_false(candidates_read(out, len, &got));
+	out[2] = 4;
+	out[3] = out[4] = 0; /* port */
+	assert_false(candidates_read(out, len, &got));
+	assert_int_equal(got.n, 77);
+	out[3] = 1;
+	assert_true(candidates_read(out, len, &got));
+	assert_true(got.dependent);
+}
+
 /* Labels become metric labels and keys of JSON: unique, plain, none missing. */
 static void counter_names(void **state)
 {
@@ -495,6 +546,8 @@ int main(void)
 		cmocka_unit_test(hello_layout),
 		cmocka_unit_test(hello_can_grow),
 		cmocka_unit_test(control_layout),
+		cmocka_unit_test(candidates_layout),
+		cmocka_unit_test(candidates_hostile),
 		cmocka_unit_test(names),
 		cmocka_unit_test(counter_names),
 	};
