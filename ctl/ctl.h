@@ -28,7 +28,7 @@ struct command {
 };
 
 extern const struct command status_command, show_command, why_command, reload_command, set_command,
-	ping_command, trace_command, keygen_command;
+	ping_command, trace_command, netcheck_command, keygen_command;
 
 /* Both write "vinectl: ..." to stderr and return the exit code. */
 int ctl_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

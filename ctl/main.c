@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&status_command, &show_command, &why_command,	 &ping_command,
-	&trace_command,	 &set_command,	&reload_command, &keygen_command,
+	&status_command,   &show_command, &why_command,	   &ping_command,   &trace_command,
+	&netcheck_command, &set_command,  &reload_command, &keygen_command,
 };
 
 static const struct command *command_lookup(const char *name)
@@ -25,7 +25,7 @@ static void help(FILE *out)
 {
 	fputs("Usage: vinectl [--json] [--control SOCKET] COMMAND ...\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		fprintf(out, "  %-7s %-44s %s\n", commands[i]->name, commands[i]->arguments,
+		fprintf(out, "  %-8s %-44s %s\n", commands[i]->name, commands[i]->arguments,
 			commands[i]->text);
 	fputs("\n"
 	      "      --control SOCKET  the router's, else " CTL_SOCKET "\n"

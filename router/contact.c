@@ -10,6 +10,7 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "router/netcheck.h"
 #include "router/relay.h"
 #include "router/router.h"
 
@@ -37,17 +38,17 @@ static void sign_frame(struct contact *c, struct frame_header *h, struct crypto_
 	crypto_seal(c->router->n_workers, &job, 1);
 }
 
-void contact_send_handshake(struct contact *c, const struct way *way, const uint8_t *payload,
-			    size_t len)
+int contact_send_handshake(struct contact *c, const struct way *way, const uint8_t *payload,
+			   size_t len)
 {
 	uint8_t frame[FRAME_OVERHEAD + HANDSHAKE_HEADER + HANDSHAKE_DATAGRAM];
 	struct frame_header h = { .type = FRAME_HANDSHAKE };
 
 	if (len > sizeof(frame) - FRAME_OVERHEAD)
-		return;
+		return -EMSGSIZE;
 	memcpy(frame + FRAME_HEADER, payload, len);
 	sign_frame(c, &h, c->peer->handshake_key, frame, len);
-	ways_send(c, way, frame, len + FRAME_OVERHEAD);
+	return ways_send(c, way, frame, len + FRAME_OVERHEAD);
 }
 
 /* A frame under the keys in use; len: of the payload in place. */
@@ -217,7 +218,10 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_BYE: liveness_bye(c, now); break;
 	case CONTROL_OBSERVE:
 	case CONTROL_OBSERVED:
-	case CONTROL_CANDIDATES: direct_recv(c, &m, &n->way, now); break;
+	case CONTROL_CANDIDATES:
+		if (!netcheck_observed(c, &m, &n->way))
+			direct_recv(c, &m, &n->way, now);
+		break;
 	case CONTROL_KEEP:
 	case CONTROL_KEPT: keepalive_recv(c, &m, &n->way, now); break;
 	case CONTROL_UNREACHABLE: recv_unreachable(c, &m, now); break;
@@ -250,6 +254,8 @@ void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
+		if (netcheck_recv(c, &n->way, n->data, n->len, now))
+			break;
 		ways_heard(c, &n->way, now);
 		/* by a relay only from where it would be answered */
 		if ((n->way.via && !relay_is_of(c, n->way.via)) ||

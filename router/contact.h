@@ -133,9 +133,9 @@ unsigned contact_ways(const struct contact *, struct way ret[static CONTACT_WAYS
  * handshake failed. */
 void contact_ready(struct contact *, const struct way *, bool ours, mono_t now);
 void contact_failed(struct contact *, const char *why, mono_t now);
-/* Sends a handshake frame with this payload. */
-void contact_send_handshake(struct contact *, const struct way *, const uint8_t *payload,
-			    size_t len);
+/* Sends a handshake frame with this payload. 0 or -errno. */
+int contact_send_handshake(struct contact *, const struct way *, const uint8_t *payload,
+			   size_t len);
 
 /* Tells the peer how this router protects the networks that both share; called
  * when keys are new and when the configuration has changed. */

@@ -23,6 +23,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "router/netcheck.h"
+
 #define PAUSE SEC
 
 struct connection {
@@ -32,9 +34,10 @@ struct connection {
 	struct timer idle;
 	uint32_t events;     /* asked for */
 	struct pings *pings; /* under way */
-	bool eof;	     /* nothing more to read */
-	bool closing;	     /* to be closed once everything has been sent */
-	char *out;	     /* queued; out[sent..out_len-1] is still to go */
+	struct netcheck_waiter netcheck;
+	bool eof;     /* nothing more to read */
+	bool closing; /* to be closed once everything has been sent */
+	char *out;    /* queued; out[sent..out_len-1] is still to go */
 	size_t out_len, sent;
 	size_t in_len;
 	char in[CONTROL_LINE + 1];
@@ -57,6 +60,7 @@ static void connection_free(struct connection *k)
 	struct loop *loop = k->control->router->loop;
 
 	pings_free(k->pings);
+	netcheck_leave(k->control->router, &k->netcheck);
 	timer_cancel(loop, &k->idle);
 	loop_remove(loop, &k->source);
 	close(k->source.fd);
@@ -66,10 +70,17 @@ static void connection_free(struct connection *k)
 	free(k);
 }
 
+/* Whether a request takes its time. */
+static bool is_busy(const struct connection *k)
+{
+	return k->pings || k->netcheck.fn;
+}
+
 /* Whether a line waits that can be looked at now. */
 static bool line_waits(const struct connection *k)
 {
-	return !k->pings && (k->eof || k->in_len > CONTROL_LINE || memchr(k->in, '\n', k->in_len));
+	return !is_busy(k) &&
+	       (k->eof || k->in_len > CONTROL_LINE || memchr(k->in, '\n', k->in_len));
 }
 
 /* A writable socket calls back at once: so the next line gets its turn after those
@@ -77,7 +88,7 @@ static bool line_waits(const struct connection *k)
 static void want(struct connection *k)
 {
 	bool writing = k->out_len > k->sent || line_waits(k);
-	bool reading = !writing && !k->pings && !k->eof && !k->closing;
+	bool reading = !writing && !is_busy(k) && !k->eof && !k->closing;
 	uint32_t events = (writing ? EPOLLOUT : 0) | (reading ? EPOLLIN : 0);
 
 	if (events != k->events && loop_modify(k->control->router->loop, &k->source, events) == 0)
@@ -113,6 +124,13 @@ static void queue(struct connection *k, json_t *answer)
 	free(text);
 }
 
+/* The callback goes on with what else has come in. */
+static void go_on_with(struct connection *k)
+{
+	if (loop_modify(k->control->router->loop, &k->source, EPOLLOUT) == 0)
+		k->events = EPOLLOUT;
+}
+
 static void pinged(void *arg, json_t *result, const char *error, bool last)
 {
 	struct connection *k = arg;
@@ -125,20 +143,30 @@ static void pinged(void *arg, json_t *result, const char *error, bool last)
 		pings_free(k->pings);
 		k->pings = NULL;
 	}
-	/* The callback goes on with what else has come in. */
-	if (loop_modify(k->control->router->loop, &k->source, EPOLLOUT) == 0)
-		k->events = EPOLLOUT;
+	go_on_with(k);
+}
+
+static void checked(void *arg, json_t *result)
+{
+	struct connection *k = arg;
+
+	queue(k, result ? control_ok(result) : NULL);
+	go_on_with(k);
 }
 
 static void handle(struct connection *k, const char *line, size_t len, mono_t now)
 {
 	struct control *c = k->control;
-	struct pings_request pings;
-	json_t *answer = control_answer(c->router, &c->hooks, line, len, now, &pings);
+	struct control_task task;
+	json_t *answer = control_answer(c->router, &c->hooks, line, len, now, &task);
 
-	if (!answer && pings.count)
-		k->pings = pings_new(c->router, &pings, pinged, k, now);
-	if (!k->pings)
+	if (task.kind == TASK_PINGS)
+		k->pings = pings_new(c->router, &task.pings, pinged, k, now);
+	else if (task.kind == TASK_NETCHECK &&
+		 netcheck_join(c->router, &k->netcheck, checked, k, now) == -ENOENT)
+		answer = control_error("there is nothing to check from here: no [peer] has an "
+				       "endpoint");
+	if (!is_busy(k))
 		queue(k, answer);
 }
 
@@ -210,11 +238,11 @@ static void ready(struct source *s, uint32_t events, mono_t now)
 		any = true;
 	}
 	alive = alive && transmit(k, &any);
-	if (alive && !k->out_len && !k->pings && !k->closing) {
+	if (alive && !k->out_len && !is_busy(k) && !k->closing) {
 		take_line(k, now);
 		alive = transmit(k, &any);
 	}
-	/* A series of pings for nobody ends. */
+	/* What is done for nobody ends. */
 	if (!alive || (events & (EPOLLERR | EPOLLHUP)) || (k->closing && !k->out_len)) {
 		connection_free(k);
 		return;
@@ -228,7 +256,7 @@ static void idle(struct timer *t, mono_t now)
 {
 	struct connection *k = container_of(t, struct connection, idle);
 
-	if (k->pings && !k->closing && k->out_len == k->sent)
+	if (is_busy(k) && !k->closing && k->out_len == k->sent)
 		timer_set(k->control->router->loop, t, mono_add(now, CONTROL_IDLE));
 	else
 		connection_free(k);

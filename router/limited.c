@@ -87,20 +87,30 @@ static bool is_clearly_shorter(int64_t rtt, int64_t than)
 	return rtt && than && rtt < than / 2 && rtt + MARGIN_LEAST < than;
 }
 
-/* The first that lives, unless the round trip to a later one is clearly shorter. 0: none
- * lives. strict: nor does one with a way to it. */
-static uint32_t best(const struct contact *c, bool strict, mono_t now)
+const struct contact *limited_best(const struct router *r, const uint32_t *ids, unsigned n)
 {
 	const struct contact *found = NULL;
 
-	for (unsigned i = 0; i < c->relays.n; i++) {
-		const struct contact *via = contact_of(c->router, c->relays.id[i]);
+	for (unsigned i = 0; i < n; i++) {
+		const struct contact *via = contact_of(r, ids[i]);
 
-		if (!lives(via) || via == c || (strict && is_wayless(c, i, now)))
-			continue;
-		if (!found || is_clearly_shorter(via->rtt, found->rtt))
+		if (lives(via) && (!found || is_clearly_shorter(via->rtt, found->rtt)))
 			found = via;
 	}
+	return found;
+}
+
+/* Of its own. 0: none lives. strict: nor does one with a way to it. */
+static uint32_t best(const struct contact *c, bool strict, mono_t now)
+{
+	const struct contact *found;
+	uint32_t ids[RELAYS_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->relays.n; i++)
+		if (c->relays.id[i] != c->peer->id && !(strict && is_wayless(c, i, now)))
+			ids[n++] = c->relays.id[i];
+	found = limited_best(c->router, ids, n);
 	return found ? found->peer->id : 0;
 }
 

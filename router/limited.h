@@ -53,6 +53,9 @@ void limited_stop(struct router *);
 /* The contact goes. */
 void limited_forget(struct contact *);
 
+/* The first of these that lives, unless the round trip to a later one is clearly shorter;
+ * NULL: none lives. */
+const struct contact *limited_best(const struct router *, const uint32_t *ids, unsigned n);
 /* The queue router by which this peer can be reached now. False: none. */
 bool relay_way(const struct contact *, struct way *ret);
 enum relay_state {

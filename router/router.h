@@ -36,6 +36,7 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
+	struct netcheck *netcheck;	 /* under way; NULL: none */
 	struct host *host;		 /* NULL in a simulation */
 	struct machine *machine;	 /* this too */
 	enum intercept_method intercept; /* in force: may be changed while it runs */

@@ -22,7 +22,7 @@ struct request {
 	const struct control_hooks *hooks;
 	json_t *json;
 	mono_t now;
-	struct pings_request *pings;
+	struct control_task *task;
 };
 
 json_t *control_ok(json_t *result)
@@ -270,10 +270,11 @@ static json_t *verb_ping(struct request *q)
 	if (interval < PINGS_INTERVAL_MIN / MSEC || interval > 3600 * 1000)
 		return control_error("interval_ms: expected %d to %d",
 				     (int)(PINGS_INTERVAL_MIN / MSEC), 3600 * 1000);
-	*q->pings = (struct pings_request){ .peer = c->peer->id,
-					    .count = (unsigned)count,
-					    .size = (size_t)size,
-					    .interval = interval * MSEC };
+	*q->task = (struct control_task){ .kind = TASK_PINGS,
+					  .pings = { .peer = c->peer->id,
+						     .count = (unsigned)count,
+						     .size = (size_t)size,
+						     .interval = interval * MSEC } };
 	return NULL;
 }
 
@@ -288,9 +289,22 @@ static json_t *verb_trace(struct request *q)
 	c = router_contact(q->router, peer);
 	if (!c)
 		return no_peer(peer);
-	*q->pings = (struct pings_request){
-		.peer = c->peer->id, .count = 2, .interval = PINGS_INTERVAL_MIN, .trace = true
-	};
+	*q->task = (struct control_task){ .kind = TASK_PINGS,
+					  .pings = { .peer = c->peer->id,
+						     .count = 2,
+						     .interval = PINGS_INTERVAL_MIN,
+						     .trace = true } };
+	return NULL;
+}
+
+static json_t *verb_netcheck(struct request *q)
+{
+	const char *verb;
+	json_error_t e;
+
+	if (json_unpack_ex(q->json, &e, 0, "{s:s !}", "verb", &verb))
+		return bad_keys(&e);
+	q->task->kind = TASK_NETCHECK;
 	return NULL;
 }
 
@@ -298,20 +312,20 @@ static const struct verb {
 	const char *name;
 	json_t *(*fn)(struct request *);
 } verbs[] = {
-	{ "status", verb_status }, { "show", verb_show }, { "why", verb_why },
-	{ "reload", verb_reload }, { "set", verb_set },	  { "ping", verb_ping },
-	{ "trace", verb_trace },
+	{ "status", verb_status }, { "show", verb_show },	  { "why", verb_why },
+	{ "reload", verb_reload }, { "set", verb_set },		  { "ping", verb_ping },
+	{ "trace", verb_trace },   { "netcheck", verb_netcheck },
 };
 
 json_t *control_answer(struct router *r, const struct control_hooks *hooks, const char *line,
-		       size_t len, mono_t now, struct pings_request *ret_pings)
+		       size_t len, mono_t now, struct control_task *ret_task)
 {
-	struct request q = { .router = r, .hooks = hooks, .now = now, .pings = ret_pings };
+	struct request q = { .router = r, .hooks = hooks, .now = now, .task = ret_task };
 	json_t *answer = NULL;
 	json_error_t e;
 	const char *name;
 
-	ret_pings->count = 0;
+	ret_task->kind = TASK_NONE;
 	if (len > CONTROL_LINE)
 		return control_error("request longer than %d bytes", CONTROL_LINE);
 	q.json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &e);

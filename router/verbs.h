@@ -21,11 +21,17 @@ struct control_hooks {
 	void *arg;
 };
 
+/* What takes time: to be done by whoever has asked. */
+struct control_task {
+	enum { TASK_NONE, TASK_PINGS, TASK_NETCHECK } kind;
+	struct pings_request pings;
+};
+
 /* Carries out a request and returns the answer, {"ok":true,"result":...} or
- * {"ok":false,"error":"..."}. NULL: it takes time, and *ret_pings says what to do;
- * or, with ret_pings->count 0, memory is out. */
+ * {"ok":false,"error":"..."}. NULL: it takes time, and *ret_task says what to do; or, with
+ * TASK_NONE, memory is out. */
 json_t *control_answer(struct router *, const struct control_hooks *, const char *line, size_t len,
-		       mono_t now, struct pings_request *ret_pings);
+		       mono_t now, struct control_task *ret_task);
 
 /* The two forms of an answer. They take over the result; NULL: out of memory. */
 json_t *control_ok(json_t *result);

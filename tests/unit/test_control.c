@@ -56,9 +56,9 @@ static bool reload(void *arg, FILE *errors)
 static json_t *ask_bytes(struct world_of_test *t, const char *line, size_t len)
 {
 	const struct control_hooks hooks = { .reload = reload, .arg = t };
-	struct pings_request pings;
+	struct control_task task;
 	json_t *answer =
-		control_answer(t->router, &hooks, line, len, mono_add(start, 90 * SEC), &pings);
+		control_answer(t->router, &hooks, line, len, mono_add(start, 90 * SEC), &task);
 
 	assert_non_null(answer);
 	return answer;
@@ -383,18 +383,19 @@ static void ping_requests(void **state)
 	static const char whole[] = "{\"verb\":\"ping\",\"peer\":\"purdue\",\"count\":3,"
 				    "\"size\":1400,\"interval_ms\":10}";
 	static const char trace[] = "{\"verb\":\"trace\",\"peer\":\"2\"}";
-	struct pings_request p;
+	struct control_task task;
 
-	assert_null(control_answer(t->router, NULL, whole, strlen(whole), start, &p));
-	assert_int_equal(p.peer, 3);
-	assert_int_equal(p.count, 3);
-	assert_int_equal(p.size, 1400);
-	assert_int_equal(p.interval, 10 * MSEC);
-	assert_false(p.trace);
-	assert_null(control_answer(t->router, NULL, trace, strlen(trace), start, &p));
-	assert_int_equal(p.peer, 2);
-	assert_true(p.trace);
-	assert_true(p.count > 0);
+	assert_null(control_answer(t->router, NULL, whole, strlen(whole), start, &task));
+	assert_int_equal(task.kind, TASK_PINGS);
+	assert_int_equal(task.pings.peer, 3);
+	assert_int_equal(task.pings.count, 3);
+	assert_int_equal(task.pings.size, 1400);
+	assert_int_equal(task.pings.interval, 10 * MSEC);
+	assert_false(task.pings.trace);
+	assert_null(control_answer(t->router, NULL, trace, strlen(trace), start, &task));
+	assert_int_equal(task.pings.peer, 2);
+	assert_true(task.pings.trace);
+	assert_true(task.pings.count > 0);
 
 	refused(t, "{\"verb\":\"ping\",\"peer\":\"nobody\"}", "no peer \"nobody\"");
 	refused(t, "{\"verb\":\"trace\",\"peer\":\"1\"}", "no peer \"1\"");
@@ -402,6 +403,17 @@ static void ping_requests(void **state)
 	refused(t, "{\"verb\":\"ping\",\"peer\":\"purdue\",\"size\":49}", "size");
 	refused(t, "{\"verb\":\"ping\",\"peer\":\"purdue\",\"size\":65536}", "size");
 	refused(t, "{\"verb\":\"ping\",\"peer\":\"purdue\",\"interval_ms\":0}", "interval_ms");
+}
+
+static void netcheck_request(void **state)
+{
+	struct world_of_test *t = *state;
+	static const char whole[] = "{\"verb\":\"netcheck\"}";
+	struct control_task task;
+
+	assert_null(control_answer(t->router, NULL, whole, strlen(whole), start, &task));
+	assert_int_equal(task.kind, TASK_NETCHECK);
+	refused(t, "{\"verb\":\"netcheck\",\"peer\":\"purdue\"}", "request refused");
 }
 
 struct told {
@@ -471,10 +483,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(status),	      TEST(peers),	   TEST(large_counters),
-		TEST(tables),	      TEST(config),	   TEST(why),
-		TEST(reloading),      TEST(workers),	   TEST(intercept),
-		TEST(not_requests),   TEST(ping_requests), TEST(pings_without_keys),
+		TEST(status),
+		TEST(peers),
+		TEST(large_counters),
+		TEST(tables),
+		TEST(config),
+		TEST(why),
+		TEST(reloading),
+		TEST(workers),
+		TEST(intercept),
+		TEST(not_requests),
+		TEST(ping_requests),
+		TEST(netcheck_request),
+		TEST(pings_without_keys),
 		TEST(pings_given_up),
 	};
 

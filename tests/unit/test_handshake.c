@@ -1,4 +1,4 @@
-/* links: common/handshake common/crypto common/wire */
+/* links: common/handshake common/crypto common/wire common/addr */
 /*
  * Handshakes of those who may, over good wires and bad ones: the keys agree,
  * hellos pass, and whatever is lost, doubled or late is made good in time.

@@ -1,4 +1,4 @@
-/* links: common/handshake common/crypto common/wire */
+/* links: common/handshake common/crypto common/wire common/addr */
 /*
  * Handshakes that must come to nothing (wrong keys, identities, cookies, other
  * people's settings), and garbage that must do no harm.

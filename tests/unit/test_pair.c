@@ -1,4 +1,4 @@
-/* links: ctl/pair common/crypto common/wire */
+/* links: ctl/pair common/crypto common/wire common/addr */
 /*
  * Key files for both ends of a pair: the same key, mode 0600, never overwritten.
  */

@@ -1,0 +1,44 @@
+/*
+ * What this site's firewall lets through (vinectl netcheck): every way to the queue
+ * routers, and to other peers with an endpoint, is tried beside what runs; how others see
+ * us tells the kind of NAT. Belongs to the control thread.
+ *
+ * One check at a time: who asks while one is under way has its result.
+ */
+#ifndef ROUTER_NETCHECK_H
+#define ROUTER_NETCHECK_H
+
+#include <jansson.h>
+
+#include "router/router.h"
+
+#define NETCHECK_TIME (11 * SEC) /* of a whole check, at most */
+#define NETCHECK_ROUTERS 8	 /* queue routers first */
+
+/* The result, which the callee takes over; NULL: out of memory. */
+typedef void netcheck_fn(void *arg, json_t *result);
+
+/* Who waits for a result. */
+struct netcheck_waiter {
+	struct list node;
+	netcheck_fn *fn; /* NULL: does not wait */
+	void *arg;
+};
+
+struct netcheck;
+
+/* Begins a check if none is under way. fn is called once, never from within; the waiter
+ * does not wait any more then. 0, -ENOENT: no peer has an endpoint, -ENOMEM. */
+int netcheck_join(struct router *, struct netcheck_waiter *, netcheck_fn *, void *arg, mono_t now);
+/* Does not wait any more; with the last one the check ends. */
+void netcheck_leave(struct router *, struct netcheck_waiter *);
+
+/* A handshake frame's payload that came this way: whether it answers the check. */
+bool netcheck_recv(struct contact *, const struct way *, const uint8_t *data, size_t len,
+		   mono_t now);
+/* The same for a control message: where the peer sees us. */
+bool netcheck_observed(struct contact *, const struct control_message *, const struct way *);
+/* A stream has ended. */
+void netcheck_ended(struct router *, uint32_t stream, const char *why, mono_t now);
+
+#endif
