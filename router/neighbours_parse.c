@@ -206,31 +206,35 @@ bool neighbours_parse_neighbour(const struct nlmsghdr *h, struct neighbour_row *
 static bool find_features(int fd, struct ifreq *request, const char *const names[], int ret[],
 			  size_t n, uint32_t *ret_count)
 {
-	struct {
-		struct ethtool_sset_info info;
-		uint32_t count;
-	} count = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1 << ETH_SS_FEATURES } };
+	union {
+		struct ethtool_sset_info info; /* the count lies behind it */
+		uint8_t room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
+	} ask = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1 << ETH_SS_FEATURES } };
+	uint32_t count;
 	struct ethtool_gstrings *strings;
 	bool ok;
 
-	request->ifr_data = (char *)&count;
-	if (ioctl(fd, SIOCETHTOOL, request) < 0 || !count.info.sset_mask || count.count > 1024)
+	request->ifr_data = (char *)&ask;
+	if (ioctl(fd, SIOCETHTOOL, request) < 0 || !ask.info.sset_mask)
 		return false;
-	strings = calloc(1, sizeof(*strings) + (size_t)count.count * ETH_GSTRING_LEN);
+	memcpy(&count, ask.room + sizeof(ask.info), sizeof(count));
+	if (count > 1024)
+		return false;
+	strings = calloc(1, sizeof(*strings) + (size_t)count * ETH_GSTRING_LEN);
 	if (!strings)
 		return false;
 	strings->cmd = ETHTOOL_GSTRINGS;
 	strings->string_set = ETH_SS_FEATURES;
-	strings->len = count.count;
+	strings->len = count;
 	request->ifr_data = (char *)strings;
 	ok = ioctl(fd, SIOCETHTOOL, request) == 0;
-	for (uint32_t i = 0; ok && i < count.count; i++)
+	for (uint32_t i = 0; ok && i < count; i++)
 		for (size_t k = 0; k < n; k++)
 			if (!strncmp((char *)strings->data + (size_t)i * ETH_GSTRING_LEN, names[k],
 				     ETH_GSTRING_LEN))
 				ret[k] = (int)i;
 	free(strings);
-	*ret_count = count.count;
+	*ret_count = count;
 	return ok;
 }
 
