@@ -13,6 +13,7 @@
  */
 #include "router/interception.h"
 
+#include <malloc.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,7 @@ int interception_set(struct router *r, enum intercept_method method, const char 
 		return e;
 	r->intercept = method;
 	log_info("interception: %s", intercept_method_name(method));
+	malloc_trim(0); /* what the rules' messages took */
 	return 0;
 }
 

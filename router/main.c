@@ -9,6 +9,7 @@
  * up, the routes that keep packets from leaking last.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -112,6 +113,7 @@ static bool reload(void *arg, FILE *errors)
 		log_info("configuration applied");
 	else
 		log_error("configuration not applied: the old one stays in force");
+	malloc_trim(0); /* of what was read, little is left */
 	return ok;
 }
 
