@@ -438,11 +438,33 @@ static unsigned out_apart(struct udp *u, const struct msghdr *merged, const stru
 	return sent;
 }
 
+/* The address that the path leaves from is this machine's no more: from another one, until
+ * the control thread has noticed. */
+static unsigned out_from_any(struct udp *u, const struct msghdr *refused,
+			     const struct packet *first)
+{
+	struct way way = first->path->way;
+	struct msghdr h = *refused;
+	struct sockaddr_storage name;
+	union control control;
+
+	way.local.family = 0;
+	out_address(&h, &name, &control, &way, first->outer_tos);
+	if (h.msg_iovlen > 1)
+		out_segments(&h, &control, (uint16_t)first->len);
+	return sendmsg(u->link.fd, &h, MSG_DONTWAIT) < 0 ? 0 : (unsigned)h.msg_iovlen;
+}
+
 /* A message that the kernel refuses with this error: how many of its packets could
  * be sent nevertheless. */
 static unsigned out_refused(struct udp *u, const struct msghdr *h, int error,
-			    const struct endpoint *remote)
+			    const struct packet *first)
 {
+	const struct endpoint *remote = &first->path->way.remote;
+
+	/* EINVAL, or with IPv4 and later kernels ENETUNREACH */
+	if ((error == EINVAL || error == ENETUNREACH) && first->path->way.local.family)
+		return out_from_any(u, h, first);
 	if (h->msg_iovlen > 1) {
 		if (error == EIO || error == EOPNOTSUPP)
 			lacks_segment(u); /* this interface never will */
@@ -468,8 +490,7 @@ static unsigned out_send(struct udp *u, const struct batch *b, unsigned at)
 		if (r < 0 && errno != ENOBUFS && ++tries < RETRIES)
 			continue;
 		if (r <= 0) { /* this one is what is refused */
-			sent += out_refused(u, &out->m[i].msg_hdr, errno,
-					    &b->p[at]->path->way.remote);
+			sent += out_refused(u, &out->m[i].msg_hdr, errno, b->p[at]);
 			at += (unsigned)out->m[i++].msg_hdr.msg_iovlen;
 		}
 		for (; r > 0; r--, i++) {

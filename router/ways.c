@@ -109,18 +109,60 @@ static int send_by_relay(struct contact *relay, const uint8_t *frame, size_t len
 	return ways_send(relay, &path->way, outer, len);
 }
 
+static void publish(struct peer *p, struct path *path)
+{
+	struct path *old = p->path;
+
+	rcu_assign_pointer(p->path, path);
+	synchronize_rcu();
+	free(old);
+}
+
+/* The address that this way leaves from is this machine's no more: the path goes on from
+ * whichever the kernel chooses, and the peer follows. */
+static void forget_address(struct peer *p, const struct way *way)
+{
+	struct path *path;
+
+	if (!p->path || !way_equal(&p->path->way, way))
+		return;
+	path = malloc(sizeof(*path));
+	if (!path)
+		return;
+	*path = *p->path;
+	path->way.local.family = 0;
+	publish(p, path);
+}
+
+static int send_by_udp(const struct contact *c, const struct way *way, const uint8_t *frame,
+		       size_t len)
+{
+	const struct worker *w = &c->router->workers[0];
+	struct way from_any = *way;
+	struct link *link;
+	int e;
+
+	if (way->link >= w->n_links)
+		return -ENOTCONN;
+	link = w->links[way->link];
+	e = link->ops->send_one(link, way, frame, len);
+	if ((e != -EINVAL && e != -ENETUNREACH) || !way->local.family)
+		return e;
+	from_any.local.family = 0;
+	e = link->ops->send_one(link, &from_any, frame, len);
+	if (!e)
+		forget_address(c->peer, way);
+	return e;
+}
+
 int ways_send(const struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
 {
 	struct router *r = c->router;
-	struct worker *w = &r->workers[0];
 	struct contact *relay;
 	struct port *port;
 
 	switch (way->kind) {
-	case WAY_UDP:
-		if (way->link >= w->n_links)
-			return -ENOTCONN;
-		return w->links[way->link]->ops->send_one(w->links[way->link], way, frame, len);
+	case WAY_UDP: return send_by_udp(c, way, frame, len);
 	case WAY_STREAM:
 		port = r->streams[way->stream % WORKERS_MAX];
 		if (!port)
@@ -188,15 +230,6 @@ static void spare(struct contact *c, const struct way *way, mono_t now)
 		stream->close_at = mono_add(now, SPARE_TIME);
 }
 
-static void publish(struct contact *c, struct path *path)
-{
-	struct path *old = c->peer->path;
-
-	rcu_assign_pointer(c->peer->path, path);
-	synchronize_rcu();
-	free(old);
-}
-
 static void set_path(struct contact *c, const struct way *way, mono_t now)
 {
 	struct path *path = path_new(c, way);
@@ -206,7 +239,7 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 		return;
 	if (c->peer->path)
 		spare(c, &c->peer->path->way, now);
-	publish(c, path);
+	publish(c->peer, path);
 	stream = way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
 					 : NULL;
 	if (stream)
@@ -249,7 +282,7 @@ static void lose_path(struct contact *c, const char *why, mono_t now)
 	log_info("peer %s: %s has ended: %s", c->peer->name,
 		 ways_text(c, &c->peer->path->way, text), why);
 	probe_stop(c);
-	publish(c, NULL);
+	publish(c->peer, NULL);
 	reach_use(&c->reach, RUNG_NONE, now);
 }
 
