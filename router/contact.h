@@ -183,9 +183,6 @@ void ways_press(struct contact *, mono_t now);
 /* It has said where it may be reached directly; or not in time. */
 void ways_candidates(struct contact *, mono_t now);
 void ways_no_candidates(struct contact *, const char *why, mono_t now);
-/* The path's address of this machine is gone: the kernel chooses from now on. False: it has
- * done so already. */
-bool ways_unbind(struct contact *, mono_t now);
 /* Whether a question about that way is to be answered. */
 bool ways_takes(const struct contact *, const struct way *);
 /* The first listening socket of this family. */

@@ -58,9 +58,7 @@ static void send_ping(struct contact *c, mono_t now)
 		c->waiting_since = now;
 	c->waiting = true;
 	c->asked = now;
-	/* what a socket says to an address that is not this machine's any more */
-	if (contact_send(c, NULL, &m, 0) == -EINVAL && ways_unbind(c, now))
-		contact_send(c, NULL, &m, 0);
+	contact_send(c, NULL, &m, 0);
 }
 
 static uint64_t packets_to(const struct contact *c)

@@ -793,19 +793,6 @@ void ways_no_candidates(struct contact *c, const char *why, mono_t now)
 	run(c, now);
 }
 
-bool ways_unbind(struct contact *c, mono_t now)
-{
-	const struct path *path = c->peer->path;
-	struct way way;
-
-	if (!path || path->way.kind != WAY_UDP || !path->way.local.family)
-		return false;
-	way = path->way;
-	way.local = (struct ip){ 0 };
-	set_path(c, &way, now);
-	return true;
-}
-
 /* One that this router would not use itself moves nobody's path. */
 bool ways_takes(const struct contact *c, const struct way *way)
 {
