@@ -190,9 +190,10 @@ static void choose(struct contact *c, mono_t now)
 		c->relays.better = 0;
 		return;
 	}
-	if (!used && dead)
+	if (!used && dead) {
+		ways_set_silent(c, true, now); /* why it is left */
 		change_to(c, via, "nothing comes back by the direct way", now);
-	else if (used && at == c->relays.n)
+	} else if (used && at == c->relays.n)
 		change_to(c, via, "the one in use is not configured any more", now);
 	else if (used && !relay_lives)
 		change_to(c, via, "the one in use is dead", now);

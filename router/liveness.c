@@ -2,9 +2,9 @@
  * Liveness of a peer: it is up while authenticated frames come from it. A quiet
  * one is asked every few seconds; the answers give the round trip.
  *
- * Where there may be another way to it, one that is spoken to and says nothing is asked
- * sooner, and if that stays without an answer for a second (or two round trips) its way
- * is said to be silent.
+ * One that is spoken to and says nothing is asked sooner. Where there may be another way to
+ * it, and that stays without an answer for a second (or two round trips), its way is said to
+ * be silent. Silence that both have agreed on means nothing (keepalive.h).
  */
 #include <errno.h>
 #include <string.h>
@@ -16,8 +16,10 @@
 #define PING_URGENT SEC	 /* when the last one has not been answered */
 #define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
 #define RETRY (5 * SEC)
-#define LOOK (500 * MSEC) /* where there is a choice of ways */
+#define LOOK (500 * MSEC)
 #define SILENT_WAY SEC
+#define LOOK_RELAY (100 * MSEC) /* at one's own queue router: all traffic depends on it */
+#define SILENT_RELAY (400 * MSEC)
 #define LOOK_ASK (200 * MSEC)	    /* silent for so long under traffic: asked, */
 #define DOUBT (300 * MSEC)	    /* ... looked for elsewhere, */
 #define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
@@ -98,7 +100,8 @@ static bool is_time(const struct contact *c, mono_t now)
 /* Asks if need be, and judges the way. */
 static void look(struct contact *c, mono_t heard, mono_t now)
 {
-	int64_t patience = 2 * c->rtt > SILENT_WAY ? 2 * c->rtt : SILENT_WAY;
+	int64_t least = c->is_own_relay && c->rtt ? SILENT_RELAY : SILENT_WAY;
+	int64_t patience = 2 * c->rtt > least ? 2 * c->rtt : least;
 	bool spoken = is_spoken_to(c, now);
 	bool broken = keepalive_look(c, c->ping_packets, now), waiting = c->waiting;
 
@@ -106,8 +109,12 @@ static void look(struct contact *c, mono_t heard, mono_t now)
 		return;
 	if (c->waiting && mono_before(c->waiting_since, heard) && mono_since(now, heard) < LOOK)
 		c->waiting_since = now; /* it lives, the answer is late or lost */
-	ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience, now);
-	if (c->waiting || broken || is_time(c, now) || (spoken && mono_since(now, heard) >= LOOK)) {
+	if (reach_has_choice(&c->reach))
+		ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience,
+				now);
+	if (((c->waiting || (spoken && mono_since(now, heard) >= LOOK)) &&
+	     mono_since(now, c->asked) >= LOOK_INTERVAL) ||
+	    broken || is_time(c, now)) {
 		send_ping(c, now);
 		if (!waiting && is_idle(c, now) && !keepalive_is_quiet(c, now))
 			keepalive_begin(c, c->ping_packets, now);
@@ -118,7 +125,7 @@ static void due(struct timer *t, mono_t now)
 {
 	struct contact *c = container_of(t, struct contact, ping_timer);
 	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
-	bool waiting = c->waiting, choice = reach_has_choice(&c->reach) || c->is_own_relay;
+	bool waiting = c->waiting;
 
 	if (c->up && mono_since(now, heard) >= CONTACT_UP &&
 	    (!keepalive_is_quiet(c, now) ||
@@ -128,18 +135,12 @@ static void due(struct timer *t, mono_t now)
 	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
 		set_up(c, now);
 	if (keying_is_ready(&c->keying)) {
-		if (choice)
-			look(c, heard, now);
-		else if (is_spoken_to(c, now) || waiting || !keepalive_is_quiet(c, now))
-			send_ping(c, now);
+		look(c, heard, now);
 		if (waiting && mono_since(now, heard) >= SILENT &&
 		    mono_since(now, c->keying.tried) >= RETRY)
 			keying_want(&c->keying, now);
 	}
-	timer_set(c->router->loop, t,
-		  mono_add(now, choice	  ? LOOK
-				: waiting ? PING_URGENT
-					  : PING_INTERVAL));
+	timer_set(c->router->loop, t, mono_add(now, c->is_own_relay ? LOOK_RELAY : LOOK));
 }
 
 /* An answer to what has been sent is due within this time. */

@@ -251,11 +251,14 @@ static struct site *find_target(struct net *n, const struct endpoint *to)
 	return find_site(n, to);
 }
 
-static void deliver(struct site *s, const struct datagram *d)
+/* A NAT puts the site's own address in. */
+static void deliver(struct site *s, struct datagram *d)
 {
-	if (is_neighbour(s, s, &d->to) || !is_behind(s, &d->to) ||
-	    nat_in(&s->box, &d->from, d->to.port, s->net->now))
-		site_deliver(s, d);
+	if (!is_neighbour(s, s, &d->to) && is_behind(s, &d->to) &&
+	    !nat_in(&s->box, &d->from, d->to.port, s->net->now))
+		return;
+	d->to = s->own[d->to.ip.family == 6];
+	site_deliver(s, d);
 }
 
 static void take(struct net *n, struct incident *e)

@@ -255,6 +255,26 @@ static void rebinding(void **state)
 	}
 }
 
+/* A router that others know has another address: whichever side has made the path. */
+static void own_address(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 3; i += 2) {
+		struct net *n = net_new(i);
+		struct flow *f[2];
+
+		start(n, "udp", NAT_NONE, NAT_RESTRICTED);
+		assert_true(net_wait(n, is_direct, NULL, 15 * SEC) >= 0);
+		net_run(n, 15 * SEC);
+		f[0] = flow4(n, 1, 3, 300, 10 * MSEC, 1000);
+		f[1] = flow4(n, 3, 1, 300, 10 * MSEC, 1000);
+		net_run(n, 2 * SEC);
+		n->sites[i].own[0].ip.b[3] += 100;
+		assert_in_range(back_after(n, f), 0, SEC);
+		net_free(n);
+	}
+}
+
 /* ---- idle ----------------------------------------------------------------------------- */
 
 static int64_t interval(struct net *n, unsigned site, unsigned peer)
@@ -365,7 +385,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		net_test(through_nats), net_test(other_kinds),	net_test(not_through_symmetric),
 		net_test(same_lan),	net_test(switched_off), net_test(dies_and_is_found_again),
-		net_test(rebinding),	net_test(idle),		net_test(nowhere_else),
+		net_test(rebinding),	net_test(own_address),	net_test(idle),
+		net_test(nowhere_else),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -161,6 +161,12 @@ static int link_recv(struct link *l, struct batch *b, struct pool *pool, struct 
 	return twin_recv(container_of(l, struct twin, link), b, pool, c);
 }
 
+/* As the kernel: nothing is sent from an address that is not there. */
+static bool is_from_here(const struct twin *t, const struct way *way)
+{
+	return !way->local.family || ip_equal(&way->local, &t->site->own[t->family == 6].ip);
+}
+
 static void link_send(struct link *l, struct batch *b, struct pool *pool, struct counters *c)
 {
 	struct twin *t = container_of(l, struct twin, link);
@@ -171,7 +177,9 @@ static void link_send(struct link *l, struct batch *b, struct pool *pool, struct
 
 		assert_int_equal(to->ip.family, t->family);
 		assert_int_equal(p->len, (unsigned)p->data[2] << 8 | p->data[3]);
-		if (p->len > frame_room(t->site, t->family)) {
+		if (!is_from_here(t, &p->path->way)) {
+			counter_add(&c->drops[DROP_SEND], 1);
+		} else if (p->len > frame_room(t->site, t->family)) {
 			counter_add(&c->drops[DROP_SEND], 1);
 			net_hint(t->site, to, 0);
 		} else {
@@ -189,6 +197,8 @@ static int link_send_one(struct link *l, const struct way *way, const void *fram
 
 	if (way->remote.ip.family != t->family)
 		return -EAFNOSUPPORT;
+	if (!is_from_here(t, way))
+		return -EINVAL;
 	if (len > frame_room(t->site, t->family))
 		return -EMSGSIZE;
 	net_send(t->site, t->family, &way->remote, 0, frame, len);
