@@ -252,6 +252,7 @@ int main(int argc, char **argv)
 	bool check = false;
 	int o;
 
+	mallopt(M_ARENA_MAX, 1); /* workers allocate next to nothing */
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
 		case 'f': file = optarg; break;

@@ -21,7 +21,7 @@
 #define READ_MAX (128 * 1024) /* taken at a time */
 #define READS_PER_TURN 16     /* of one stream (TLS gives a record at a time) */
 #define WRITE_FRAMES 64	      /* in one call */
-#define BUCKETS 256
+#define BUCKETS 256	      /* of 16 streams, when there are as many as may be */
 
 struct one {
 	struct list node;   /* of a bucket */

@@ -287,7 +287,7 @@ done
 # A cut is silent: TCP waits, and goes on afterwards.
 i=${site_of[nat]}
 rm -f "$WORK/fetched"
-spawn fetch "gw$i" curl -fsS --max-time 60 --limit-rate 2M -o "$WORK/fetched" http://$SRV/large
+spawn fetch "gw$i" curl -fsS --max-time 60 --limit-rate 500K -o "$WORK/fetched" http://$SRV/large
 fetch=$spawned
 check "a transfer begins" wait_for 5 [ -s "$WORK/fetched" ]
 check "cut off" cut_off $i
