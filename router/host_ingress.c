@@ -29,6 +29,7 @@
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,16 +71,20 @@ static bool ends(struct nftnl_rule *r, const struct taking *t)
 	       host_nft_set_meta(r, NFT_META_PKTTYPE, &other, 1);
 }
 
+/* SCTP goes by the device as ever: its unfinished checksum is a CRC, which only the kernel
+ * can tell from others. */
 static bool take_v4(struct nftnl_rule *r, const void *arg)
 {
 	return begins(r, ETH_P_IP) && byte_is(r, 0, NFT_CMP_EQ, 0x45) &&
-	       byte_is(r, 8, NFT_CMP_GT, 1) && ends(r, arg);
+	       byte_is(r, 8, NFT_CMP_GT, 1) && byte_is(r, 9, NFT_CMP_NEQ, IPPROTO_SCTP) &&
+	       ends(r, arg);
 }
 
 static bool take_v6(struct nftnl_rule *r, const void *arg)
 {
 	return begins(r, ETH_P_IPV6) && byte_is(r, 6, NFT_CMP_NEQ, 0) &&
-	       byte_is(r, 7, NFT_CMP_GT, 1) && ends(r, arg);
+	       byte_is(r, 6, NFT_CMP_NEQ, IPPROTO_SCTP) && byte_is(r, 7, NFT_CMP_GT, 1) &&
+	       ends(r, arg);
 }
 
 uint32_t host_ingress_mark(const char *device)

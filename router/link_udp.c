@@ -463,8 +463,12 @@ static unsigned out_refused(struct udp *u, const struct msghdr *h, int error,
 	const struct endpoint *remote = &first->path->way.remote;
 
 	/* EINVAL, or with IPv4 and later kernels ENETUNREACH */
-	if ((error == EINVAL || error == ENETUNREACH) && first->path->way.local.family)
-		return out_from_any(u, h, first);
+	if ((error == EINVAL || error == ENETUNREACH) && first->path->way.local.family) {
+		unsigned sent = out_from_any(u, h, first);
+
+		if (sent || error == ENETUNREACH)
+			return sent;
+	} /* EINVAL also: merged frames larger than the interface's MTU, before Linux 6.14 */
 	if (h->msg_iovlen > 1) {
 		if (error == EIO || error == EOPNOTSUPP)
 			lacks_segment(u); /* this interface never will */

@@ -36,7 +36,8 @@ static bool finish_odd(struct packet *p)
 {
 	size_t at = (size_t)p->csum_start + p->csum_check;
 
-	if (p->csum_start < p->inet.l4 || at + 2 > p->len)
+	if (p->inet.proto == IPPROTO_SCTP /* a CRC */ || p->csum_start < p->inet.l4 ||
+	    at + 2 > p->len)
 		return false;
 	inet_check_finish(p->data, p->len, p->csum_start, at);
 	p->csum_partial = false;

@@ -135,13 +135,14 @@ static bool goes_straight(const struct packet *p)
 
 void relay_wrap(struct worker *w, struct batch *b, mono_t now)
 {
-	struct signing s = { .n = 0 };
+	struct signing s;
 	unsigned kept = 0;
 
 	while (kept < b->n && goes_straight(b->p[kept]))
 		kept++;
 	if (kept == b->n)
 		return;
+	s.n = 0;
 	for (unsigned i = kept; i < b->n; i++) {
 		struct packet *p = b->p[i];
 
@@ -205,17 +206,23 @@ static uint8_t next_tos(const struct packet *p)
 
 void relay_onward(struct worker *w, struct batch *b, mono_t now)
 {
-	struct signing s = { .n = 0 };
+	struct signing s;
 	unsigned kept = 0;
 
+	s.n = 0;
 	batch_filter(w, b, now, find_next);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
+		struct tx_keys *tx = rcu_dereference(p->peer->tx);
 
 		p->outer_tos = next_tos(p);
 		if (keep(w, p, now))
 			continue;
-		address(w, p, p->peer, rcu_dereference(p->peer->tx), &s);
+		if (!tx) { /* forgotten since find_next */
+			packet_drop(w, p, DROP_NO_WAY);
+			continue;
+		}
+		address(w, p, p->peer, tx, &s);
 		b->p[kept++] = p;
 	}
 	b->n = kept;
@@ -266,8 +273,9 @@ static void say(struct worker *w, struct peer *peer, enum frame_type type, const
 static void readdress(struct worker *w, struct batch *b, struct peer *peer, struct path *path,
 		      struct tx_keys *tx)
 {
-	struct signing s = { .n = 0 };
+	struct signing s;
 
+	s.n = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 		struct frame_header h, inner;
@@ -289,9 +297,10 @@ static size_t give(struct worker *w, struct peer *peer, struct path *path, struc
 		   size_t most, mono_t now)
 {
 	struct backlog *backlog = rcu_dereference(peer->backlog);
-	struct batch b = { .n = 0 };
+	struct batch b;
 	size_t given = 0, n;
 
+	b.n = 0;
 	while (backlog && (n = backlog_take(backlog, w, &b, most - given, now)) > 0) {
 		given += n;
 		readdress(w, &b, peer, path, tx);

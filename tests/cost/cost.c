@@ -99,7 +99,7 @@ struct port *course_port(const struct worker *w, bool device)
 	list_for_each(node, w->ports) {
 		struct port *port = container_of(node, struct port, node);
 
-		if (port->worker == w && (port->in != NULL) == device)
+		if (port->worker == w && (device ? port->in != NULL : port->link != NULL))
 			return port;
 	}
 	fail_msg("a worker has no %s", device ? "device" : "socket");
