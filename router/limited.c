@@ -240,6 +240,8 @@ static void due(struct timer *t, mono_t now)
 
 /* ---- what is heard ---------------------------------------------------------------- */
 
+/* Single frames come by a relay beside a path that is well: candidates for a better one. So
+ * that is left only if something was sent on it and nothing came back. */
 void limited_heard(struct contact *c, uint32_t via, mono_t now)
 {
 	mono_t heard = { atomic_load(&c->peer->heard_by_path) };
@@ -247,7 +249,7 @@ void limited_heard(struct contact *c, uint32_t via, mono_t now)
 
 	if (!relay_is_of(c, via) || !lives(contact_of(c->router, via)) ||
 	    (path && ((path->way.kind == WAY_RELAY && path->way.via == via) ||
-		      mono_since(now, heard) < FOLLOW)))
+		      mono_since(now, heard) < FOLLOW || !mono_is_set(c->silence.since))))
 		return;
 	c->relays.wayless[place(c, via)] = (mono_t){ 0 };
 	change_to(c, via, "its frames come by that one", now);

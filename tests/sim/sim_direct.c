@@ -199,6 +199,36 @@ static void switched_off(void **state)
 	assert_in_range(net_wait(n, is_direct, NULL, 60 * SEC), 1, 60 * SEC);
 }
 
+/* Nothing but TCP leads from one to the other. The candidates that they go on sending each
+ * other by a queue router don't take them back to that. */
+static void stream_is_kept(void **state)
+{
+	struct net *n = *state;
+	unsigned long moves = 0;
+
+	n->wires[3][4].no_udp = n->wires[4][3].no_udp = true;
+	n->sites[4].box.kind = NAT_RESTRICTED;
+	for (unsigned i = 1; i <= 4; i++) {
+		n->sites[i].hidden = i == 4 ? 0 : 1u << 4;
+		n->sites[i].router_lines = i > 2 ? LIMITED "channel\n" : NULL;
+		n->sites[i].peer_lines = i > 2 ? "protocol = auto\n" : "relay = yes\n";
+	}
+	sites_start(n, 4, 1);
+	net_run(n, 30 * SEC);
+	for (unsigned minute = 0; minute < 10; minute++) {
+		for (unsigned i = 3; i <= 4; i++) {
+			const struct path *p = site_contact(n, i, 7 - i)->peer->path;
+
+			assert_non_null(p);
+			assert_int_equal(p->way.kind, WAY_STREAM);
+		}
+		if (!minute)
+			moves = router_events(n->sites[3].router, EVENT_ROAMS);
+		assert_int_equal(router_events(n->sites[3].router, EVENT_ROAMS), moves);
+		net_run(n, 60 * SEC);
+	}
+}
+
 /* ---- kept, and left ---------------------------------------------------------------- */
 
 static void dies_and_is_found_again(void **state)
@@ -383,10 +413,10 @@ static void nowhere_else(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(through_nats), net_test(other_kinds),	net_test(not_through_symmetric),
-		net_test(same_lan),	net_test(switched_off), net_test(dies_and_is_found_again),
-		net_test(rebinding),	net_test(own_address),	net_test(idle),
-		net_test(nowhere_else),
+		net_test(through_nats),	  net_test(other_kinds),  net_test(not_through_symmetric),
+		net_test(same_lan),	  net_test(switched_off), net_test(dies_and_is_found_again),
+		net_test(rebinding),	  net_test(own_address),  net_test(idle),
+		net_test(stream_is_kept), net_test(nowhere_else),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
