@@ -33,7 +33,13 @@ all_linked()
 		done
 	done
 }
-path_of() { ctl "$1" show links | jq -c '[.links[] | [.peer, .paths[0].transport, .paths[0].remote]]'; }
+# To the queue routers; the others are still looking for each other.
+path_of()
+{
+	ctl "$1" show links | jq -c '[.links[] | select(.peer | test("^q")) |
+		[.peer, .paths[0].transport, .paths[0].remote]]'
+}
+
 roams() { ctl "$1" show counters | jq -r .events.roams; }
 
 internet
