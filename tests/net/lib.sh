@@ -485,7 +485,8 @@ settled()
 
 # ---- Clients ----------------------------------------------------------------
 
-# pings NODE ADDRESS COUNT [PING-OPTION...]: no loss.
+# pings NODE ADDRESS COUNT [PING-OPTION...]: no loss. (ping waits for its last answer for
+# its interval, or twice the longest round trip so far: too little on a busy machine.)
 pings()
 {
 	local node=$1 to=$2 n=$3
@@ -496,7 +497,7 @@ pings()
 		grep -q "= $n/$n/0%" "$WORK/ping"
 		return
 	fi
-	on "$node" ping -n -q -c "$n" -i 0.01 -W 2 "$@" "$to" > "$WORK/ping" 2>&1
+	on "$node" ping -n -q -c "$n" -i 0.1 -W 2 "$@" "$to" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
 	grep -q "^$n packets transmitted, $n received,.* 0% packet loss" "$WORK/ping"
 }
