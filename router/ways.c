@@ -513,9 +513,12 @@ static void complain(struct contact *c, mono_t now)
 	char text[RUNGS * (REACH_WHY + 16)] = "";
 	size_t len = 0;
 	uint32_t more;
+	struct way way;
 
 	if (c->watch)
 		watch_refresh(c->watch);
+	if (c->relays.n && !c->config.host && !relay_way(c, &way))
+		return; /* what its queue routers lack is said of them */
 	if (!reach_has_choice(&c->reach) || !log_allowed(&c->vain, now, COMPLAINT, &more))
 		return;
 	for (unsigned i = 0; i < RUNGS; i++)
