@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "common/list.h"
+#include "common/sockopt.h"
 #include "router/offload.h"
 
 #define FRAME_SIZE 2048 /* bytes; the kernel's words take less than 128 of them */
@@ -176,11 +177,6 @@ static const struct intercept_ops ops = {
 
 /* ---- opening --------------------------------------------------------------------- */
 
-static int set(int fd, int option, int value)
-{
-	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 static int attach(int fd, struct sock_filter *code, size_t n)
 {
 	struct sock_fprog program = { .len = (unsigned short)n, .filter = code };
@@ -239,7 +235,7 @@ static int join(int fd, const struct intercept *fellow)
 
 	if (fellow && getsockopt(fellow->fd, SOL_PACKET, PACKET_FANOUT, &group, &size) < 0)
 		return -errno;
-	return set(fd, PACKET_FANOUT, group | PACKET_FANOUT_CBPF << 16);
+	return sockopt_set(fd, SOL_PACKET, PACKET_FANOUT, group | PACKET_FANOUT_CBPF << 16);
 }
 
 static int set_up(struct ring *r, uint8_t family, uint32_t mark, const struct intercept *fellow)
@@ -248,11 +244,11 @@ static int set_up(struct ring *r, uint8_t family, uint32_t mark, const struct in
 	int e = hear_nothing(fd);
 
 	if (!e)
-		e = set(fd, PACKET_VERSION, TPACKET_V2);
+		e = sockopt_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
 	if (!e)
-		e = set(fd, PACKET_VNET_HDR, 1);
+		e = sockopt_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 	if (!e)
-		e = set(fd, PACKET_COPY_THRESH, 1);
+		e = sockopt_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1);
 	if (!e)
 		e = map_ring(r);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)

@@ -140,18 +140,11 @@ int host_ingress_set(struct host *host, const char *device, bool check_source,
 
 int host_ingress_remove(struct host *host)
 {
-	struct host_nft *t;
 	int e;
 
 	if (!host->taking)
 		return 0;
-	t = host_nft_begin(&host->filter, NFPROTO_NETDEV, host->ingress);
-	if (!t)
-		return -ENOMEM;
-	host_nft_delete_table(t);
-	e = host_nft_commit(t);
-	if (e == -ENOENT) /* somebody flushed the ruleset */
-		e = 0;
+	e = host_nft_remove(&host->filter, NFPROTO_NETDEV, host->ingress);
 	if (!e)
 		host->taking = false;
 	return e;

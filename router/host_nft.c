@@ -103,6 +103,18 @@ void host_nft_delete_table(struct host_nft *t)
 	put_table(t, NFT_MSG_DELTABLE, 0);
 }
 
+int host_nft_remove(struct netlink *nl, uint32_t family, const char *table)
+{
+	struct host_nft *t = host_nft_begin(nl, family, table);
+	int e;
+
+	if (!t)
+		return -ENOMEM;
+	host_nft_delete_table(t);
+	e = host_nft_commit(t);
+	return e == -ENOENT ? 0 : e; /* somebody flushed the ruleset */
+}
+
 void host_nft_add_chain(struct host_nft *t, const char *name, uint32_t hook, int priority,
 			const char *const *devices)
 {

@@ -18,6 +18,8 @@ struct host_nft;
 struct host_nft *host_nft_begin(struct netlink *, uint32_t family, const char *table);
 /* 0, or the -errno of what the kernel refused; frees it in any case. */
 int host_nft_commit(struct host_nft *);
+/* A transaction that does no more than delete the table; 0 too if it is gone already. */
+int host_nft_remove(struct netlink *, uint32_t family, const char *table);
 
 /* owner: the table belongs to our netlink socket and vanishes with it. */
 void host_nft_add_table(struct host_nft *, bool owner);

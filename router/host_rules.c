@@ -226,18 +226,11 @@ int host_rules_set(struct host *host, const char *device, bool check_source, uin
 
 int host_rules_remove(struct host *host)
 {
-	struct host_nft *t;
 	int e;
 
 	if (!host->table[0])
 		return 0;
-	t = host_nft_begin(&host->filter, NFPROTO_INET, host->table);
-	if (!t)
-		return -ENOMEM;
-	host_nft_delete_table(t);
-	e = host_nft_commit(t);
-	if (e == -ENOENT) /* somebody flushed the ruleset */
-		e = 0;
+	e = host_nft_remove(&host->filter, NFPROTO_INET, host->table);
 	if (!e)
 		host->table[0] = '\0';
 	return e;

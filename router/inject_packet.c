@@ -27,6 +27,7 @@
 
 #include "common/inet.h"
 #include "common/list.h"
+#include "common/sockopt.h"
 #include "router/adjacency.h"
 #include "router/offload.h"
 
@@ -242,11 +243,6 @@ static const struct inject_ops ops = {
 	.kernel_routes = false,
 };
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 /* The descriptor or -errno. */
 static int open_socket(void)
 {
@@ -254,15 +250,15 @@ static int open_socket(void)
 
 	if (fd < 0)
 		return -errno;
-	e = set(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+	e = sockopt_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 	if (!e)
-		e = set(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+		e = sockopt_set(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
 	if (e) {
 		close(fd);
 		return e;
 	}
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
-		set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+	if (sockopt_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
+		sockopt_set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
 	return fd;
 }
 

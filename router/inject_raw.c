@@ -19,6 +19,7 @@
 
 #include "common/inet.h"
 #include "common/list.h"
+#include "common/sockopt.h"
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
@@ -133,11 +134,6 @@ static const struct inject_ops ops = {
 	.kernel_routes = false,
 };
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 /* The descriptor or -errno. */
 static int open_socket(unsigned six)
 {
@@ -152,21 +148,21 @@ static int open_socket(unsigned six)
 	/* Nothing that arrives with protocol 255 shall pile up here. */
 	e = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ? -errno : 0;
 	if (!e && six)
-		e = set(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1);
+		e = sockopt_set(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1);
 	if (!e && six)
-		e = set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+		e = sockopt_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 	if (!e && !six)
-		e = set(fd, IPPROTO_IP, IP_HDRINCL, 1);
+		e = sockopt_set(fd, IPPROTO_IP, IP_HDRINCL, 1);
 	if (!e && !six)
-		e = set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+		e = sockopt_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
 	if (!e && !six)
-		e = set(fd, IPPROTO_IP, IP_NODEFRAG, 1);
+		e = sockopt_set(fd, IPPROTO_IP, IP_NODEFRAG, 1);
 	if (e) {
 		close(fd);
 		return e;
 	}
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
-		set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+	if (sockopt_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
+		sockopt_set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
 	return fd;
 }
 

@@ -654,12 +654,6 @@ void keying_forget(struct keying *k, mono_t now)
 			k->retire[i] = mono_add(now, old_time(k));
 }
 
-void keying_retry(struct keying *k, mono_t now)
-{
-	k->tried = (mono_t){ 0 };
-	keying_want(k, now);
-}
-
 void keying_leave(struct keying *k, const struct way *way, mono_t now)
 {
 	struct exchange *x = &k->now;

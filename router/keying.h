@@ -97,8 +97,6 @@ bool keying_recv(struct keying *, const struct way *, const uint8_t *data, size_
 /* The keys are given up (the peer says goodbye, say): none to send with, those to
  * receive with go a little later. */
 void keying_forget(struct keying *, mono_t now);
-/* The same, however short ago the last attempt was: there is a way now. */
-void keying_retry(struct keying *, mono_t now);
 /* This way is dead: a handshake of this router's own on it begins anew on another. */
 void keying_leave(struct keying *, const struct way *, mono_t now);
 /* Whether frames can be sent. */

@@ -174,9 +174,7 @@ static bool put(struct port *port, uint32_t stream, uint32_t router, const uint8
 bool link_stream_send(struct port *port, unsigned sender, uint32_t stream, uint32_t router,
 		      const uint8_t *frame, size_t len, struct counters *c, mono_t now)
 {
-	struct letter l = { .kind = LETTER_STREAM,
-			    .router = router,
-			    .way = { .kind = WAY_STREAM, .stream = stream } };
+	const struct letter l = { .stream = stream, .router = router };
 	bool done;
 
 	if (port->worker->number == sender)
@@ -207,13 +205,13 @@ static bool read_letter(struct worker *w, mono_t now)
 	l = mailbox_peek(w->mailbox, &frame, &len);
 	if (!l)
 		return false;
-	port = w->streams[l->way.stream % WORKERS_MAX];
+	port = w->streams[l->stream % WORKERS_MAX];
 	if (len) {
 		counter_add(&w->counters.made, 1);
-		put(port, l->way.stream, l->router, frame, len, now);
+		put(port, l->stream, l->router, frame, len, now);
 	} else {
 		streams_belong(port->streams, w->pool, &w->counters);
-		streams_close(port->streams, l->way.stream);
+		streams_close(port->streams, l->stream);
 	}
 	mailbox_release(w->mailbox);
 	return true;

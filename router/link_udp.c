@@ -48,6 +48,7 @@
 #include <linux/icmpv6.h>
 
 #include "common/list.h"
+#include "common/sockopt.h"
 #include "router/first_hop.h"
 #include "router/offload.h"
 
@@ -526,17 +527,12 @@ static unsigned out_sort(struct batch *b)
 	return fitting;
 }
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
 static int set_dont_fragment(const struct link *l, bool on)
 {
-	return l->family == 4 ? set(l->fd, IPPROTO_IP, IP_MTU_DISCOVER,
-				    on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT)
-			      : set(l->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-				    on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
+	return l->family == 4 ? sockopt_set(l->fd, IPPROTO_IP, IP_MTU_DISCOVER,
+					    on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT)
+			      : sockopt_set(l->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+					    on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
 }
 
 /* Sends the messages from `from` on so that they may be fragmented. None if the
@@ -690,10 +686,10 @@ static const struct link_ops udp_ops = {
 /* As large as asked with CAP_NET_ADMIN, else as large as the administrator allows. */
 static void set_buffers(int fd)
 {
-	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_SIZE))
-		set(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_SIZE))
-		set(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_SIZE);
+	if (sockopt_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_SIZE))
+		sockopt_set(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
+	if (sockopt_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_SIZE))
+		sockopt_set(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_SIZE);
 }
 
 static int set_options(int fd, uint8_t family)
@@ -717,7 +713,7 @@ static int set_options(int fd, uint8_t family)
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && !r; i++)
 		if (options[i].family == 0 || options[i].family == family)
-			r = set(fd, options[i].level, options[i].option, options[i].value);
+			r = sockopt_set(fd, options[i].level, options[i].option, options[i].value);
 	return r;
 }
 
@@ -774,8 +770,9 @@ static int open_one(const struct endpoint *local, struct link **ret)
 	}
 	atomic_flag_clear(&u->sending);
 	u->link = (struct link){ .ops = &udp_ops, .fd = fd, .family = local->ip.family };
-	u->link.offloads = (!set(fd, SOL_UDP, UDP_SEGMENT, 0) ? OFFLOAD_BIT(UDP_SEGMENT) : 0) |
-			   (!set(fd, SOL_UDP, UDP_GRO, 1) ? OFFLOAD_BIT(UDP_GRO) : 0);
+	u->link.offloads =
+		(!sockopt_set(fd, SOL_UDP, UDP_SEGMENT, 0) ? OFFLOAD_BIT(UDP_SEGMENT) : 0) |
+		(!sockopt_set(fd, SOL_UDP, UDP_GRO, 1) ? OFFLOAD_BIT(UDP_GRO) : 0);
 	u->expect = RECV_LEAST;
 	*ret = &u->link;
 	return 0;

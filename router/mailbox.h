@@ -13,22 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "router/path.h"
 #include "router/streams.h"
 
 struct mailbox;
 
-enum letter_kind {
-	LETTER_FRAME,  /* a frame that came this way: to be opened */
-	LETTER_STREAM, /* a finished frame for the stream way.stream */
-	LETTER_HELD    /* a finished frame for the router that asks for its frames */
-};
-
+/* What is written on it: a frame for this stream, which leads to this router. */
 struct letter {
-	enum letter_kind kind;
-	uint32_t router; /* LETTER_HELD: for whom */
-	struct way way;	 /* LETTER_FRAME: how it came */
-	uint8_t tos;	 /* outer DSCP and ECN */
+	uint32_t stream;
+	uint32_t router;
 };
 
 #define LETTER_MAX STREAM_FRAME_MAX /* bytes of a frame */

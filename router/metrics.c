@@ -122,14 +122,17 @@ static void path_mtu(struct router *r, const struct contact *c, FILE *out)
 			way_overhead(&path->way));
 }
 
+typedef void traffic_fn(const struct router *, const struct peer *, enum direction,
+			uint64_t *ret_packets, uint64_t *ret_bytes);
+
 static void peer_counter(struct router *r, const struct contact *c, const char *name,
-			 bool want_bytes, FILE *out)
+			 traffic_fn *traffic, bool want_bytes, FILE *out)
 {
 	uint64_t packets, bytes;
 	char more[32];
 
 	for (enum direction d = OUT; d <= IN; d++) {
-		peer_traffic(r, c->peer, d, &packets, &bytes);
+		traffic(r, c->peer, d, &packets, &bytes);
 		snprintf(more, sizeof(more), ",direction=\"%s\"", direction_name(d));
 		peer_sample(out, name, c, more);
 		fprintf(out, "%" PRIu64 "\n", want_bytes ? bytes : packets);
@@ -138,12 +141,12 @@ static void peer_counter(struct router *r, const struct contact *c, const char *
 
 static void peer_packets(struct router *r, const struct contact *c, FILE *out)
 {
-	peer_counter(r, c, "vine_peer_packets_total", false, out);
+	peer_counter(r, c, "vine_peer_packets_total", peer_traffic, false, out);
 }
 
 static void peer_bytes(struct router *r, const struct contact *c, FILE *out)
 {
-	peer_counter(r, c, "vine_peer_bytes_total", true, out);
+	peer_counter(r, c, "vine_peer_bytes_total", peer_traffic, true, out);
 }
 
 static void peer_bad(struct router *r, const struct contact *c, FILE *out)
@@ -156,28 +159,14 @@ static void peer_bad(struct router *r, const struct contact *c, FILE *out)
 	fprintf(out, "%" PRIu64 "\n", n);
 }
 
-static void relayed_counter(struct router *r, const struct contact *c, const char *name,
-			    bool want_bytes, FILE *out)
-{
-	uint64_t packets, bytes;
-	char more[32];
-
-	for (enum direction d = OUT; d <= IN; d++) {
-		peer_relayed(r, c->peer, d, &packets, &bytes);
-		snprintf(more, sizeof(more), ",direction=\"%s\"", direction_name(d));
-		peer_sample(out, name, c, more);
-		fprintf(out, "%" PRIu64 "\n", want_bytes ? bytes : packets);
-	}
-}
-
 static void relayed_frames(struct router *r, const struct contact *c, FILE *out)
 {
-	relayed_counter(r, c, "vine_relayed_frames_total", false, out);
+	peer_counter(r, c, "vine_relayed_frames_total", peer_relayed, false, out);
 }
 
 static void relayed_bytes(struct router *r, const struct contact *c, FILE *out)
 {
-	relayed_counter(r, c, "vine_relayed_bytes_total", true, out);
+	peer_counter(r, c, "vine_relayed_bytes_total", peer_relayed, true, out);
 }
 
 static void kept_bytes(struct router *r, const struct contact *c, FILE *out)
