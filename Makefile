@@ -230,7 +230,7 @@ export WIREGUARD_GO
 run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
 	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
 
-bench: all $(BUILD)/bench/flood
+bench: all $(BUILD)/bench/flood $(BUILD)/bench/impair
 	$(Q)$(run_bench) $(PEERS)
 
 bench-paper: all $(BUILD)/bench/flood $(BUILD)/bench/impair

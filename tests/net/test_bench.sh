@@ -41,6 +41,11 @@ is "equation 4-1" "$(cell 'Table 4-1' '**ViNe, 68 bytes** (equation 4-1)' TCP)" 
 is "by size" "$(cell 'Figure 4-4' vine-none:method=tun 128)" 0.6
 is "by size, failed" "$(cell 'Figure 4-4' vine-none:method=tun 1428)" failed
 is "by workers" "$(cell 'Figure 4-13' 'vine-hmac, TCP' 4)" "1.6 [1.6 to 1.6]"
+is "by kind of link" "$(cell 'By kind of link' 'direct, TCP' 'TCP, 1 stream')" "0.75 [0.75 to 0.75]"
+row="2: PU limited, by UF"
+is "table 3-8, the dissertation's ratio" "$(cell 'Table 3-8' "$row" 'NWU to PU: theirs')" 0.19
+is "and ours" "$(awk -F ' *[|] *' -v row="$row" '$2 == row { print $(NF == 12 ? 10 : 8) }' "$WORK/report")" "**0.25**
+**7.5**"
 is "every failure is told" "$(grep -c '^- .*, round [123]: ' "$WORK/report")" 5
 check "and what disturbed a round" grep -q '^Disturbed .*: vine-x/2$' "$WORK/report"
 "$PYTHON" "$bench/report" --ratios --reference slow "$rounds" > "$WORK/report"
@@ -235,6 +240,47 @@ check "with one they do" in_topology eval \
 in_topology daemon hostb tail -f /dev/null
 check "it goes away, with what runs in it" in_topology topology_down
 is "nothing of it is left" "$(bench_left)" 0
+
+# The three sites of table 3-8.
+export BENCH_IMPAIR=$impair
+three()
+{
+	in_topology eval '. "$0/parts.sh" && . "$0/three.sh" && '"$1"
+}
+
+check "three sites come up, with their lines" three topology_up
+is "with seven machines" "$(bench_left)" 7
+check "without a tunnel two of their hosts don't reach each other" three \
+	'! on hosta ping -q -c 1 -W 0.3 10.2.0.10'
+check "with one they do, and as late as figure 3-18 says" three 'three_forward &&
+	on hosta ping -n -c 5 -i 0.1 10.2.0.10 > $WORK/ping && on hostc ping -n -q -c 1 10.2.0.10'
+read -r least < <(sed -nE 's|^rtt min/avg.* = ([0-9]+)\..*|\1|p' "$WORK/ping")
+at_least "24.1 ms" "$least" 24
+check "they go away" three topology_down
+is "nothing of them is left either" "$(bench_left)" 0
+
+# All files that its routers are given.
+configured()
+{
+	local f
+	for f in "$WORK"/vine?.conf; do
+		"$BUILD/vine-router" --config "$f" --check || return
+	done
+	rm "$WORK"/vine?.conf
+}
+for s in mode=channel mode=udp protocol=tls protocol=tcp; do
+	check "routers of vine-hmac:$s are configured" in_topology eval \
+		". \"\$0/vine-hmac.sh\" && vine_$s && vine_files"
+	check "and that well" configured
+done
+for s in 1 2 3 4 5; do
+	for direct in no yes; do
+		check "case $s of table 3-8, direct paths: $direct" three ". \"\$0/vine-hmac.sh\" &&
+			vine_case=$s vine_direct=$direct && three_case && vine_key &&
+			for s in a b c; do three_conf \$s > \$WORK/vine\${ID[\$s]}.conf; done"
+		check "routers are configured well" configured
+	done
+done
 
 # ---- Runs -------------------------------------------------------------------
 
