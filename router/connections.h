@@ -27,6 +27,7 @@ struct connection {
 	enum rung rung;
 	bool ours; /* we have opened it */
 	struct endpoint remote;
+	struct ip local; /* family 0: not known */
 	mono_t since;
 	mono_t close_at; /* it is not needed any more; {0}: it may be */
 };
@@ -83,6 +84,9 @@ void connections_close(struct connections *, uint32_t id, mono_t now);
 /* Closes those of a router whose time has come, or all. When the next is to be; {0}:
  * none. */
 mono_t connections_tidy(struct connections *, uint32_t router, bool all, mono_t now);
+/* Ends those that leave from an address which this machine had in that world, and has no
+ * more: nothing tells TCP so. */
+void connections_readdress(struct connections *, const struct world *old, mono_t now);
 /* The worker says that it has ended. */
 void connections_ended(struct connections *, uint32_t id, const char *why, mono_t now);
 

@@ -162,6 +162,8 @@ void ways_stop(struct contact *, mono_t now);
 void ways_update(struct contact *, mono_t now);
 /* Ways that failed are tried again now. */
 void ways_hurry(struct contact *, mono_t now);
+/* This machine's addresses have changed; gone: one of them is no more. */
+void ways_readdress(struct contact *, bool gone, mono_t now);
 /* Another endpoint is configured. */
 void ways_begin_anew(struct contact *, mono_t now);
 /* An authentic frame has come by another way than the path's. */
@@ -206,6 +208,8 @@ void liveness_bye(struct contact *, mono_t now);
 bool liveness_look(struct contact *, mono_t now);
 /* ... and whether nothing has come for a shorter time, in which something should have. */
 bool liveness_is_doubtful(const struct contact *, mono_t now);
+/* Asks it at once. */
+void liveness_ask(struct contact *, mono_t now);
 /* It is on another path now. */
 void liveness_moved(struct contact *);
 void liveness_recv(struct contact *, const struct control_message *, uint16_t frame_size,

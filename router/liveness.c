@@ -20,8 +20,8 @@
 #define SILENT_WAY SEC
 #define LOOK_RELAY (100 * MSEC) /* at one's own queue router: all traffic depends on it */
 #define SILENT_RELAY (400 * MSEC)
-#define LOOK_ASK (200 * MSEC)	    /* silent for so long under traffic: asked, */
-#define DOUBT (300 * MSEC)	    /* ... looked for elsewhere, */
+#define LOOK_ASK (100 * MSEC)	    /* silent for so long under traffic: asked, */
+#define DOUBT (200 * MSEC)	    /* ... looked for elsewhere, */
 #define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
 #define LOOK_DEAD (1000 * MSEC)	    /* ... and taken for dead, */
 #define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
@@ -177,6 +177,12 @@ bool liveness_look(struct contact *c, mono_t now)
 	}
 	c->silence.dead |= mono_since(now, c->silence.since) >= patience(c);
 	return c->silence.dead;
+}
+
+void liveness_ask(struct contact *c, mono_t now)
+{
+	if (keying_is_ready(&c->keying))
+		send_ping(c, now);
 }
 
 bool liveness_is_doubtful(const struct contact *c, mono_t now)

@@ -25,6 +25,7 @@
 #include "router/router.h"
 
 #define CHALLENGE_TIME (2 * SEC)
+#define CHALLENGE_AGAIN (200 * MSEC)
 #define UDP_WAYS (1 + CANDIDATES_MAX)
 #define SPARE_TIME (5 * SEC) /* a stream that is not the path any more: for what is under way */
 #define ASKED_IN_VAIN 4	     /* questions without an answer */
@@ -247,6 +248,8 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 	c->challenge = 0;
 	c->waiting = false;
 	liveness_moved(c);
+	if (c->is_relay)
+		direct_relay_moved(c, now);
 	probe_start(c, now);
 	router_update_mtu(c->router);
 	router_kick(c->router);
@@ -592,7 +595,7 @@ static void challenge(struct contact *c, const struct way *way, mono_t now)
 {
 	struct control_message m = { .kind = CONTROL_CHALLENGE };
 
-	if (c->challenge && mono_since(now, c->challenged_at) < SEC &&
+	if (c->challenge && mono_since(now, c->challenged_at) < CHALLENGE_AGAIN &&
 	    way_same(way, &c->challenged))
 		return;
 	if (!crypto_random(&c->challenge, sizeof(c->challenge)))
@@ -809,6 +812,16 @@ void ways_hurry(struct contact *c, mono_t now)
 {
 	reach_hurry(&c->reach, now);
 	run(c, now);
+}
+
+void ways_readdress(struct contact *c, bool gone, mono_t now)
+{
+	const struct path *path = c->peer->path;
+
+	if (!path || c->reach.silent)
+		ways_hurry(c, now);
+	else if (gone && path->way.kind == WAY_UDP)
+		liveness_ask(c, now); /* the peer follows what it gets, be it that alone */
 }
 
 void ways_begin_anew(struct contact *c, mono_t now)

@@ -29,6 +29,7 @@ unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 declare -A KIND   # of site I
 declare -A PORTS  # of the mappings of its firewall, "": those of the senders
 declare -A MOVED  # yes: its address is the other one
+declare -A INSIDE # last byte of its gateway's address there; nothing: 2
 
 inside4() { echo "10.64.$1"; } # between gateway and firewall, without the last byte
 outer() { if [ "${KIND[$1]}" = public ]; then echo "gw$1"; else echo "fw$1"; fi; }
@@ -53,8 +54,8 @@ walled_site()
 			cable "fw$i" wan net "to$i" && cable "gw$i" wan "fw$i" inside &&
 			address "fw$i" wan "$(first_wan4 "$i")/30" &&
 			address net "to$i" "$(first_wan4 "$i" 1)/30" &&
-			address "fw$i" inside "$(inside4 "$i").1/30" &&
-			address "gw$i" wan "$(inside4 "$i").2/30" &&
+			address "fw$i" inside "$(inside4 "$i").1/29" &&
+			address "gw$i" wan "$(inside4 "$i").2/29" &&
 			ip -n "$(ns "fw$i")" route add default via "$(first_wan4 "$i" 1)" &&
 			ip -n "$(ns "gw$i")" route add default via "$(inside4 "$i").1" &&
 			lan "$i" "$@" && wall "$i" || return
@@ -185,15 +186,33 @@ rebind()
 # once: the kernel sees to that.
 move()
 {
-	local from to via n
-	n=$(ns "$(outer "$1")")
+	local from to via
 	if [ -n "${MOVED[$1]:-}" ]; then
 		from=$(other_wan4 "$1") to=$(first_wan4 "$1") via=$(first_wan4 "$1" 1) MOVED[$1]=
 	else
 		from=$(first_wan4 "$1") to=$(other_wan4 "$1") via=$(other_wan4 "$1" 1) MOVED[$1]=yes
 	fi
-	ip -n "$n" addr del "$from/30" dev wan && ip -n "$n" addr add "$to/30" dev wan &&
-		ip -n "$n" route replace default via "$via"
+	exchange "$(outer "$1")" "$from/30" "$to/30" "$via"
+}
+
+# readdress I: its gateway has another address behind its firewall, which so gives it other
+# mappings.
+readdress()
+{
+	local from=${INSIDE[$1]:-2}
+	INSIDE[$1]=$((5 - from))
+	exchange "gw$1" "$(inside4 "$1").$from/29" "$(inside4 "$1").${INSIDE[$1]}/29" \
+		"$(inside4 "$1").1"
+}
+
+# exchange NODE ADDRESS/LENGTH ADDRESS/LENGTH VIA: the address outside, and the default
+# route, which goes with it.
+exchange()
+{
+	local n
+	n=$(ns "$1")
+	ip -n "$n" addr del "$2" dev wan && ip -n "$n" addr add "$3" dev wan &&
+		ip -n "$n" route replace default via "$4"
 }
 
 # cut_off I: the Internet drops what goes to site I or comes from it, silently.

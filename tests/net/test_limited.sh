@@ -292,7 +292,7 @@ part_rebinding()
 	local what
 	for MODE in udp channel; do
 		begin "$MODE" 1 3
-		for what in forget rebind move; do
+		for what in forget rebind move readdress; do
 			under_load "$MODE, nat: $what" h3 "$(host4 1)" 5 1000 1000 $what 3
 		done
 		over "$MODE"
@@ -303,9 +303,12 @@ part_rebinding()
 	over "public"
 	begin "a direct path's end moves" 1 3 4
 	check "direct path" eval "answers h3 $(host4 4); wait_for 15 goes_directly 3 4"
-	# Both NATs must be opened anew. TCP, which waits twice as long at each try, may notice
-	# as late again.
-	under_load "direct path: rebind" h3 "$(host4 4)" 8 1000 2000 rebind 3
+	# Both NATs must be opened anew.
+	for what in rebind move readdress; do
+		under_load "direct path: $what" h3 "$(host4 4)" 5 1000 1000 $what 3
+		check "direct path: $what: there is one again" wait_for 5 eval \
+			"goes_directly 3 4 && goes_directly 4 3"
+	done
 	over "direct path"
 }
 
