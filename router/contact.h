@@ -206,7 +206,9 @@ void liveness_bye(struct contact *, mono_t now);
  * reached otherwise: whether it is dead, so nothing came by its path since something was
  * sent to it, for too long. */
 bool liveness_look(struct contact *, mono_t now);
-/* ... and whether nothing has come for a shorter time, in which something should have. */
+/* ... and how long it is that something was sent, or asked, and nothing has come since; 0:
+ * all is well. Doubtful: for longer than it should be. */
+int64_t liveness_silence(const struct contact *, mono_t now);
 bool liveness_is_doubtful(const struct contact *, mono_t now);
 /* Asks it at once. */
 void liveness_ask(struct contact *, mono_t now);

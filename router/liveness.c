@@ -185,10 +185,16 @@ void liveness_ask(struct contact *c, mono_t now)
 		send_ping(c, now);
 }
 
+int64_t liveness_silence(const struct contact *c, mono_t now)
+{
+	if (!mono_is_set(c->silence.since) || !keying_is_ready(&c->keying))
+		return 0;
+	return mono_since(now, c->silence.since);
+}
+
 bool liveness_is_doubtful(const struct contact *c, mono_t now)
 {
-	return mono_is_set(c->silence.since) && keying_is_ready(&c->keying) &&
-	       mono_since(now, c->silence.since) >= DOUBT + 2 * c->rtt;
+	return liveness_silence(c, now) >= DOUBT + 2 * c->rtt;
 }
 
 void liveness_moved(struct contact *c)
