@@ -249,10 +249,25 @@ static bool proxy_of_environment(struct proxy *ret)
 	return false;
 }
 
+static const char *no_proxy(void)
+{
+	const char *list = getenv("no_proxy");
+
+	if (!list || !*list)
+		list = getenv("NO_PROXY");
+	return list ? list : "";
+}
+
+bool connections_excepts(const struct connections *cs, const char *host)
+{
+	return cs->of_environment && proxy_is_for_others(no_proxy(), host);
+}
+
 void connections_set_proxy(struct connections *cs, const struct proxy *configured)
 {
 	struct proxy p = *configured;
 
+	cs->of_environment = !*p.host;
 	if (!*p.host && !proxy_of_environment(&p))
 		p = (struct proxy){ .host = "" };
 	if (proxy_equal(&p, &cs->proxy))

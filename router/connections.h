@@ -49,6 +49,7 @@ struct connections {
 	struct accept *accept;
 	/* the proxy, host "": none */
 	struct proxy proxy;
+	bool of_environment; /* it has been found there */
 	struct watch *proxy_watch;
 	struct ip proxy_ips[RESOLVE_MAX];
 	unsigned n_proxy_ips;
@@ -64,6 +65,8 @@ void connections_free(struct connections *);
 bool connections_listen(struct connections *, const struct config *, FILE *errors);
 /* The proxy of the configuration, or else of the environment (https_proxy, http_proxy). */
 void connections_set_proxy(struct connections *, const struct proxy *configured);
+/* Whether the environment, which names the proxy, excepts this host from it (no_proxy). */
+bool connections_excepts(const struct connections *, const char *host);
 
 /* Opens a stream of this rung to a peer: to this address, which is the peer's or the
  * proxy's, and to the port given back. NULL: out of memory. */

@@ -169,6 +169,8 @@ static void begin(struct netcheck_probe *p, mono_t now)
 	crypto_random(&p->attempt, sizeof(p->attempt));
 	if (p->rung == RUNG_PROXY && !*cs->proxy.host)
 		end(p, NETCHECK_SKIPPED, "no proxy is configured", now);
+	else if (p->rung == RUNG_PROXY && connections_excepts(cs, c->config.host))
+		end(p, NETCHECK_SKIPPED, "no_proxy in the environment excepts it", now);
 	else if (p->rung == RUNG_PROXY)
 		dial(p, *cs->proxy_error ? cs->proxy_error : "its name is not resolved yet", now);
 	else if (p->rung == RUNG_UDP)

@@ -742,7 +742,8 @@ void ways_update(struct contact *c, mono_t now)
 		rungs = of_mode(c->router->config->limited, rungs);
 	if (!c->n_addresses) /* the proxy may know better */
 		rungs &= 1u << RUNG_PROXY;
-	if (!c->router->connections->n_proxy_ips)
+	if (!c->router->connections->n_proxy_ips ||
+	    (c->config.host && connections_excepts(c->router->connections, c->config.host)))
 		rungs &= ~(1u << RUNG_PROXY);
 	if (c->relays.n)
 		rungs |= 1u << RUNG_RELAY;

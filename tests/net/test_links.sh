@@ -121,6 +121,15 @@ check "... the right one" eval "configure_link 6 && ctl 6 reload"
 check "auto with a proxy and a password: up by it" wait_for 40 by 6 proxy
 traffic "auto with a proxy and a password" 6
 
+no_proxy_way() { tried 5 1 | grep -q "^tls: failed" && ! tried 5 1 | grep -q "^proxy:"; }
+check "a hub that no_proxy names: its router anew" stop_router 5
+ENVIRONMENT[5]+=" no_proxy=example.org,$(first_wan4 1)/32"
+check "... starts" start_router 5
+check "... is not looked for through the proxy" wait_for 20 no_proxy_way
+ENVIRONMENT[5]=${ENVIRONMENT[5]% *}
+check "... and again without that" eval "stop_router 5 && start_router 5"
+check "... up by the proxy" wait_for 20 by 5 proxy
+
 # ---- What others see ----------------------------------------------------------------
 
 outsider crowd 0
