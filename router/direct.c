@@ -149,7 +149,7 @@ static bool observer_way(const struct contact *c, uint8_t family, struct way *re
 {
 	const struct path *path = c->peer->path;
 
-	if (!c->is_relay || !path || !keying_is_ready(&c->keying) || c->silence.dead)
+	if (!c->is_relay || !path || !keying_is_ready(&c->keying) || c->dead)
 		return false;
 	if (path->way.kind == WAY_UDP && path->way.remote.ip.family == family) {
 		*ret = path->way;

@@ -1,8 +1,8 @@
 /*
  * Limited routers, see limited.h.
  *
- * A look several times a second at what depends on queue routers (liveness_look): at these
- * themselves, and at the peers that are reached by them. The first tells of a queue router
+ * Several times a second it is looked at who is dead (liveness.c) of the queue routers
+ * themselves, and of the peers that are reached by them. The first tells of a queue router
  * that is dead for all its peers at once; the second of one that lives and has lost one of
  * them. A queue router that knows so itself says it (limited_unreachable). Whoever changes
  * to another one is followed by the other end, if that hears nothing by its own way any
@@ -58,7 +58,7 @@ bool relay_is_of(const struct contact *c, uint32_t via)
 static bool lives(const struct contact *via)
 {
 	return via && via->peer->path && via->peer->path->way.kind != WAY_RELAY &&
-	       keying_is_ready(&via->keying) && via->up && !via->silence.dead;
+	       keying_is_ready(&via->keying) && via->up && !via->dead;
 }
 
 /* By which one it is reached now, 0: otherwise, or not at all. */
@@ -214,7 +214,7 @@ static void choose(struct contact *c, mono_t now)
 {
 	uint32_t used = in_use(c), via;
 	unsigned at = place(c, used);
-	bool dead = liveness_look(c, now), relay_lives = lives(contact_of(c->router, used));
+	bool dead = c->dead, relay_lives = lives(contact_of(c->router, used));
 
 	if (!c->peer->path || !keying_is_ready(&c->keying))
 		return;
@@ -260,20 +260,20 @@ static void due(struct timer *t, mono_t now)
 	r->limited.looked = now;
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
-		bool dead = c->silence.dead;
-
-		if (c->is_relay && liveness_look(c, now) && !dead) {
-			log_warn("queue router %s: dead: nothing comes from it", c->peer->name);
-			leave_handshakes(r, c->peer->id, now);
-		}
-	}
-	list_for_each(node, &r->contacts) {
-		struct contact *c = container_of(node, struct contact, node);
 
 		if (c->relays.n)
 			choose(c, now);
 	}
 	timer_set(r->loop, t, mono_add(now, LOOK));
+}
+
+void limited_relay_dead(struct contact *via, mono_t now)
+{
+	struct router *r = via->router;
+
+	log_warn("queue router %s: dead: nothing comes from it", via->peer->name);
+	leave_handshakes(r, via->peer->id, now);
+	timer_set(r->loop, &r->limited.timer, now);
 }
 
 /* ---- what is heard ---------------------------------------------------------------- */
@@ -289,7 +289,7 @@ void limited_heard(struct contact *c, uint32_t via, mono_t now)
 	if (!relay_is_of(c, via) || !lives(contact_of(c->router, via)) || in_use(c) == via)
 		return;
 	if (path && liveness_silence(c, now) < FOLLOW + 2 * c->rtt) {
-		if (!c->waiting && mono_since(now, heard) >= FOLLOW)
+		if (!mono_is_set(c->silent) && mono_since(now, heard) >= FOLLOW)
 			liveness_ask(c, now);
 		return;
 	}

@@ -76,6 +76,8 @@ bool limited_asks(const struct contact *);
 /* Keys with this peer are new: frames for it are kept if it says that it will ask for
  * them; others may be reached by it now. */
 void limited_ready(struct contact *, mono_t now);
+/* Nothing comes from this queue router any more. */
+void limited_relay_dead(struct contact *via, mono_t now);
 /* An authentic frame of this peer has come by that queue router, not by its path. */
 void limited_heard(struct contact *, uint32_t via, mono_t now);
 /* This queue router has no way to that router now. */

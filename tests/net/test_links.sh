@@ -107,6 +107,8 @@ traffic "auto without UDP" 3
 
 check "auto with 443 alone: up by tls" wait_for 15 by 4 tls
 is "auto with 443 alone: so says the other end" "$(way_to 1 4)" "direct tls"
+is "auto with 443 alone: so says vinectl ping" \
+	"$(ctl 4 ping -c 1 hub | jq -r '.frames[0].remote')" "tls $(first_wan4 1):443"
 traffic "auto with 443 alone" 4
 
 check "auto with a proxy of the environment: up by it" wait_for 20 by 5 proxy
