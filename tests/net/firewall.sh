@@ -64,6 +64,10 @@ walled_site()
 	[[ ${KIND[$i]} != proxy* ]] || start_proxy "$i"
 }
 
+# What netcheck has to find of each, of: udp tcp tls proxy.
+declare -A LETS_OUT=([public]="udp tcp tls" [nat]="udp tcp tls" [symmetric]="udp tcp tls"
+	[no-udp]="tcp tls" [only-443]="tls" [proxy]="proxy" [proxy-auth]="proxy")
+
 # passing KIND, answering KIND, mapping KIND: of a new connection from inside, what goes
 # through, what the firewall itself takes, and whose ports it has outside.
 passing()
@@ -336,13 +340,20 @@ linked()
 	[ "$(peer "$1" "$2" .up)" = true ]
 }
 
+# all_linked: has each router its link to each of its queue routers?
+all_linked()
+{
+	local i q
+	for i in "${sites[@]}"; do
+		for q in $QUEUE_ROUTERS; do
+			[ "$i" = "$q" ] || linked "$i" "$q" || return
+		done
+	done
+}
+
 # let_out I: what netcheck finds that its site's firewall lets out, of: udp tcp tls proxy.
 let_out()
 {
 	ctl "$1" netcheck |
 		jq -r '[("udp", "tcp", "tls", "proxy") as $k | select(.[$k].works) | $k] | join(" ")'
 }
-
-# nat_kind I, best_queue_router I: as netcheck says it.
-nat_kind() { ctl "$1" netcheck | jq -r .nat.kind; }
-best_queue_router() { ctl "$1" netcheck | jq -r .best_queue_router; }

@@ -3,6 +3,7 @@
 # listens on all of them, the others come to it, each with a firewall of its own.
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
+. "$here/flows.sh"
 setup
 NAME[1]=hub
 WORKERS=2
@@ -61,20 +62,6 @@ traffic()
 	check "$name: ping -f loses nothing" flood_result "flood$2"
 	check "$name: iperf3 there" wait_for 10 iperf "$h" "$(host4 1)" -t 1
 	check "$name: iperf3 back" wait_for 10 iperf "$h" "$(host6 1)" -t 1 -R
-}
-
-# longest_gap NAME: of a ping -D beside the test, in ms.
-longest_gap()
-{
-	awk -F'[][]' '/bytes from/ { if (last && $2 - last > gap) gap = $2 - last; last = $2 }
-		END { printf "%d\n", gap * 1000 }' "$WORK/$1.log"
-}
-
-# steady NAME NODE: pings beside the test until end "$spawned".
-steady()
-{
-	rm -f "$WORK/$1.log"
-	spawn "$1" "$2" ping -n -D -i 0.02 "$(host4 1)"
 }
 
 # ---- The sites --------------------------------------------------------------------
@@ -146,14 +133,13 @@ check "tls: reload" eval "configure_link 2 && ctl 2 reload"
 check "tls: up" wait_for 10 by 2 tls
 traffic "tls" 2
 
-steady resets h2
-pinging=$spawned
+watch h2 "$(host4 1)" 60
 for i in 1 2 3; do
 	check "connections are reset" reset_streams gw2
 	check "... and there again" wait_for 5 pings h2 "$(host4 1)" 10
 done
-check "ping ends" end "$pinging" INT
-at_most "no gap of more than 4 s, three of them within seconds" "$(longest_gap resets)" 4000
+check "ping ends" unwatch
+at_most "no gap of more than 4 s, three of them within seconds" "$(gap)" 4000
 
 spawn iperf-reset h2 iperf3 -J -c "$(host4 1)" -t 4 --connect-timeout 3000
 running=$spawned
@@ -179,16 +165,15 @@ PROTOCOL[2]=auto
 check "auto: reload" eval "configure_link 2 && ctl 2 reload"
 check "auto: goes up to UDP" wait_for 10 by 2 udp
 check "... and the other end with it" wait_for 3 eval '[ "$(way_to 1 2)" = "direct udp" ]'
-steady down h2
-pinging=$spawned
-check "it runs" wait_for 5 grep -q "bytes from" "$WORK/down.log"
+watch h2 "$(host4 1)" 60
+check "it runs" wait_for 5 seen 1
 drop_udp
 check "UDP is dropped: goes on by TCP" wait_for 5 by 2 tcp
 pass_udp
 check "UDP passes: a reload has it tried at once" ctl 2 reload
 check "... goes up again" wait_for 5 by 2 udp
-check "ping ends" end "$pinging" INT
-at_most "no gap of more than 3 s" "$(longest_gap down)" 3000
+check "ping ends" unwatch
+at_most "no gap of more than 3 s" "$(gap)" 3000
 traffic "up again" 2
 
 # ---- Workers ------------------------------------------------------------------------------
