@@ -203,7 +203,7 @@ cost: $(BUILD)/cost/cost
 cost-update: $(BUILD)/cost/cost
 	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
 
-net: all $(BUILD)/net/load $(BUILD)/bench/flood
+net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:
@@ -230,10 +230,10 @@ export WIREGUARD_GO
 run_bench = BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS) \
 	--offload $(OFFLOAD) $(if $(OUT),--out $(OUT)) $(if $(REFERENCE),--reference $(REFERENCE))
 
-bench: all $(BUILD)/bench/flood
+bench: all $(BUILD)/bench/flood $(BUILD)/bench/impair
 	$(Q)$(run_bench) $(PEERS)
 
-bench-paper: all $(BUILD)/bench/flood
+bench-paper: all $(BUILD)/bench/flood $(BUILD)/bench/impair
 	$(Q)$(run_bench) --paper $(PARTS)
 
 figures:

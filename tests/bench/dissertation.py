@@ -1,9 +1,22 @@
-"""What chapter 4 of the ViNe dissertation measured, as it says there: four machines of
-2008 (two Xeon 5130 each), gigabit Ethernet, Linux 2.6.22, Netperf; Mbit/s and milliseconds.
+"""What the ViNe dissertation measured, as it says there. Chapter 4: four machines of 2008
+(two Xeon 5130 each), gigabit Ethernet, Linux 2.6.22, Netperf; Mbit/s and milliseconds.
+Chapter 3: three universities; the same units.
 
 Figures 4-4, 4-5 and 4-13 are drawn there and nowhere told in numbers. So they are here as
 what the text reads from them.
 """
+
+# Table 3-8: round trip and TCP of each pair of sites; case 0 is without ViNe
+PAIRS = [("UF to PU", "uf_pu"), ("UF to NWU", "uf_nwu"), ("NWU to PU", "nwu_pu")]
+FIREWALLS = {
+    "0": ((24.1, 20.4), (27.8, 17.5), (6.8, 63.1)),
+    "1": ((25.5, 19.8), (29.3, 15.7), (8.3, 27.7)),
+    "1a": ((25.6, 20.4), (29.1, 15.7), (8.1, 39.1)),
+    "2": ((27.0, 15.3), (29.3, 15.8), (31.1, 12.0)),
+    "3": ((32.5, 14.1), (29.5, 15.5), (8.1, 27.1)),
+    "4": ((25.6, 19.6), (29.3, 15.6), (54.9, 6.5)),
+    "5": ((37.5, 11.8), (29.8, 15.2), (8.3, 26.9)),
+}
 
 # Table 4-2: what carries the packets; UDP, TCP, rtt(min), rtt(MTU)
 FORWARDERS = [

@@ -6,11 +6,16 @@
 #   intercept  packets a second that a router takes in and drops, by size: figure 4-4
 #   inject     packets a second that a router gives back, by size: figure 4-5
 #   workers    TCP and UDP in four flows: figure 4-13
+#   links      TCP, UDP, round trips by one kind of link, or by a queue router
+#   firewalls  TCP and round trips between three sites, some of them limited: table 3-8
 #   profile    one TCP stream, for tests/bench/profile
 
 SIZES=(64 128 256 512 1024 1428) # of IP packets, in bytes
 IP_UDP=28                        # of them, headers
 FLOOD_PORT=7007
+
+# Whose round trips and TCP are measured: a node, and the address of another one.
+from=hosta to=$HOST_B
 
 # ---- Helpers ----------------------------------------------------------------
 
@@ -60,8 +65,8 @@ divided()
 rtt()
 {
 	local p50 p99 lost
-	on hosta timeout --foreground -k 1 $((BENCH_SECONDS + 20)) ping -n -c "$2" -i "$3" -s "$4" -W 1 \
-		"$HOST_B" > "$WORK/ping" 2>&1
+	on "$from" timeout --foreground -k 1 $((BENCH_SECONDS + 20)) ping -n -c "$2" -i "$3" -s "$4" -W 1 \
+		"$to" > "$WORK/ping" 2>&1
 	read -r p50 p99 lost < <(sed -nE 's/.*time=([0-9.]+) ms$/\1/p' "$WORK/ping" | sort -n |
 		awk -v sent="$2" '{ t[NR] = $1 * 1000 }
 			function rank(q, r) { r = int(q * NR); return t[r < q * NR ? r + 1 : r] }
@@ -77,11 +82,12 @@ rtt()
 
 # ---- TCP --------------------------------------------------------------------
 
+# tcp_server [NODE]
 tcp_server()
 {
-	ip netns exec "$(ns hostb)" iperf3 -s > /dev/null 2>&1 < /dev/null &
-	server=$!
-	wait_for 5 listening hostb t 5201
+	ip netns exec "$(ns "${1:-hostb}")" iperf3 -s > /dev/null 2>&1 < /dev/null &
+	servers+=($!)
+	wait_for 5 listening "${1:-hostb}" t 5201
 }
 
 # tcp NAME [IPERF-OPTION...]: figure NAME_mbps, as received; the bytes are in $tcp_bytes.
@@ -90,7 +96,7 @@ tcp()
 	local name=$1 why mbps
 	shift
 	tcp_bytes=0
-	on hosta timeout --foreground -k 1 $((BENCH_SECONDS + 15)) iperf3 -J -c "$HOST_B" -C cubic \
+	on "$from" timeout --foreground -k 1 $((BENCH_SECONDS + 15)) iperf3 -J -c "$to" -C cubic \
 		--connect-timeout 5000 -t "$BENCH_SECONDS" "$@" > "$WORK/$name.json" 2>&1
 	read -r tcp_bytes mbps < <(jq -r '.end.sum_received |
 		select(.bytes > 0) | "\(.bytes) \(.bits_per_second / 1e6)"' "$WORK/$name.json" 2> /dev/null)
@@ -163,6 +169,14 @@ single_packets()
 	on hosta ethtool -K eth0 tx-udp-segmentation off > /dev/null
 }
 
+# arrived [BYTES]: how many have come in at hostb, or whether so many have.
+arrived()
+{
+	local bytes
+	bytes=$(on hostb cat /sys/class/net/eth0/statistics/rx_bytes)
+	if [ $# -gt 0 ]; then [ "$bytes" -ge "$1" ]; else echo "$bytes"; fi
+}
+
 # Until nothing more comes in at hostb, for two seconds at most.
 drained()
 {
@@ -199,7 +213,7 @@ clean()
 
 part_peers()
 {
-	local busy busy2 load
+	local busy busy2 load before
 	read -r busy _ < <(machine_ticks)
 	sleep 0.5
 	read -r busy2 _ < <(machine_ticks)
@@ -212,9 +226,10 @@ part_peers()
 		tcp_and_cost tcp1
 		tcp tcp4 -P 4
 		tcp tcp_back -R
+		before=$(arrived)
 		(tcp load > /dev/null 2>&1) &
 		load=$!
-		sleep 0.5
+		wait_for 2 arrived $((before + 1000000))
 		rtt rtt_loaded $(((BENCH_SECONDS - 1) * 200)) 0.005 56
 		if ! wait $load; then
 			sed -i '/\trtt_loaded/d' "$WORK/result"
@@ -310,13 +325,51 @@ part_workers()
 	flood udp1400 1400 "$BENCH_SECONDS" -f 4 -g 40
 }
 
-# For tests/bench/profile: what the threads of each router are at, one stack a sample, in
-# BENCH_PROFILE/out (where the stream comes in) and in.
-at_full_speed()
+# goes_by SITE PEER TRANSPORT: does the router there send to that peer so?
+goes_by()
 {
-	[ "$(on hostb cat /sys/class/net/eth0/statistics/rx_bytes)" -gt 100000000 ]
+	[ "$(vine_ctl "$1" show links | jq -r --arg n "vine$2" \
+		'.links[] | select(.peer == $n).paths[0].transport')" = "$3" ]
 }
 
+part_links()
+{
+	local way=$vine_protocol
+	[ -z "$vine_mode" ] || way=relay
+	wait_for 10 goes_by 1 2 "$way" || { failed start "it does not go by $way"; return; }
+	rtt rtt_idle 500 0.002 56
+	if tcp_server; then tcp_and_cost tcp1; else failed tcp1 "iperf3 does not start"; fi
+	single_packets
+	flood udp 1400 "$BENCH_SECONDS" -g 16
+	goes_by 1 2 "$way" || failed way "it went on by another way than $way"
+}
+
+# What table 3-8 has, and the same with windows of 64 KB.
+part_firewalls()
+{
+	local p name a b
+	tcp_server hostb && tcp_server hostc || { failed start "iperf3 does not start"; return; }
+	for p in "${PAIRS[@]}"; do
+		read -r name a b _ <<< "$p"
+		from=host$a to=${LAN[$b]}.10
+		if [ "$kind" = vine ] && ! wait_for 30 goes_by "${ID[$a]}" "${ID[$b]}" "$(way_of "$a" "$b")"; then
+			failed "$name" "it does not go by $(way_of "$a" "$b")"
+			continue
+		fi
+		rtt "${name}_rtt" 50 0.02 56
+		tcp "${name}_tcp"
+	done
+	small_windows
+	for p in "${PAIRS[@]}"; do
+		read -r name a b _ <<< "$p"
+		from=host$a to=${LAN[$b]}.10
+		tcp "${name}_tcp64k"
+	done
+	lines_over || failed lines "a line did not keep up"
+}
+
+# For tests/bench/profile: what the threads of each router are at, one stack a sample, in
+# BENCH_PROFILE/out (where the stream comes in) and in.
 part_profile()
 {
 	local load n ways=(out in)
@@ -324,7 +377,7 @@ part_profile()
 	BENCH_SECONDS=$((BENCH_SECONDS + 3))
 	(tcp load > /dev/null 2>&1) &
 	load=$!
-	wait_for 2 at_full_speed
+	wait_for 2 arrived 100000000
 	perf record -q -F 1999 -g -o "$WORK/perf" -p "${daemons[0]},${daemons[1]}" \
 		sleep $((BENCH_SECONDS - 3)) >> "$WORK/log" 2>&1
 	wait $load || failed profile "the TCP stream failed"

@@ -91,20 +91,21 @@ topology_up()
 	[ -z "$BENCH_LINE" ] || { limit site_a && limit site_b; }
 }
 
+nobody_in() # NODE
+{
+	[ -z "$(ip netns pids "$(ns "$1")" 2> /dev/null)" ]
+}
+
 # Takes down what BENCH_PREFIX names, processes in it included; also after a kill.
 topology_down()
 {
-	local n i pids
+	local n signal
 	for n in "${NODES[@]}"; do
 		[ -e "/run/netns/$(ns "$n")" ] || continue
-		for ((i = 0; i < 40; i++)); do
-			pids=$(ip netns pids "$(ns "$n")" 2> /dev/null)
-			[ -n "$pids" ] || break
-			# shellcheck disable=SC2086
-			[ $i != 20 ] || kill -9 $pids 2> /dev/null
-			# shellcheck disable=SC2086
-			[ $i != 0 ] || kill $pids 2> /dev/null
-			sleep 0.1
+		for signal in TERM KILL; do
+			# shellcheck disable=SC2046
+			nobody_in "$n" || kill -s $signal $(ip netns pids "$(ns "$n")") 2> /dev/null
+			wait_for 2 nobody_in "$n" && break
 		done
 		ip netns del "$(ns "$n")"
 	done

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The bench without its measuring: the maths of its report, its charts, what its sender and
-# receiver count, its topology; and that a run says what failed, goes on where it was ended,
-# and leaves nothing behind. Nothing here is timed.
+# receiver count, its lines' delay, rate and faults, its topologies; and that a run says what
+# failed, goes on where it was ended, and leaves nothing behind. Of time there are bounds only
+# that a busy machine keeps.
 . "$(dirname "$0")/lib.sh"
 setup
 
@@ -40,6 +41,11 @@ is "equation 4-1" "$(cell 'Table 4-1' '**ViNe, 68 bytes** (equation 4-1)' TCP)" 
 is "by size" "$(cell 'Figure 4-4' vine-none:method=tun 128)" 0.6
 is "by size, failed" "$(cell 'Figure 4-4' vine-none:method=tun 1428)" failed
 is "by workers" "$(cell 'Figure 4-13' 'vine-hmac, TCP' 4)" "1.6 [1.6 to 1.6]"
+is "by kind of link" "$(cell 'By kind of link' 'direct, TCP' 'TCP, 1 stream')" "0.75 [0.75 to 0.75]"
+row="2: PU limited, by UF"
+is "table 3-8, the dissertation's ratio" "$(cell 'Table 3-8' "$row" 'NWU to PU: theirs')" 0.19
+is "and ours" "$(awk -F ' *[|] *' -v row="$row" '$2 == row { print $(NF == 12 ? 10 : 8) }' "$WORK/report")" "**0.25**
+**7.5**"
 is "every failure is told" "$(grep -c '^- .*, round [123]: ' "$WORK/report")" 5
 check "and what disturbed a round" grep -q '^Disturbed .*: vine-x/2$' "$WORK/report"
 "$PYTHON" "$bench/report" --ratios --reference slow "$rounds" > "$WORK/report"
@@ -116,6 +122,99 @@ for g in 1 8; do
 done
 check_fails "a size that no datagram has" "$flood" send -s 70000 127.0.0.1 7007
 
+# ---- Impair -----------------------------------------------------------------
+
+# left --- (left) line (right) --- right, and nothing but impair between.
+impair=$BUILD/bench/impair
+for n in left line right; do
+	node $n || exit
+done
+for n in left right; do
+	cable $n eth0 line $n || exit
+	on $n ethtool -K eth0 tx off gso off tso off gro off tx-udp-segmentation off > /dev/null
+done
+address left eth0 10.9.0.1/24
+address right eth0 10.9.0.2/24
+
+# line SETTING...: of frames from left; others come back as they are. line_over: its counters.
+line()
+{
+	rm -f "$WORK/line.log"
+	spawn line line "$impair" left "$@" right
+	line=$spawned
+	wait_for 5 on left ping -n -q -c 1 -W 1 10.9.0.2
+}
+
+# line_over NAME: no frame is lost but by what it was told to do.
+line_over()
+{
+	end "$line"
+	check "$1: each frame is accounted for" jq -e 'all(.missed + .large + .unsent == 0 and
+		.received == .sent + .lost + .full + .left)' "$WORK/line.log"
+}
+
+# of_line COUNTER: of frames from left.
+of_line()
+{
+	jq ".[0]$1" "$WORK/line.log"
+}
+
+# across SECONDS RATE SIZE: a flood to the right; got COUNTER: of its receiver.
+across()
+{
+	rm -f "$WORK/flood.log"
+	spawn flood right "$flood" receive 7007
+	wait_for 5 on right eval "ss -Hlun 'sport = :7007' | grep -q ."
+	on left "$flood" send -s "$3" -t "$1" -r "$2" 10.9.0.2 7007 > "$WORK/sent"
+	# What comes after the last one is none of the flood.
+	pings left 10.9.0.2 1 > /dev/null
+	end "$spawned"
+}
+
+got() { jq "$1" "$WORK/flood.log"; }
+
+check "a line of 20 ms" line delay=20
+pings left 10.9.0.2 20 -i 0.01 > /dev/null
+read -r least < <(sed -nE 's|^rtt min/avg.* = ([0-9]+)\..*|\1|p' "$WORK/ping")
+at_least "no ping takes less" "$least" 20
+at_most "nor much more, if it can" "$least" 24
+across 0.5 1000 1000
+is "all that is sent comes through, in order" "$(jq -c '[.received, .late, .again]' \
+	"$WORK/flood.log")" "[$(jq .sent "$WORK/sent"),0,0]"
+line_over "a line of 20 ms"
+
+check "a narrow line" line rate=8 queue=20
+across 0.5 4000 1000
+at_least "it carries its rate, Mbit/s" "$(got '.received * 1042 * 8 / .seconds / 1e6 | round')" 6
+at_most "and no more" "$(got '.received * 1042 * 8 / .seconds / 1e6 | round')" 10
+is "in order" "$(got .late)" 0
+line_over "a narrow line"
+is "what is more than its queue is dropped, and counted" "$(of_line .full)" \
+	$(($(jq .sent "$WORK/sent") - $(got .received)))
+
+check "a bad line" line delay=5 reorder=20 loss=10 seed=7
+across 0.5 2000 100
+line_over "a bad line"
+lost=$(($(jq .sent "$WORK/sent") - $(got .received)))
+at_least "some are lost" "$lost" 1
+at_least "and counted, with what else there was" "$(of_line .lost)" "$lost"
+at_least "some are overtaken" "$(got .late)" 1
+at_least "and counted" "$(of_line .reordered)" "$(got .late)"
+
+check "a line that marks" line mark=100
+sniff marked right eth0 'icmp and dst 10.9.0.2 and ip[1] & 3 == 3'
+check "what is marked arrives" pings left 10.9.0.2 5 -Q 2
+check "and what can't be marked" pings left 10.9.0.2 5
+end "$spawned"
+line_over "a line that marks"
+is "it is marked" "$(sniffed marked) $(of_line .marked)" "5 5"
+
+check_fails "a loss of more than all" "$impair" left loss=101 right
+check_fails "a rate that is none" "$impair" left rate=nan right
+check_fails "no such setting" "$impair" left colour=3 right
+check_fails "one device alone" "$impair" left delay=1
+check_fails "no such device" "$impair" none1 none2
+
 # ---- Topology ---------------------------------------------------------------
 
 # in_topology COMMAND...: with the bench's functions in place of this file's.
@@ -141,6 +240,47 @@ check "with one they do" in_topology eval \
 in_topology daemon hostb tail -f /dev/null
 check "it goes away, with what runs in it" in_topology topology_down
 is "nothing of it is left" "$(bench_left)" 0
+
+# The three sites of table 3-8.
+export BENCH_IMPAIR=$impair
+three()
+{
+	in_topology eval '. "$0/parts.sh" && . "$0/three.sh" && '"$1"
+}
+
+check "three sites come up, with their lines" three topology_up
+is "with seven machines" "$(bench_left)" 7
+check "without a tunnel two of their hosts don't reach each other" three \
+	'! on hosta ping -q -c 1 -W 0.3 10.2.0.10'
+check "with one they do, and as late as figure 3-18 says" three 'three_forward &&
+	on hosta ping -n -c 5 -i 0.1 10.2.0.10 > $WORK/ping && on hostc ping -n -q -c 1 10.2.0.10'
+read -r least < <(sed -nE 's|^rtt min/avg.* = ([0-9]+)\..*|\1|p' "$WORK/ping")
+at_least "24.1 ms" "$least" 24
+check "they go away" three topology_down
+is "nothing of them is left either" "$(bench_left)" 0
+
+# All files that its routers are given.
+configured()
+{
+	local f
+	for f in "$WORK"/vine?.conf; do
+		"$BUILD/vine-router" --config "$f" --check || return
+	done
+	rm "$WORK"/vine?.conf
+}
+for s in mode=channel mode=udp protocol=tls protocol=tcp; do
+	check "routers of vine-hmac:$s are configured" in_topology eval \
+		". \"\$0/vine-hmac.sh\" && vine_$s && vine_files"
+	check "and that well" configured
+done
+for s in 1 2 3 4 5; do
+	for direct in no yes; do
+		check "case $s of table 3-8, direct paths: $direct" three ". \"\$0/vine-hmac.sh\" &&
+			vine_case=$s vine_direct=$direct && three_case && vine_key &&
+			for s in a b c; do three_conf \$s > \$WORK/vine\${ID[\$s]}.conf; done"
+		check "routers are configured well" configured
+	done
+done
 
 # ---- Runs -------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ fastd_conf() # SITE OTHER REMOTE
 	END
 }
 
-fastd_idle() # NODE: is it bound?
+# Has gwb's kernel refused what the other one has sent?
+fastd_called()
 {
-	on "$1" ss -Hlun 'sport = :10000' | grep -q .
+	on gwb awk '$1 == "Udp:" && $3 > 0 { seen = 1 } END { exit !seen }' /proc/net/snmp
 }
 
 peer_start()
@@ -38,8 +39,7 @@ peer_start()
 	fastd_conf b a "$WAN_A" > "$WORK/b.conf"
 	# One after the other: handshakes that cross are tried again after 20 s only.
 	daemon gwa fastd --config "$WORK/a.conf"
-	wait_for 5 fastd_idle gwa
-	sleep 0.3
+	wait_for 5 fastd_called
 	daemon gwb fastd --config "$WORK/b.conf"
 	tun_up fastd0 fastd0 1428
 }
