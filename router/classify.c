@@ -11,14 +11,6 @@
 
 #define LAN 0 /* the one attachment: the gateway's LAN side as a whole */
 
-static bool is_own(const struct world *v, const struct ip *ip)
-{
-	for (size_t i = 0; i < v->n_own; i++)
-		if (ip_equal(&v->own[i], ip))
-			return true;
-	return false;
-}
-
 /* The networks of an ICMP error by its quoted packet; NULL if it quotes none
  * that a member of this site was to get. */
 static const struct netset *by_quote(const struct world *v, const struct packet *p)
@@ -38,7 +30,7 @@ static unsigned classify_one(struct worker *w, struct packet *p, const struct pa
 	const struct world *v = w->view;
 
 	(void)now;
-	if (inet_is_icmp_error(p->data, p->len, &p->inet) && is_own(v, &p->inet.src)) {
+	if (inet_is_icmp_error(p->data, p->len, &p->inet) && world_owns(v, &p->inet.src)) {
 		const struct ip *address = site_address(w, p->inet.src.family);
 
 		p->nets = by_quote(v, p);

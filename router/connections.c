@@ -82,6 +82,30 @@ void connections_ended(struct connections *cs, uint32_t id, const char *why, mon
 		forget(c);
 }
 
+/* One of those; NULL: there is none. */
+static const struct connection *stranded(const struct connections *cs, const struct world *old)
+{
+	list_for_each(node, (struct list *)&cs->all) {
+		const struct connection *c = container_of(node, struct connection, node);
+
+		if (world_owns(old, &c->local) && !world_owns(cs->router->world, &c->local))
+			return c;
+	}
+	return NULL;
+}
+
+void connections_readdress(struct connections *cs, const struct world *old, mono_t now)
+{
+	const struct connection *c;
+
+	while ((c = stranded(cs, old))) {
+		uint32_t id = c->id;
+
+		end_stream(cs, id, now);
+		connections_ended(cs, id, "the address here that it left from is gone", now);
+	}
+}
+
 mono_t connections_tidy(struct connections *cs, uint32_t router, bool all, mono_t now)
 {
 	mono_t next = { 0 };
@@ -126,6 +150,7 @@ uint32_t connections_add(struct connections *cs, uint32_t router, enum rung rung
 {
 	struct router *r = cs->router;
 	struct connection *c = NULL;
+	struct ip local = s->local;
 	struct port *port;
 	uint32_t id;
 
@@ -149,6 +174,7 @@ uint32_t connections_add(struct connections *cs, uint32_t router, enum rung rung
 				  .rung = rung,
 				  .ours = ours,
 				  .remote = *remote,
+				  .local = local,
 				  .since = now };
 	list_insert(&cs->all, &c->node);
 	return id;
@@ -223,10 +249,25 @@ static bool proxy_of_environment(struct proxy *ret)
 	return false;
 }
 
+static const char *no_proxy(void)
+{
+	const char *list = getenv("no_proxy");
+
+	if (!list || !*list)
+		list = getenv("NO_PROXY");
+	return list ? list : "";
+}
+
+bool connections_excepts(const struct connections *cs, const char *host)
+{
+	return cs->of_environment && proxy_is_for_others(no_proxy(), host);
+}
+
 void connections_set_proxy(struct connections *cs, const struct proxy *configured)
 {
 	struct proxy p = *configured;
 
+	cs->of_environment = !*p.host;
 	if (!*p.host && !proxy_of_environment(&p))
 		p = (struct proxy){ .host = "" };
 	if (proxy_equal(&p, &cs->proxy))

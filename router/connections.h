@@ -27,6 +27,7 @@ struct connection {
 	enum rung rung;
 	bool ours; /* we have opened it */
 	struct endpoint remote;
+	struct ip local; /* family 0: not known */
 	mono_t since;
 	mono_t close_at; /* it is not needed any more; {0}: it may be */
 };
@@ -48,6 +49,7 @@ struct connections {
 	struct accept *accept;
 	/* the proxy, host "": none */
 	struct proxy proxy;
+	bool of_environment; /* it has been found there */
 	struct watch *proxy_watch;
 	struct ip proxy_ips[RESOLVE_MAX];
 	unsigned n_proxy_ips;
@@ -63,6 +65,8 @@ void connections_free(struct connections *);
 bool connections_listen(struct connections *, const struct config *, FILE *errors);
 /* The proxy of the configuration, or else of the environment (https_proxy, http_proxy). */
 void connections_set_proxy(struct connections *, const struct proxy *configured);
+/* Whether the environment, which names the proxy, excepts this host from it (no_proxy). */
+bool connections_excepts(const struct connections *, const char *host);
 
 /* Opens a stream of this rung to a peer: to this address, which is the peer's or the
  * proxy's, and to the port given back. NULL: out of memory. */
@@ -83,6 +87,9 @@ void connections_close(struct connections *, uint32_t id, mono_t now);
 /* Closes those of a router whose time has come, or all. When the next is to be; {0}:
  * none. */
 mono_t connections_tidy(struct connections *, uint32_t router, bool all, mono_t now);
+/* Ends those that leave from an address which this machine had in that world, and has no
+ * more: nothing tells TCP so. */
+void connections_readdress(struct connections *, const struct world *old, mono_t now);
 /* The worker says that it has ended. */
 void connections_ended(struct connections *, uint32_t id, const char *why, mono_t now);
 

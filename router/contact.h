@@ -80,20 +80,16 @@ struct contact {
 		mono_t sent;
 	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
 	unsigned n_pings;
-	bool waiting;		     /* for the answer to any of them */
-	mono_t waiting_since, asked; /* the first that has no answer yet; the last */
-	uint64_t ping_packets;	     /* sent to the peer at the last look */
-	mono_t spoken;		     /* ... when there were more than before */
+	mono_t asked;  /* the last one */
+	mono_t looked; /* at it, last time */
+	uint64_t sent; /* packets to it by then */
+	mono_t spoken; /* when there were more than the time before */
+	mono_t silent; /* since then nothing has followed what was sent on the path, {0}: all well */
+	bool dead;     /* ... for too long */
 	struct keepalive keepalive;
 	int64_t rtt; /* smoothed, ns; 0: not known */
 	bool up;
 	mono_t up_since, down_since;
-	struct {	       /* on which others depend: see liveness_look */
-		uint64_t sent; /* packets to it so far */
-		mono_t since;  /* when the first one left that nothing has followed, {0}: none */
-		mono_t asked;  /* last ping for that reason */
-		bool dead;     /* ... for too long */
-	} silence;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */
 	void *ping_arg;
 	struct timer ping_deadline;
@@ -162,6 +158,8 @@ void ways_stop(struct contact *, mono_t now);
 void ways_update(struct contact *, mono_t now);
 /* Ways that failed are tried again now. */
 void ways_hurry(struct contact *, mono_t now);
+/* This machine's addresses have changed; gone: one of them is no more. */
+void ways_readdress(struct contact *, bool gone, mono_t now);
 /* Another endpoint is configured. */
 void ways_begin_anew(struct contact *, mono_t now);
 /* An authentic frame has come by another way than the path's. */
@@ -187,8 +185,8 @@ void ways_no_candidates(struct contact *, const char *why, mono_t now);
 bool ways_takes(const struct contact *, const struct way *);
 /* The first listening socket of this family. */
 bool ways_link_for(const struct router *, uint8_t family, uint8_t *ret);
-/* The transport of a way, "udp", "tcp", "tls", "proxy" or "relay"; and for people, "tls to
- * 198.51.100.2:443". */
+/* The transport of a way, "udp", "tcp", "tls", "proxy" or "relay"; and for people,
+ * "198.51.100.2:8463", "tls 198.51.100.2:443", "relay hub". */
 const char *ways_transport(const struct contact *, const struct way *);
 #define WAYS_TEXT 120
 char *ways_text(const struct contact *, const struct way *, char buf[static WAYS_TEXT]);
@@ -200,12 +198,12 @@ void liveness_start(struct contact *, mono_t now);
 void liveness_stop(struct contact *);
 void liveness_ready(struct contact *, mono_t now);
 void liveness_bye(struct contact *, mono_t now);
-/* A closer look, several times a second, at a peer on which others depend, or which may be
- * reached otherwise: whether it is dead, so nothing came by its path since something was
- * sent to it, for too long. */
-bool liveness_look(struct contact *, mono_t now);
-/* ... and whether nothing has come for a shorter time, in which something should have. */
+/* For how long nothing has come by its path since something was sent; 0: all is well.
+ * Doubtful: for longer than it should be. (c->dead: for so long that it is given up.) */
+int64_t liveness_silence(const struct contact *, mono_t now);
 bool liveness_is_doubtful(const struct contact *, mono_t now);
+/* Asks it at once. */
+void liveness_ask(struct contact *, mono_t now);
 /* It is on another path now. */
 void liveness_moved(struct contact *);
 void liveness_recv(struct contact *, const struct control_message *, uint16_t frame_size,

@@ -21,7 +21,7 @@
 #define OBSERVE_ENOUGH (100 * MSEC) /* with one answer */
 #define OBSERVE_MAX SEC		    /* without any */
 #define OBSERVE_FRESH (200 * MSEC)  /* what is older is asked for again */
-#define OFFER_REPEAT (400 * MSEC)
+#define OFFER_REPEAT (200 * MSEC)   /* then twice as long each time */
 #define OFFER_MAX (4 * SEC)
 #define OWN_MAX 5 /* candidates that are addresses of this machine */
 #define REPAIR_INTERVAL SEC
@@ -34,14 +34,6 @@ static unsigned place(uint8_t family)
 }
 
 /* ---- which addresses ---------------------------------------------------------- */
-
-static bool is_own(const struct router *r, const struct ip *ip)
-{
-	for (size_t i = 0; i < r->world->n_own; i++)
-		if (ip_equal(&r->world->own[i], ip))
-			return true;
-	return false;
-}
 
 /* A path between routers that runs through the overlay would carry itself. */
 static bool is_inside(const struct router *r, const struct ip *ip)
@@ -157,7 +149,7 @@ static bool observer_way(const struct contact *c, uint8_t family, struct way *re
 {
 	const struct path *path = c->peer->path;
 
-	if (!c->is_relay || !path || !keying_is_ready(&c->keying) || c->silence.dead)
+	if (!c->is_relay || !path || !keying_is_ready(&c->keying) || c->dead)
 		return false;
 	if (path->way.kind == WAY_UDP && path->way.remote.ip.family == family) {
 		*ret = path->way;
@@ -336,8 +328,12 @@ static void offer(struct contact *c, bool wanted, mono_t now)
 	c->direct.asked = now;
 	if (relay_way(c, &way))
 		contact_send(c, &way, &m, 0);
-	if (wanted)
-		timer_set(c->router->loop, &c->direct.timer, mono_add(now, OFFER_REPEAT));
+	if (wanted) {
+		int64_t pause = mono_since(now, c->direct.begun);
+
+		timer_set(c->router->loop, &c->direct.timer,
+			  mono_add(now, pause < OFFER_REPEAT ? OFFER_REPEAT : pause));
+	}
 }
 
 static void due(struct timer *t, mono_t now)
@@ -377,7 +373,7 @@ static void set_theirs(struct contact *c, const struct candidates *theirs)
 	list->n = 0;
 	list->dependent = theirs->dependent;
 	for (unsigned i = 0; i < theirs->n; i++)
-		if (!is_own(c->router, &theirs->at[i].ip))
+		if (!world_owns(c->router->world, &theirs->at[i].ip))
 			add(c->router, list, &theirs->at[i], CANDIDATES_MAX);
 }
 
@@ -454,11 +450,24 @@ void direct_start(struct contact *c, mono_t now)
 
 void direct_repair(struct contact *c, mono_t now)
 {
-	if (!direct_is_possible(c) || (mono_is_set(c->direct.repaired) &&
-				       mono_since(now, c->direct.repaired) < REPAIR_INTERVAL))
+	struct way way;
+
+	if (!direct_is_possible(c) || !relay_way(c, &way) ||
+	    (mono_is_set(c->direct.repaired) &&
+	     mono_since(now, c->direct.repaired) < REPAIR_INTERVAL))
 		return;
 	c->direct.repaired = now;
 	ways_press(c, now);
+}
+
+void direct_relay_moved(const struct contact *relay, mono_t now)
+{
+	list_for_each(node, &relay->router->contacts) {
+		struct contact *c = container_of(node, struct contact, node);
+
+		if (c->direct.state == DIRECT_WAITING && relay_is_of(c, relay->peer->id))
+			timer_set(c->router->loop, &c->direct.timer, now);
+	}
 }
 
 void direct_init(struct contact *c)

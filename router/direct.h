@@ -73,6 +73,8 @@ bool direct_ask(struct contact *, mono_t now);
 void direct_start(struct contact *, mono_t now);
 /* Nothing is heard on the direct path. */
 void direct_repair(struct contact *, mono_t now);
+/* This queue router is reached by another path: what was offered by it is perhaps lost. */
+void direct_relay_moved(const struct contact *relay, mono_t now);
 /* OBSERVE, OBSERVED, CANDIDATES. */
 void direct_recv(struct contact *, const struct control_message *, const struct way *, mono_t now);
 

@@ -1,8 +1,8 @@
 /*
  * Limited routers, see limited.h.
  *
- * A look several times a second at what depends on queue routers (liveness_look): at these
- * themselves, and at the peers that are reached by them. The first tells of a queue router
+ * Several times a second it is looked at who is dead (liveness.c) of the queue routers
+ * themselves, and of the peers that are reached by them. The first tells of a queue router
  * that is dead for all its peers at once; the second of one that lives and has lost one of
  * them. A queue router that knows so itself says it (limited_unreachable). Whoever changes
  * to another one is followed by the other end, if that hears nothing by its own way any
@@ -22,9 +22,11 @@
 
 #define LOOK (100 * MSEC)
 #define WAYLESS (5 * SEC)	/* one that has no way to a peer is tried again after */
-#define BETTER (10 * SEC)	/* a better one is changed to when it has been that for */
-#define FOLLOW (600 * MSEC)	/* own way silent for so long: the other end's is taken */
-#define MARGIN_LEAST (5 * MSEC) /* of a round trip: what is not clearly shorter */
+#define BETTER (10 * SEC)	/* a better one is changed to when it has been that for, */
+#define MEASURE (2 * SEC)	/* ... measured again and again */
+#define FOLLOW (400 * MSEC)	/* own way silent for so long: the other end's is taken */
+#define MUCH_LEAST (5 * MSEC)	/* of a round trip: what is not clearly shorter, */
+#define LITTLE_LEAST (2 * MSEC) /* ... nor noticeably */
 
 /* ---- who ---------------------------------------------------------------------- */
 
@@ -56,7 +58,7 @@ bool relay_is_of(const struct contact *c, uint32_t via)
 static bool lives(const struct contact *via)
 {
 	return via && via->peer->path && via->peer->path->way.kind != WAY_RELAY &&
-	       keying_is_ready(&via->keying) && via->up && !via->silence.dead;
+	       keying_is_ready(&via->keying) && via->up && !via->dead;
 }
 
 /* By which one it is reached now, 0: otherwise, or not at all. */
@@ -84,7 +86,13 @@ static bool is_wayless(const struct contact *c, unsigned i, mono_t now)
 /* Round trips grow under load: half as long is clearly shorter, a little is not. */
 static bool is_clearly_shorter(int64_t rtt, int64_t than)
 {
-	return rtt && than && rtt < than / 2 && rtt + MARGIN_LEAST < than;
+	return rtt && than && rtt < than / 2 && rtt + MUCH_LEAST < than;
+}
+
+/* For what it takes to stay with one, a fifth is enough. */
+static bool is_shorter(int64_t rtt, int64_t than)
+{
+	return rtt && than && rtt < than - than / 5 && rtt + LITTLE_LEAST < than;
 }
 
 const struct contact *limited_best(const struct router *r, const uint32_t *ids, unsigned n)
@@ -112,6 +120,26 @@ static uint32_t best(const struct contact *c, bool strict, mono_t now)
 			ids[n++] = c->relays.id[i];
 	found = limited_best(c->router, ids, n);
 	return found ? found->peer->id : 0;
+}
+
+/* One that is worth to leave for it what serves well, 0: none. Those in front in the order,
+ * unless the one in use is nearer than they; those behind, if they are clearly nearer: so
+ * no two are better than each other. */
+static uint32_t better(const struct contact *c, unsigned used, mono_t now)
+{
+	const struct contact *current = contact_of(c->router, c->relays.id[used]);
+
+	for (unsigned i = 0; i < c->relays.n; i++) {
+		const struct contact *via = contact_of(c->router, c->relays.id[i]);
+
+		if (i == used || c->relays.id[i] == c->peer->id || !lives(via) ||
+		    is_wayless(c, i, now))
+			continue;
+		if (i < used ? !is_shorter(current->rtt, via->rtt)
+			     : is_clearly_shorter(via->rtt, current->rtt))
+			return c->relays.id[i];
+	}
+	return 0;
 }
 
 bool relay_way(const struct contact *c, struct way *ret)
@@ -162,13 +190,22 @@ static void change_to(struct contact *c, uint32_t via, const char *why, mono_t n
 }
 
 /* Something better than what serves well is not jumped at. */
-static void consider(struct contact *c, uint32_t via, mono_t now)
+static void consider(struct contact *c, uint32_t used, uint32_t via, mono_t now)
 {
-	if (via != c->relays.better) {
-		c->relays.better = via;
-		c->relays.better_since = now;
-	} else if (via && mono_since(now, c->relays.better_since) >= BETTER) {
+	struct relays *r = &c->relays;
+
+	if (via != r->better) {
+		r->better = via;
+		r->better_since = r->measured = now;
+	}
+	if (!via)
+		return;
+	if (mono_since(now, r->better_since) >= BETTER) {
 		change_to(c, via, "it is the better one", now);
+	} else if (mono_since(now, r->measured) >= MEASURE) {
+		r->measured = now;
+		liveness_ask(contact_of(c->router, used), now);
+		liveness_ask(contact_of(c->router, via), now);
 	}
 }
 
@@ -177,7 +214,7 @@ static void choose(struct contact *c, mono_t now)
 {
 	uint32_t used = in_use(c), via;
 	unsigned at = place(c, used);
-	bool dead = liveness_look(c, now), relay_lives = lives(contact_of(c->router, used));
+	bool dead = c->dead, relay_lives = lives(contact_of(c->router, used));
 
 	if (!c->peer->path || !keying_is_ready(&c->keying))
 		return;
@@ -185,11 +222,14 @@ static void choose(struct contact *c, mono_t now)
 		c->relays.wayless[at] = mono_add(now, WAYLESS);
 	if (!used && !dead && liveness_is_doubtful(c, now))
 		direct_repair(c, now);
-	via = best(c, true, now);
-	if (!via || via == used) {
-		c->relays.better = 0;
+	if (used && at < c->relays.n && relay_lives && !is_wayless(c, at, now)) {
+		consider(c, used, better(c, at, now), now);
 		return;
 	}
+	c->relays.better = 0;
+	via = best(c, true, now);
+	if (!via || via == used)
+		return;
 	if (!used && dead) {
 		ways_set_silent(c, true, now); /* why it is left */
 		change_to(c, via, "nothing comes back by the direct way", now);
@@ -197,10 +237,8 @@ static void choose(struct contact *c, mono_t now)
 		change_to(c, via, "the one in use is not configured any more", now);
 	else if (used && !relay_lives)
 		change_to(c, via, "the one in use is dead", now);
-	else if (used && is_wayless(c, at, now))
-		change_to(c, via, "the one in use has no way to it", now);
 	else if (used)
-		consider(c, via, now);
+		change_to(c, via, "the one in use has no way to it", now);
 }
 
 static void leave_handshakes(struct router *r, uint32_t via, mono_t now)
@@ -222,15 +260,6 @@ static void due(struct timer *t, mono_t now)
 	r->limited.looked = now;
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
-		bool dead = c->silence.dead;
-
-		if (c->is_relay && liveness_look(c, now) && !dead) {
-			log_warn("queue router %s: dead: nothing comes from it", c->peer->name);
-			leave_handshakes(r, c->peer->id, now);
-		}
-	}
-	list_for_each(node, &r->contacts) {
-		struct contact *c = container_of(node, struct contact, node);
 
 		if (c->relays.n)
 			choose(c, now);
@@ -238,19 +267,32 @@ static void due(struct timer *t, mono_t now)
 	timer_set(r->loop, t, mono_add(now, LOOK));
 }
 
+void limited_relay_dead(struct contact *via, mono_t now)
+{
+	struct router *r = via->router;
+
+	log_warn("queue router %s: dead: nothing comes from it", via->peer->name);
+	leave_handshakes(r, via->peer->id, now);
+	timer_set(r->loop, &r->limited.timer, now);
+}
+
 /* ---- what is heard ---------------------------------------------------------------- */
 
-/* Single frames come by a relay beside a path that is well: candidates for a better one. So
- * that is left only if something was sent on it and nothing came back. */
+/* Its frames come by a relay beside a path that is well, if it likes another one better, or
+ * offers candidates. So the path is left only if something was sent on it and nothing came
+ * back for a while. */
 void limited_heard(struct contact *c, uint32_t via, mono_t now)
 {
 	mono_t heard = { atomic_load(&c->peer->heard_by_path) };
 	const struct path *path = c->peer->path;
 
-	if (!relay_is_of(c, via) || !lives(contact_of(c->router, via)) ||
-	    (path && ((path->way.kind == WAY_RELAY && path->way.via == via) ||
-		      mono_since(now, heard) < FOLLOW || !mono_is_set(c->silence.since))))
+	if (!relay_is_of(c, via) || !lives(contact_of(c->router, via)) || in_use(c) == via)
 		return;
+	if (path && liveness_silence(c, now) < FOLLOW + 2 * c->rtt) {
+		if (!mono_is_set(c->silent) && mono_since(now, heard) >= FOLLOW)
+			liveness_ask(c, now);
+		return;
+	}
 	c->relays.wayless[place(c, via)] = (mono_t){ 0 };
 	change_to(c, via, "its frames come by that one", now);
 }

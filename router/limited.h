@@ -5,8 +5,9 @@
  * Each peer that has queue routers is reached by one of them when nothing better leads
  * there. Which one: of those that live and are not known to have no way to it, the first in
  * the configuration's order, unless the round trip to a later one is clearly shorter (half,
- * and 5 ms). One
- * that dies under traffic is left in little more than a second, by both sides: who notices it first
+ * and 5 ms). It is left for one that has been better for 10 s: for one in front of it unless
+ * it is nearer (by a fifth, and 2 ms), for one behind it if that is clearly nearer. One that
+ * dies under traffic is left in little more than a second, by both sides: who notices it first
  * moves, and the other follows the frames that come.
  *
  * Belongs to the control thread.
@@ -33,6 +34,7 @@ struct relays {
 	mono_t wayless[RELAYS_MAX]; /* until then this one is taken to have no way to it */
 	uint32_t better;	    /* would be chosen instead of the one in use, */
 	mono_t better_since;	    /* for that long; 0: none */
+	mono_t measured;	    /* the last time, in this matter */
 };
 
 /* Of a contact that is a queue router of this router's. */
@@ -74,6 +76,8 @@ bool limited_asks(const struct contact *);
 /* Keys with this peer are new: frames for it are kept if it says that it will ask for
  * them; others may be reached by it now. */
 void limited_ready(struct contact *, mono_t now);
+/* Nothing comes from this queue router any more. */
+void limited_relay_dead(struct contact *via, mono_t now);
 /* An authentic frame of this peer has come by that queue router, not by its path. */
 void limited_heard(struct contact *, uint32_t via, mono_t now);
 /* This queue router has no way to that router now. */

@@ -2,9 +2,10 @@
  * Liveness of a peer: it is up while authenticated frames come from it. A quiet
  * one is asked every few seconds; the answers give the round trip.
  *
- * One that is spoken to and says nothing is asked sooner. Where there may be another way to
- * it, and that stays without an answer for a second (or two round trips), its way is said to
- * be silent. Silence that both have agreed on means nothing (keepalive.h).
+ * A path is silent from when something was sent on it, a question or a host's packet, that
+ * nothing has followed. Then it is asked sooner, and after a while others are told: that it
+ * is doubtful, that the ladder may try other rungs, that the peer is to be reached by another
+ * queue router. Silence that both have agreed on means nothing (keepalive.h).
  */
 #include <errno.h>
 #include <string.h>
@@ -13,19 +14,21 @@
 #include "router/router.h"
 
 #define PING_INTERVAL (5 * SEC)
-#define PING_URGENT SEC	 /* when the last one has not been answered */
-#define SILENT (3 * SEC) /* while asked: perhaps it has forgotten our keys */
-#define RETRY (5 * SEC)
+#define START SEC
 #define LOOK (500 * MSEC)
-#define SILENT_WAY SEC
-#define LOOK_RELAY (100 * MSEC) /* at one's own queue router: all traffic depends on it */
-#define SILENT_RELAY (400 * MSEC)
-#define LOOK_ASK (200 * MSEC)	    /* silent for so long under traffic: asked, */
-#define DOUBT (300 * MSEC)	    /* ... looked for elsewhere, */
-#define LOOK_INTERVAL (200 * MSEC)  /* ... again and again */
-#define LOOK_DEAD (1000 * MSEC)	    /* ... and taken for dead, */
-#define LOOK_DEAD_MAX (2500 * MSEC) /* or on a long way */
-#define RTT_SHIFT 3		    /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
+#define LOOK_CLOSE (100 * MSEC) /* at what others depend on, or what can be replaced */
+/* What a path is that has been silent for so long (and two round trips, where so said): */
+#define ASK (100 * MSEC)       /* asked, */
+#define ASK_AGAIN (200 * MSEC) /* ... again and again; */
+#define DOUBT (200 * MSEC)     /* and round trips: looked for elsewhere, if it is a direct one; */
+#define SILENT_RELAY \
+	(500 * MSEC)	       /* or round trips: one's own queue router's: the ladder is told; */
+#define SILENT_WAY SEC	       /* or round trips: any other's; */
+#define DEAD SEC	       /* and round trips: another queue router is used, */
+#define DEAD_MAX (2500 * MSEC) /* ... at the latest; */
+#define LOST (3 * SEC)	       /* its peer has perhaps forgotten our keys, */
+#define RETRY (5 * SEC)	       /* ... so that new ones are tried, at such a pause */
+#define RTT_SHIFT 3	       /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 
 static void set_down(struct contact *c, const char *why, mono_t now)
 {
@@ -54,10 +57,9 @@ static void send_ping(struct contact *c, mono_t now)
 		return;
 	c->pings[at].token = m.token;
 	c->pings[at].sent = now;
-	if (!c->waiting)
-		c->waiting_since = now;
-	c->waiting = true;
 	c->asked = now;
+	if (!mono_is_set(c->silent))
+		c->silent = now;
 	contact_send(c, NULL, &m, 0);
 }
 
@@ -70,18 +72,6 @@ static uint64_t packets_to(const struct contact *c)
 		n += counter_read(&c->peer->share[i]->traffic[OUT].packets) +
 		     counter_read(&c->peer->share[i]->queued[OUT].packets);
 	return n;
-}
-
-/* Whether anything has been sent to it since the last look. */
-static bool is_spoken_to(struct contact *c, mono_t now)
-{
-	uint64_t before = c->ping_packets;
-
-	c->ping_packets = packets_to(c);
-	if (c->ping_packets == before)
-		return false;
-	c->spoken = now;
-	return true;
 }
 
 /* Whether there has been nothing to say for a while. */
@@ -97,98 +87,114 @@ static bool is_time(const struct contact *c, mono_t now)
 	       !(is_idle(c, now) && keepalive_is_quiet(c, now));
 }
 
-/* Asks if need be, and judges the way. */
-static void look(struct contact *c, mono_t heard, mono_t now)
+static mono_t heard_by_path(const struct contact *c)
 {
-	int64_t least = c->is_own_relay && c->rtt ? SILENT_RELAY : SILENT_WAY;
-	int64_t patience = 2 * c->rtt > least ? 2 * c->rtt : least;
-	bool spoken = is_spoken_to(c, now);
-	bool broken = keepalive_look(c, c->ping_packets, now), waiting = c->waiting;
+	return (mono_t){ atomic_load_explicit(&c->peer->heard_by_path, memory_order_relaxed) };
+}
 
+static int64_t longer(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What has been sent with what has come. */
+static void compare(struct contact *c, mono_t now)
+{
+	mono_t heard = heard_by_path(c);
+	uint64_t sent = packets_to(c);
+
+	if (mono_before(c->silent, heard)) {
+		c->silent = (mono_t){ 0 };
+		c->dead = false;
+	}
+	if (sent != c->sent) {
+		c->spoken = now;
+		if (!mono_is_set(c->silent) && mono_before(heard, c->looked))
+			c->silent = c->looked;
+	}
+	c->sent = sent;
+	c->looked = now;
+}
+
+/* How long it has been silent, judged. */
+static void judge(struct contact *c, mono_t now)
+{
+	int64_t silence = liveness_silence(c, now), dead = DEAD + 2 * c->rtt;
+	int64_t patience = c->is_own_relay && c->rtt ? SILENT_RELAY : SILENT_WAY;
+
+	if (reach_has_choice(&c->reach))
+		ways_set_silent(c, silence >= longer(patience, 2 * c->rtt), now);
+	if (!c->dead && silence >= (dead < DEAD_MAX ? dead : DEAD_MAX)) {
+		c->dead = true;
+		if (c->is_relay)
+			limited_relay_dead(c, now);
+	}
+}
+
+/* Asks if need be, and judges the way. */
+static void look(struct contact *c, mono_t now)
+{
+	bool broken, silent;
+
+	compare(c, now);
+	broken = keepalive_look(c, c->sent, now);
 	if (!c->peer->path)
 		return;
-	if (c->waiting && mono_before(c->waiting_since, heard) && mono_since(now, heard) < LOOK)
-		c->waiting_since = now; /* it lives, the answer is late or lost */
-	if (reach_has_choice(&c->reach))
-		ways_set_silent(c, c->waiting && mono_since(now, c->waiting_since) >= patience,
-				now);
-	if (((c->waiting || (spoken && mono_since(now, heard) >= LOOK)) &&
-	     mono_since(now, c->asked) >= LOOK_INTERVAL) ||
-	    broken || is_time(c, now)) {
+	silent = liveness_silence(c, now) >= ASK;
+	if ((silent && mono_since(now, c->asked) >= ASK_AGAIN) || broken || is_time(c, now)) {
+		bool first = !mono_is_set(c->silent);
+
 		send_ping(c, now);
-		if (!waiting && is_idle(c, now) && !keepalive_is_quiet(c, now))
-			keepalive_begin(c, c->ping_packets, now);
+		if (first && is_idle(c, now) && !keepalive_is_quiet(c, now))
+			keepalive_begin(c, c->sent, now);
 	}
+	judge(c, now);
 }
 
 static void due(struct timer *t, mono_t now)
 {
 	struct contact *c = container_of(t, struct contact, ping_timer);
 	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
-	bool waiting = c->waiting;
+	int64_t silence = liveness_silence(c, now);
+	bool close = c->is_relay || c->relays.n;
 
 	if (c->up && mono_since(now, heard) >= CONTACT_UP &&
-	    (!keepalive_is_quiet(c, now) ||
-	     (waiting && mono_since(now, c->waiting_since) >= CONTACT_UP)))
+	    (!keepalive_is_quiet(c, now) || silence >= CONTACT_UP))
 		set_down(c, "nothing heard from it for 15 s", now);
 	if (!c->up && keying_is_ready(&c->keying) && mono_is_set(heard) &&
 	    mono_since(now, heard) < CONTACT_UP && mono_before(c->down_since, heard))
 		set_up(c, now);
 	if (keying_is_ready(&c->keying)) {
-		look(c, heard, now);
-		if (waiting && mono_since(now, heard) >= SILENT &&
+		look(c, now);
+		if (silence && mono_since(now, heard) >= LOST &&
 		    mono_since(now, c->keying.tried) >= RETRY)
 			keying_want(&c->keying, now);
 	}
-	timer_set(c->router->loop, t, mono_add(now, c->is_own_relay ? LOOK_RELAY : LOOK));
+	timer_set(c->router->loop, t, mono_add(now, close ? LOOK_CLOSE : LOOK));
 }
 
-/* An answer to what has been sent is due within this time. */
-static int64_t patience(const struct contact *c)
+void liveness_ask(struct contact *c, mono_t now)
 {
-	int64_t time = LOOK_DEAD + 2 * c->rtt;
-
-	return time < LOOK_DEAD_MAX ? time : LOOK_DEAD_MAX;
-}
-
-bool liveness_look(struct contact *c, mono_t now)
-{
-	mono_t heard = { atomic_load_explicit(&c->peer->heard_by_path, memory_order_relaxed) };
-	mono_t pinged = c->pings[(c->n_pings + PINGS_KEPT - 1) % PINGS_KEPT].sent;
-	uint64_t sent = packets_to(c);
-
-	if (mono_is_set(c->silence.since) && !mono_before(heard, c->silence.since)) {
-		c->silence.since = (mono_t){ 0 };
-		c->silence.dead = false;
-	}
-	if (!mono_is_set(c->silence.since)) {
-		if (sent != c->silence.sent)
-			c->silence.since = now;
-		else if (c->waiting && mono_is_set(pinged) && mono_since(now, pinged) >= LOOK_ASK)
-			c->silence.since = pinged;
-	}
-	c->silence.sent = sent;
-	if (!mono_is_set(c->silence.since) || !keying_is_ready(&c->keying))
-		return c->silence.dead;
-	if (mono_since(now, c->silence.since) >= LOOK_ASK && !c->silence.dead &&
-	    mono_since(now, c->silence.asked) >= LOOK_INTERVAL) {
-		c->silence.asked = now;
+	if (keying_is_ready(&c->keying))
 		send_ping(c, now);
-	}
-	c->silence.dead |= mono_since(now, c->silence.since) >= patience(c);
-	return c->silence.dead;
+}
+
+int64_t liveness_silence(const struct contact *c, mono_t now)
+{
+	if (!mono_is_set(c->silent) || !keying_is_ready(&c->keying))
+		return 0;
+	return mono_since(now, c->silent);
 }
 
 bool liveness_is_doubtful(const struct contact *c, mono_t now)
 {
-	return mono_is_set(c->silence.since) && keying_is_ready(&c->keying) &&
-	       mono_since(now, c->silence.since) >= DOUBT + 2 * c->rtt;
+	return liveness_silence(c, now) >= DOUBT + 2 * c->rtt;
 }
 
 void liveness_moved(struct contact *c)
 {
-	c->silence.since = (mono_t){ 0 };
-	c->silence.dead = false;
+	c->silent = (mono_t){ 0 };
+	c->dead = false;
 	keepalive_moved(c);
 }
 
@@ -249,7 +255,8 @@ void liveness_recv(struct contact *c, const struct control_message *m, uint16_t 
 			continue;
 		sample(c, mono_since(now, c->pings[i].sent));
 		c->pings[i].sent = (mono_t){ 0 };
-		c->waiting = false;
+		c->silent = (mono_t){ 0 };
+		c->dead = false;
 		/* whichever way the answer took: the question went by the path */
 		atomic_store_explicit(&c->peer->heard_by_path, now.ns, memory_order_relaxed);
 	}
@@ -281,7 +288,7 @@ void liveness_start(struct contact *c, mono_t now)
 	c->ping_timer.fn = due;
 	keepalive_init(c);
 	c->ping_deadline.fn = ping_late;
-	timer_set(c->router->loop, &c->ping_timer, mono_add(now, PING_URGENT));
+	timer_set(c->router->loop, &c->ping_timer, mono_add(now, START));
 }
 
 void liveness_stop(struct contact *c)

@@ -16,6 +16,8 @@
 #include "router/machine.h"
 
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,6 +34,9 @@
 #include "router/tun.h"
 
 #define ADDRESS_CHECK (10 * SEC)
+#define ADDRESS_SETTLE (30 * MSEC) /* of one that comes in place of another, with its routes */
+#define NEWS_ROOM 8192
+#define NEWS (RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
 #define OWN_MAX 64
 
 #define PORT_PRIVILEGED 1024
@@ -50,6 +55,9 @@ struct machine {
 	struct neighbours *neighbours; /* followed where the kernel does not route */
 	struct source notes;
 	struct timer addresses;
+	struct mnl_socket
+		*news; /* the kernel tells of addresses; NULL: looked after now and then */
+	struct source news_source;
 };
 
 /* Gives each worker that has a device its injector. Without a packet socket it is the
@@ -233,7 +241,7 @@ static bool update_addresses(struct machine *m, const struct config *config)
 
 	address4 = own_address(m, config, 4);
 	address6 = own_address(m, config, 6);
-	return router_set_addresses(m->router, own, n, &address4, &address6);
+	return router_set_addresses(m->router, own, n, &address4, &address6, clock_now());
 }
 
 static bool set_up_host(struct machine *m, const struct config *config, FILE *errors)
@@ -271,6 +279,36 @@ static void addresses_due(struct timer *t, mono_t now)
 		set_up_host(m, m->router->config, stderr);
 	interception_refresh(m->router, m->router->config);
 	timer_set(m->router->loop, t, mono_add(now, ADDRESS_CHECK));
+}
+
+/* What has changed is looked up anyway: all at once. */
+static void news_ready(struct source *s, uint32_t events, mono_t now)
+{
+	struct machine *m = container_of(s, struct machine, news_source);
+	char text[NEWS_ROOM];
+
+	(void)events;
+	while (mnl_socket_recvfrom(m->news, text, sizeof(text)) >= 0 || errno == ENOBUFS) {
+	}
+	if (mono_before(mono_add(now, ADDRESS_SETTLE), m->addresses.when))
+		timer_set(m->router->loop, &m->addresses, mono_add(now, ADDRESS_SETTLE));
+}
+
+static void follow_addresses(struct machine *m)
+{
+	struct router *r = m->router;
+
+	m->addresses.fn = addresses_due;
+	timer_set(r->loop, &m->addresses, mono_add(clock_now(), ADDRESS_CHECK));
+	m->news = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!m->news)
+		return;
+	m->news_source = (struct source){ .fd = mnl_socket_get_fd(m->news), .fn = news_ready };
+	if (mnl_socket_bind(m->news, NEWS, MNL_SOCKET_AUTOPID) < 0 ||
+	    loop_add(r->loop, &m->news_source, EPOLLIN)) {
+		mnl_socket_close(m->news);
+		m->news = NULL;
+	}
 }
 
 static void publish_adjacencies(void *arg, struct adjacencies *a)
@@ -506,8 +544,7 @@ int machine_start(struct machine *m)
 	e = loop_add(r->loop, &m->notes, EPOLLIN);
 	if (!e)
 		e = start_workers(m, r->n_workers, &pause);
-	m->addresses.fn = addresses_due;
-	timer_set(r->loop, &m->addresses, mono_add(clock_now(), ADDRESS_CHECK));
+	follow_addresses(m);
 	return e;
 }
 
@@ -531,6 +568,10 @@ void machine_close(struct machine *m)
 	struct router *r = m->router;
 
 	timer_cancel(r->loop, &m->addresses);
+	if (m->news) {
+		loop_remove(r->loop, &m->news_source);
+		mnl_socket_close(m->news);
+	}
 	neighbours_close(m->neighbours);
 	if (m->host) {
 		host_ingress_remove(m->host);

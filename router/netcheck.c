@@ -13,7 +13,8 @@
  *
  * All ways of all peers are tried at once. A timer that ticks while a check is under way
  * repeats questions and judges times; contacts are looked up each time, since a reload
- * may take them away.
+ * may take them away. A way has failed after so many questions, each with its time: not after
+ * a time in which this process, on a busy machine, has perhaps asked once.
  */
 #include "router/netcheck.h"
 
@@ -28,8 +29,7 @@
 #include "router/netcheck_private.h"
 
 #define TICK (50 * MSEC)
-#define REPEAT (500 * MSEC) /* of a question */
-#define LOOK_REPEAT (300 * MSEC)
+#define LOOK_REPEAT (400 * MSEC)
 
 static struct contact *contact_of(const struct netcheck_probe *p)
 {
@@ -62,19 +62,20 @@ static void ask(struct netcheck_probe *p, mono_t now)
 	struct writer w = writer_init(t->hello, HANDSHAKE_HEADER);
 	int e;
 
-	if (p->asked == NETCHECK_ASKS || !t->hello_len)
-		return;
 	handshake_header_write(&w, &h);
 	p->sent[p->asked++] = now;
 	e = contact_send_handshake(c, &p->way, t->hello, t->hello_len);
-	if (e < 0 && e != -EAGAIN && e != -ENOBUFS && p->rung == RUNG_UDP)
+	if (e == -EAGAIN || e == -ENOBUFS)
+		e = 0;
+	/* what a socket says may be another one's error: it counts if it says it again */
+	if (e < 0 && e == p->error && p->rung == RUNG_UDP)
 		end(p, NETCHECK_FAILED, strerror(-e), now);
+	p->error = e;
 }
 
 static void opened(struct netcheck_probe *p, mono_t now)
 {
 	p->state = NETCHECK_ASKING;
-	p->opened = now;
 	ask(p, now);
 }
 
@@ -167,8 +168,12 @@ static void begin(struct netcheck_probe *p, mono_t now)
 
 	p->state = NETCHECK_OPENING;
 	crypto_random(&p->attempt, sizeof(p->attempt));
-	if (p->rung == RUNG_PROXY && !*cs->proxy.host)
+	if (!p->target->hello_len)
+		end(p, NETCHECK_FAILED, "out of memory", now);
+	else if (p->rung == RUNG_PROXY && !*cs->proxy.host)
 		end(p, NETCHECK_SKIPPED, "no proxy is configured", now);
+	else if (p->rung == RUNG_PROXY && connections_excepts(cs, c->config.host))
+		end(p, NETCHECK_SKIPPED, "no_proxy in the environment excepts it", now);
 	else if (p->rung == RUNG_PROXY)
 		dial(p, *cs->proxy_error ? cs->proxy_error : "its name is not resolved yet", now);
 	else if (p->rung == RUNG_UDP)
@@ -181,21 +186,22 @@ static void begin(struct netcheck_probe *p, mono_t now)
 static void look_after(struct netcheck_probe *p, mono_t now)
 {
 	const struct contact *c = contact_of(p);
+	bool late = p->state == NETCHECK_ASKING &&
+		    mono_since(now, p->sent[p->asked - 1]) >= NETCHECK_REPEAT;
 	char why[NETCHECK_WHY];
 
 	if (!netcheck_is_busy(p))
 		return;
 	if (!c) {
 		end(p, NETCHECK_FAILED, NETCHECK_GONE, now);
-	} else if (p->state == NETCHECK_ASKING && mono_since(now, p->opened) >= NETCHECK_ANSWER) {
+	} else if (late && p->asked == NETCHECK_ASKS) {
 		snprintf(why, sizeof(why), "%sno answer in %d s",
 			 p->rung == RUNG_UDP ? "" : "connected, but ",
 			 (int)(NETCHECK_ANSWER / SEC));
 		end(p, p->rung == RUNG_UDP ? NETCHECK_FAILED : NETCHECK_CONNECTED, why, now);
 	} else if (mono_since(now, p->check->begun) >= NETCHECK_TIME) {
 		end(p, NETCHECK_FAILED, "not done in time", now);
-	} else if (p->state == NETCHECK_ASKING &&
-		   mono_since(now, p->sent[p->asked - 1]) >= REPEAT) {
+	} else if (late) {
 		if (p->rung == RUNG_UDP)
 			open_udp(p, c, now);
 		if (p->state == NETCHECK_ASKING)

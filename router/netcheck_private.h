@@ -8,9 +8,10 @@
 #include "router/netcheck.h"
 
 #define NETCHECK_WAYS (RUNG_PROXY + 1) /* udp, tcp, tls, proxy */
-#define NETCHECK_ANSWER (3 * SEC)      /* for an answer on a way that is open */
-#define NETCHECK_ASKS 8		       /* questions on one way */
-#define NETCHECK_LOOKS 5
+#define NETCHECK_ASKS 6		       /* questions on one way that is open */
+#define NETCHECK_REPEAT (500 * MSEC)   /* ... and time for an answer to each */
+#define NETCHECK_ANSWER (NETCHECK_ASKS * NETCHECK_REPEAT)
+#define NETCHECK_LOOKS 8
 #define NETCHECK_WHY 160
 #define NETCHECK_GONE "not configured any more"
 
@@ -34,7 +35,8 @@ struct netcheck_probe {
 	struct way way;
 	uint32_t attempt; /* of the first question; the others count from it */
 	unsigned asked;
-	mono_t opened, sent[NETCHECK_ASKS];
+	int error; /* -errno of the last question */
+	mono_t sent[NETCHECK_ASKS];
 	int64_t rtt;
 	uint16_t path_mtu; /* as the kernel's TCP knows it, 0: it does not */
 	char why[NETCHECK_WHY];

@@ -26,7 +26,8 @@
 
 #define NOTES_MAX 128 /* of one peer in NOTES_TIME */
 #define NOTES_TIME (100 * MSEC)
-#define NOTE_INTERVAL SEC /* for what anybody on the wire can provoke */
+#define NOTE_INTERVAL SEC	    /* for what anybody on the wire can provoke */
+#define MOVED_INTERVAL (100 * MSEC) /* what only the peer can, once: a challenge may be lost */
 #define RELAYED_INTERVAL (200 * MSEC)
 
 /* Authentic frames that are neither hosts' packets nor for the control thread. */
@@ -181,7 +182,7 @@ static void heard(struct worker *w, struct packet *p, mono_t now)
 		note_limited(w, p, &peer->share[w->number]->relayed, NOTE_RELAYED, RELAYED_INTERVAL,
 			     now);
 	else
-		note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, NOTE_INTERVAL, now);
+		note_limited(w, p, &peer->share[w->number]->moved, NOTE_MOVED, MOVED_INTERVAL, now);
 }
 
 /* A frame whose MAC was right (or that needed none). KEEP: a host's packet. */

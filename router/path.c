@@ -3,8 +3,6 @@
  */
 #include "router/path.h"
 
-#include <stdio.h>
-
 bool way_same(const struct way *a, const struct way *b)
 {
 	if (a->kind != b->kind)
@@ -29,18 +27,4 @@ struct way packet_way(const struct packet *p)
 	if (p->stream)
 		return (struct way){ .kind = WAY_STREAM, .remote = p->from, .stream = p->stream };
 	return (struct way){ .remote = p->from, .local = p->to, .link = p->link };
-}
-
-char *way_format(const struct way *w, char buf[static WAY_TEXT])
-{
-	char text[ENDPOINT_TEXT];
-
-	switch (w->kind) {
-	case WAY_RELAY: snprintf(buf, WAY_TEXT, "relay %u", w->via); break;
-	case WAY_STREAM:
-		snprintf(buf, WAY_TEXT, "tcp %s", endpoint_format(&w->remote, text));
-		break;
-	case WAY_UDP: snprintf(buf, WAY_TEXT, "%s", endpoint_format(&w->remote, text)); break;
-	}
-	return buf;
 }

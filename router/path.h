@@ -42,9 +42,6 @@ static inline bool packet_came_by(const struct packet *p, const struct way *w)
 	return p->via ? w->kind == WAY_RELAY && w->via == p->via
 		      : w->kind == WAY_STREAM && w->stream == p->stream;
 }
-#define WAY_TEXT 96
-/* "198.51.100.2:8463", "tcp 198.51.100.2:8463", "relay 2": for people. */
-char *way_format(const struct way *, char buf[static WAY_TEXT]);
 
 /* Immutable but for the frame bound; published by pointer, freed after a grace
  * period. */

@@ -114,6 +114,8 @@ void peer_free_shares(struct peer *);
 
 /* NULL if this router is not configured. */
 struct peer *world_peer(const struct world *, uint32_t id);
+/* Whether this is an address of this machine. */
+bool world_owns(const struct world *, const struct ip *);
 bool peer_is_stopped(const struct peer *, uint32_t network);
 
 #endif

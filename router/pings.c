@@ -93,13 +93,13 @@ static void send_frame(struct pings *p, struct contact *c, mono_t now)
 
 static json_t *frame_result(const struct pings *p, const struct contact *c)
 {
-	char remote[WAY_TEXT];
+	char remote[WAYS_TEXT];
 	const struct path *path = c->peer->path;
 
 	return json_pack("{s:i, s:b, s:o, s:i, s:s?, s:s?}", "seq", (int)p->seq, "answered",
 			 (int)p->answered, "rtt_seconds", show_seconds(p->answered ? p->rtt : 0),
 			 "frame_bytes", (int)p->size, "remote",
-			 path ? way_format(&path->way, remote) : NULL, "error", p->error);
+			 path ? ways_text(c, &path->way, remote) : NULL, "error", p->error);
 }
 
 static json_t *summary(const struct pings *p)

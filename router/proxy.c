@@ -1,5 +1,5 @@
 /*
- * Words with an HTTP proxy, see proxy.h.
+ * Words with an HTTP proxy, and about it, see proxy.h.
  *
  * Of its answer only the status line and the end of the header count. A proxy is as
  * hostile as anybody: its words are bounded, and made printable before they are shown.
@@ -9,8 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "common/addr.h"
 
 #define DEFAULT_PORT 3128
+#define NAME_ROOM 256 /* of one in a list; none that is longer is any host's */
 
 static int hex(char c)
 {
@@ -124,6 +128,48 @@ bool proxy_parse(const char *url, struct proxy *ret)
 		return false;
 	*ret = p;
 	return true;
+}
+
+static bool is_in_domain(const char *host, const char *domain)
+{
+	size_t len = strlen(host), n;
+
+	domain += *domain == '.';
+	n = strlen(domain);
+	return n && n <= len && !strcasecmp(host + len - n, domain) &&
+	       (n == len || host[len - n - 1] == '.');
+}
+
+static bool is_named(const char *name, const char *host, const struct ip *ip)
+{
+	struct prefix p;
+
+	if (!strcmp(name, "*"))
+		return true;
+	if (!ip->family)
+		return is_in_domain(host, name);
+	return !prefix_parse(name, &p) && prefix_contains(&p, ip);
+}
+
+bool proxy_is_for_others(const char *list, const char *host)
+{
+	static const char blank[] = ", \t";
+	struct ip ip = { .family = 0 };
+
+	ip_parse(host, &ip);
+	for (list += strspn(list, blank); *list; list += strspn(list, blank)) {
+		size_t len = strcspn(list, blank);
+		char name[NAME_ROOM];
+
+		if (len < sizeof(name)) {
+			memcpy(name, list, len);
+			name[len] = '\0';
+			if (is_named(name, host, &ip))
+				return true;
+		}
+		list += len;
+	}
+	return false;
 }
 
 bool proxy_equal(const struct proxy *a, const struct proxy *b)

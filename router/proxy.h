@@ -21,6 +21,11 @@ struct proxy {
  * (%40) in user and password. False if it is no such thing, or too long. */
 bool proxy_parse(const char *url, struct proxy *ret);
 
+/* Whether a list as in no_proxy names this host (as it is configured: a name or an address):
+ * separated by commas or blanks, "*", addresses, prefixes, and domains, which may begin
+ * with a dot, with all that is in them. */
+bool proxy_is_for_others(const char *list, const char *host);
+
 bool proxy_equal(const struct proxy *, const struct proxy *);
 
 /* The request for a connection to this host (an IPv6 address without brackets). Its

@@ -582,8 +582,23 @@ void router_update_mtu(struct router *r)
 		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
 }
 
+/* What left from an address that is gone has to leave from another one, and what was tried
+ * in vain may lead somewhere now. */
+static void readdress(struct router *r, const struct world *old, mono_t now)
+{
+	bool gone = false;
+
+	for (size_t i = 0; i < old->n_own; i++)
+		gone |= !world_owns(r->world, &old->own[i]);
+	if (gone)
+		connections_readdress(r->connections, old, now);
+	list_for_each(node, &r->contacts) {
+		ways_readdress(container_of(node, struct contact, node), gone, now);
+	}
+}
+
 bool router_set_addresses(struct router *r, const struct ip *own, size_t n,
-			  const struct ip *address4, const struct ip *address6)
+			  const struct ip *address4, const struct ip *address6, mono_t now)
 {
 	struct world *v, *old = r->world;
 
@@ -606,6 +621,8 @@ bool router_set_addresses(struct router *r, const struct ip *own, size_t n,
 	v->address6 = *address6;
 	rcu_assign_pointer(r->world, v);
 	synchronize_rcu();
+	if (old->own) /* or this is the first time */
+		readdress(r, old, now);
 	free(old->own);
 	free(old);
 	return true;

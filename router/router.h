@@ -81,7 +81,7 @@ void router_update_mtu(struct router *);
 /* The addresses of this machine, and the site's own of each family (family 0: none).
  * Whether anything has changed. */
 bool router_set_addresses(struct router *, const struct ip *own, size_t n,
-			  const struct ip *address4, const struct ip *address6);
+			  const struct ip *address4, const struct ip *address6, mono_t now);
 
 /* The way to the site's hosts; takes it over. NULL: not known. */
 void router_set_adjacencies(struct router *, struct adjacencies *);

@@ -15,6 +15,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "common/addr.h"
+
 struct stream;
 
 struct stream_ops {
@@ -38,7 +40,8 @@ struct stream {
 	/* After -EAGAIN: EPOLLIN or EPOLLOUT, what it waits for. (TLS may have to write to
 	 * be able to read.) */
 	uint32_t wants;
-	bool unsent; /* it has taken bytes that are still to leave: write again */
+	bool unsent;	 /* it has taken bytes that are still to leave: write again */
+	struct ip local; /* this machine's end; family 0: not known */
 };
 
 /* Takes over a connected socket, which it makes non-blocking. NULL with errno; the

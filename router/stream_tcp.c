@@ -84,6 +84,17 @@ static void set_options(int fd)
 			   sizeof(options[i].value));
 }
 
+static struct ip local_of(int fd)
+{
+	struct endpoint e = { .port = 0 };
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	if (!getsockname(fd, (struct sockaddr *)&name, &len))
+		endpoint_from_sockaddr((struct sockaddr *)&name, &e);
+	return e.ip;
+}
+
 struct stream *stream_tcp_new(int fd)
 {
 	struct tcp *t = calloc(1, sizeof(*t));
@@ -97,6 +108,8 @@ struct stream *stream_tcp_new(int fd)
 		return NULL;
 	}
 	set_options(fd);
-	t->stream = (struct stream){ .ops = &tcp_ops, .fd = fd, .wants = EPOLLIN };
+	t->stream = (struct stream){
+		.ops = &tcp_ops, .fd = fd, .wants = EPOLLIN, .local = local_of(fd)
+	};
 	return &t->stream;
 }

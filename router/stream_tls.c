@@ -249,6 +249,7 @@ struct stream *stream_tls_new(struct stream_tls *settings, int fd, const char *n
 	if (name && !settings->server)
 		SSL_set_tlsext_host_name(t->ssl, name);
 	t->tcp = tcp;
-	t->stream = (struct stream){ .ops = &tls_ops, .fd = fd, .wants = EPOLLIN };
+	t->stream =
+		(struct stream){ .ops = &tls_ops, .fd = fd, .wants = EPOLLIN, .local = tcp->local };
 	return &t->stream;
 }

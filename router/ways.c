@@ -16,15 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu-qsbr.h>
 
 #include "common/log.h"
 #include "router/connections.h"
-#include "router/link_stream.h"
-#include "router/relay.h"
 #include "router/router.h"
+#include "router/ways_private.h"
 
 #define CHALLENGE_TIME (2 * SEC)
+#define CHALLENGE_AGAIN (200 * MSEC)
 #define UDP_WAYS (1 + CANDIDATES_MAX)
 #define SPARE_TIME (5 * SEC) /* a stream that is not the path any more: for what is under way */
 #define ASKED_IN_VAIN 4	     /* questions without an answer */
@@ -32,192 +31,7 @@
 
 static void run(struct contact *c, mono_t now);
 
-bool ways_link_for(const struct router *r, uint8_t family, uint8_t *ret)
-{
-	const struct worker *w = &r->workers[0];
-
-	for (unsigned l = 0; l < w->n_links; l++)
-		if (w->links[l]->family == family) {
-			*ret = (uint8_t)l;
-			return true;
-		}
-	return false;
-}
-
-/* ---- what they are called ------------------------------------------------------ */
-
-static enum rung rung_of(const struct contact *c, const struct way *way)
-{
-	const struct connection *stream;
-
-	switch (way->kind) {
-	case WAY_UDP: return RUNG_UDP;
-	case WAY_RELAY: return RUNG_RELAY;
-	case WAY_STREAM: break;
-	}
-	stream = connections_find(c->router->connections, way->stream);
-	return stream ? stream->rung : RUNG_TCP;
-}
-
-const char *ways_transport(const struct contact *c, const struct way *way)
-{
-	return rung_name(rung_of(c, way));
-}
-
-char *ways_text(const struct contact *c, const struct way *way, char buf[static WAYS_TEXT])
-{
-	char text[ENDPOINT_TEXT];
-	const struct contact *via;
-
-	switch (way->kind) {
-	case WAY_UDP: endpoint_format(&way->remote, buf); break;
-	case WAY_STREAM:
-		snprintf(buf, WAYS_TEXT, "%s %s", ways_transport(c, way),
-			 endpoint_format(&way->remote, text));
-		break;
-	case WAY_RELAY:
-		via = router_contact_by_id(c->router, way->via);
-		snprintf(buf, WAYS_TEXT, "relay %s", via ? via->peer->name : "?");
-		break;
-	}
-	return buf;
-}
-
-/* ---- sending ------------------------------------------------------------------- */
-
-/* Inside a queue frame, on the path of the queue router. */
-static int send_by_relay(struct contact *relay, const uint8_t *frame, size_t len)
-{
-	uint8_t outer[PACKET_SINGLE + 2 * FRAME_OVERHEAD], room[QUEUE_SIGNED];
-	const struct router *r = relay->router;
-	const struct path *path = relay->peer->path;
-	struct tx_keys *tx = relay->peer->tx;
-	struct frame_header h = { .source = r->config->id, .destination = relay->peer->id };
-	struct crypto_job job;
-
-	if (!tx || !path || path->way.kind == WAY_RELAY)
-		return -ENOTCONN;
-	if (len > sizeof(outer) - FRAME_OVERHEAD)
-		return -EMSGSIZE;
-	h.epoch = tx->epoch;
-	h.seq = tx_next(tx, 0, false);
-	queue_frame_format(&h, len, 0, outer);
-	memcpy(outer + FRAME_HEADER, frame, len);
-	len += FRAME_OVERHEAD;
-	job = relay_job(tx->key[PROTECT_HMAC], outer, len, room);
-	crypto_seal(r->n_workers, &job, 1);
-	return ways_send(relay, &path->way, outer, len);
-}
-
-static void publish(struct peer *p, struct path *path)
-{
-	struct path *old = p->path;
-
-	rcu_assign_pointer(p->path, path);
-	synchronize_rcu();
-	free(old);
-}
-
-/* The address that this way leaves from is this machine's no more: the path goes on from
- * whichever the kernel chooses, and the peer follows. */
-static void forget_address(struct peer *p, const struct way *way)
-{
-	struct path *path;
-
-	if (!p->path || !way_equal(&p->path->way, way))
-		return;
-	path = malloc(sizeof(*path));
-	if (!path)
-		return;
-	*path = *p->path;
-	path->way.local.family = 0;
-	publish(p, path);
-}
-
-static int send_by_udp(const struct contact *c, const struct way *way, const uint8_t *frame,
-		       size_t len)
-{
-	const struct worker *w = &c->router->workers[0];
-	struct way from_any = *way;
-	struct link *link;
-	int e;
-
-	if (way->link >= w->n_links)
-		return -ENOTCONN;
-	link = w->links[way->link];
-	e = link->ops->send_one(link, way, frame, len);
-	if ((e != -EINVAL && e != -ENETUNREACH) || !way->local.family)
-		return e;
-	from_any.local.family = 0;
-	e = link->ops->send_one(link, &from_any, frame, len);
-	if (!e)
-		forget_address(c->peer, way);
-	return e;
-}
-
-int ways_send(const struct contact *c, const struct way *way, const uint8_t *frame, size_t len)
-{
-	struct router *r = c->router;
-	struct contact *relay;
-	struct port *port;
-
-	switch (way->kind) {
-	case WAY_UDP: return send_by_udp(c, way, frame, len);
-	case WAY_STREAM:
-		port = r->streams[way->stream % WORKERS_MAX];
-		if (!port)
-			return -ENOTCONN;
-		return link_stream_send(port, CONTROL_SENDER, way->stream, c->peer->id, frame, len,
-					NULL, clock_now())
-			       ? 0
-			       : -EAGAIN;
-	case WAY_RELAY:
-		relay = router_contact_by_id(r, way->via);
-		return relay ? send_by_relay(relay, frame, len) : -ENOTCONN;
-	}
-	return -ENOTCONN;
-}
-
 /* ---- the path ------------------------------------------------------------------- */
-
-/* The largest frame that can be hoped for: by a relay, what its own path's first hop
- * carries, less the queue frame around it; what the hops behind it carry is found out. */
-static uint16_t frame_hope(const struct contact *c, const struct way *way)
-{
-	struct link *link = c->router->workers[0].links[way->link];
-	const struct contact *relay;
-	const struct path *hop;
-
-	if (way->kind == WAY_UDP)
-		return link->ops->first_hop_max(link, way);
-	if (way->kind == WAY_STREAM)
-		return FRAME_OVERHEAD + PATH_STREAM_INNER;
-	relay = router_contact_by_id(c->router, way->via);
-	hop = relay ? relay->peer->path : NULL;
-	if (!hop)
-		return PMTU_BASE_V6 - FRAME_OVERHEAD;
-	return hop->way.kind == WAY_STREAM ? hop->frame_hope : hop->frame_hope - FRAME_OVERHEAD;
-}
-
-static struct path *path_new(const struct contact *c, const struct way *way)
-{
-	struct path *p = calloc(1, sizeof(*p));
-	uint16_t mtu = c->router->config->mtu;
-
-	if (!p)
-		return NULL;
-	p->way = *way;
-	p->frame_hope = mtu && way->kind != WAY_STREAM ? (uint16_t)(mtu - way_overhead(way))
-						       : frame_hope(c, way);
-	p->settled = mtu != 0 || way->kind == WAY_STREAM;
-	p->frame_max = p->settled		    ? p->frame_hope
-		       : way->kind == WAY_RELAY	    ? PMTU_BASE_V6 - FRAME_OVERHEAD
-		       : way->remote.ip.family == 6 ? PMTU_BASE_V6
-						    : PMTU_BASE_V4;
-	if (p->frame_max > p->frame_hope)
-		p->frame_max = p->frame_hope;
-	return p;
-}
 
 /* What was used before stays a little for what is still on its way. */
 static void spare(struct contact *c, const struct way *way, mono_t now)
@@ -232,21 +46,22 @@ static void spare(struct contact *c, const struct way *way, mono_t now)
 
 static void set_path(struct contact *c, const struct way *way, mono_t now)
 {
-	struct path *path = path_new(c, way);
+	struct path *path = ways_path(c, way);
 	struct connection *stream;
 
 	if (!path)
 		return;
 	if (c->peer->path)
 		spare(c, &c->peer->path->way, now);
-	publish(c->peer, path);
+	ways_publish(c->peer, path);
 	stream = way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
 					 : NULL;
 	if (stream)
 		stream->close_at = (mono_t){ 0 };
 	c->challenge = 0;
-	c->waiting = false;
 	liveness_moved(c);
+	if (c->is_relay)
+		direct_relay_moved(c, now);
 	probe_start(c, now);
 	router_update_mtu(c->router);
 	router_kick(c->router);
@@ -264,7 +79,7 @@ static void trial_over(struct trial *t)
 /* The path from now on. What else was tried on this rung is not needed. */
 static void use(struct contact *c, const struct way *way, mono_t now)
 {
-	enum rung rung = rung_of(c, way);
+	enum rung rung = ways_rung(c, way);
 	struct trial *t = &c->trial[rung];
 
 	if (!c->peer->path || !way_same(&c->peer->path->way, way))
@@ -282,7 +97,7 @@ static void lose_path(struct contact *c, const char *why, mono_t now)
 	log_info("peer %s: %s has ended: %s", c->peer->name,
 		 ways_text(c, &c->peer->path->way, text), why);
 	probe_stop(c);
-	publish(c->peer, NULL);
+	ways_publish(c->peer, NULL);
 	reach_use(&c->reach, RUNG_NONE, now);
 }
 
@@ -568,14 +383,14 @@ static bool is_ours(const struct contact *c, const struct way *way)
 static bool follows(const struct contact *c, const struct way *way)
 {
 	const struct path *path = c->peer->path;
-	enum rung to = rung_of(c, way), from;
+	enum rung to = ways_rung(c, way), from;
 	unsigned allowed = c->reach.allowed;
 
 	if (way->kind == WAY_RELAY)
 		return !path;
 	if (!path || c->reach.silent || path->way.kind == WAY_RELAY)
 		return true;
-	from = rung_of(c, &path->way);
+	from = ways_rung(c, &path->way);
 	if (allowed & 1u << from && !(allowed & 1u << to))
 		return false;
 	if (way->kind == WAY_UDP && path->way.kind == WAY_UDP)
@@ -592,7 +407,7 @@ static void challenge(struct contact *c, const struct way *way, mono_t now)
 {
 	struct control_message m = { .kind = CONTROL_CHALLENGE };
 
-	if (c->challenge && mono_since(now, c->challenged_at) < SEC &&
+	if (c->challenge && mono_since(now, c->challenged_at) < CHALLENGE_AGAIN &&
 	    way_same(way, &c->challenged))
 		return;
 	if (!crypto_random(&c->challenge, sizeof(c->challenge)))
@@ -689,7 +504,7 @@ void ways_unreachable(struct contact *c, uint32_t via, mono_t now)
 void ways_ended(struct contact *c, uint32_t stream, const char *why, mono_t now)
 {
 	const struct way way = { .kind = WAY_STREAM, .stream = stream };
-	enum rung rung = rung_of(c, &way);
+	enum rung rung = ways_rung(c, &way);
 
 	for (unsigned i = 0; i < RUNGS; i++)
 		if (c->trial[i].open && way_same(&c->trial[i].way, &way))
@@ -739,7 +554,8 @@ void ways_update(struct contact *c, mono_t now)
 		rungs = of_mode(c->router->config->limited, rungs);
 	if (!c->n_addresses) /* the proxy may know better */
 		rungs &= 1u << RUNG_PROXY;
-	if (!c->router->connections->n_proxy_ips)
+	if (!c->router->connections->n_proxy_ips ||
+	    (c->config.host && connections_excepts(c->router->connections, c->config.host)))
 		rungs &= ~(1u << RUNG_PROXY);
 	if (c->relays.n)
 		rungs |= 1u << RUNG_RELAY;
@@ -809,6 +625,16 @@ void ways_hurry(struct contact *c, mono_t now)
 {
 	reach_hurry(&c->reach, now);
 	run(c, now);
+}
+
+void ways_readdress(struct contact *c, bool gone, mono_t now)
+{
+	const struct path *path = c->peer->path;
+
+	if (!path || c->reach.silent)
+		ways_hurry(c, now);
+	else if (gone && path->way.kind == WAY_UDP)
+		liveness_ask(c, now); /* the peer follows what it gets, be it that alone */
 }
 
 void ways_begin_anew(struct contact *c, mono_t now)

@@ -16,6 +16,14 @@ struct peer *world_peer(const struct world *v, uint32_t id)
 	}
 }
 
+bool world_owns(const struct world *v, const struct ip *ip)
+{
+	for (size_t i = 0; i < v->n_own; i++)
+		if (ip_equal(&v->own[i], ip))
+			return true;
+	return false;
+}
+
 static bool contains(const struct stopped *s, uint32_t network)
 {
 	uint32_t low = 0, high = s->n;

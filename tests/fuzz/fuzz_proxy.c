@@ -1,4 +1,4 @@
-/* links: router/proxy */
+/* links: router/proxy common/addr */
 /*
  * What a proxy answers, and the URL that names one. An answer means the same however it
  * comes in pieces, is never longer than what came, and its reason can be shown to people. A

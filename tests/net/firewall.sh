@@ -29,6 +29,7 @@ unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 declare -A KIND   # of site I
 declare -A PORTS  # of the mappings of its firewall, "": those of the senders
 declare -A MOVED  # yes: its address is the other one
+declare -A INSIDE # last byte of its gateway's address there; nothing: 2
 
 inside4() { echo "10.64.$1"; } # between gateway and firewall, without the last byte
 outer() { if [ "${KIND[$1]}" = public ]; then echo "gw$1"; else echo "fw$1"; fi; }
@@ -53,8 +54,8 @@ walled_site()
 			cable "fw$i" wan net "to$i" && cable "gw$i" wan "fw$i" inside &&
 			address "fw$i" wan "$(first_wan4 "$i")/30" &&
 			address net "to$i" "$(first_wan4 "$i" 1)/30" &&
-			address "fw$i" inside "$(inside4 "$i").1/30" &&
-			address "gw$i" wan "$(inside4 "$i").2/30" &&
+			address "fw$i" inside "$(inside4 "$i").1/29" &&
+			address "gw$i" wan "$(inside4 "$i").2/29" &&
 			ip -n "$(ns "fw$i")" route add default via "$(first_wan4 "$i" 1)" &&
 			ip -n "$(ns "gw$i")" route add default via "$(inside4 "$i").1" &&
 			lan "$i" "$@" && wall "$i" || return
@@ -62,6 +63,10 @@ walled_site()
 	address net "to$i" "$(other_wan4 "$i" 1)/30" || return
 	[[ ${KIND[$i]} != proxy* ]] || start_proxy "$i"
 }
+
+# What netcheck has to find of each, of: udp tcp tls proxy.
+declare -A LETS_OUT=([public]="udp tcp tls" [nat]="udp tcp tls" [symmetric]="udp tcp tls"
+	[no-udp]="tcp tls" [only-443]="tls" [proxy]="proxy" [proxy-auth]="proxy")
 
 # passing KIND, answering KIND, mapping KIND: of a new connection from inside, what goes
 # through, what the firewall itself takes, and whose ports it has outside.
@@ -185,15 +190,33 @@ rebind()
 # once: the kernel sees to that.
 move()
 {
-	local from to via n
-	n=$(ns "$(outer "$1")")
+	local from to via
 	if [ -n "${MOVED[$1]:-}" ]; then
 		from=$(other_wan4 "$1") to=$(first_wan4 "$1") via=$(first_wan4 "$1" 1) MOVED[$1]=
 	else
 		from=$(first_wan4 "$1") to=$(other_wan4 "$1") via=$(other_wan4 "$1" 1) MOVED[$1]=yes
 	fi
-	ip -n "$n" addr del "$from/30" dev wan && ip -n "$n" addr add "$to/30" dev wan &&
-		ip -n "$n" route replace default via "$via"
+	exchange "$(outer "$1")" "$from/30" "$to/30" "$via"
+}
+
+# readdress I: its gateway has another address behind its firewall, which so gives it other
+# mappings.
+readdress()
+{
+	local from=${INSIDE[$1]:-2}
+	INSIDE[$1]=$((5 - from))
+	exchange "gw$1" "$(inside4 "$1").$from/29" "$(inside4 "$1").${INSIDE[$1]}/29" \
+		"$(inside4 "$1").1"
+}
+
+# exchange NODE ADDRESS/LENGTH ADDRESS/LENGTH VIA: the address outside, and the default
+# route, which goes with it.
+exchange()
+{
+	local n
+	n=$(ns "$1")
+	ip -n "$n" addr del "$2" dev wan && ip -n "$n" addr add "$3" dev wan &&
+		ip -n "$n" route replace default via "$4"
 }
 
 # cut_off I: the Internet drops what goes to site I or comes from it, silently.
@@ -317,13 +340,20 @@ linked()
 	[ "$(peer "$1" "$2" .up)" = true ]
 }
 
+# all_linked: has each router its link to each of its queue routers?
+all_linked()
+{
+	local i q
+	for i in "${sites[@]}"; do
+		for q in $QUEUE_ROUTERS; do
+			[ "$i" = "$q" ] || linked "$i" "$q" || return
+		done
+	done
+}
+
 # let_out I: what netcheck finds that its site's firewall lets out, of: udp tcp tls proxy.
 let_out()
 {
 	ctl "$1" netcheck |
 		jq -r '[("udp", "tcp", "tls", "proxy") as $k | select(.[$k].works) | $k] | join(" ")'
 }
-
-# nat_kind I, best_queue_router I: as netcheck says it.
-nat_kind() { ctl "$1" netcheck | jq -r .nat.kind; }
-best_queue_router() { ctl "$1" netcheck | jq -r .best_queue_router; }

@@ -492,14 +492,32 @@ pings()
 	local node=$1 to=$2 n=$3
 	shift 3
 	if [ $# = 0 ]; then
-		on "$node" fping -q -c "$n" -p 10 -t 2000 "$to" > "$WORK/ping" 2>&1
-		cat "$WORK/ping"
-		grep -q "= $n/$n/0%" "$WORK/ping"
+		none_lost "$node" "$to" "$n" 10
 		return
 	fi
 	on "$node" ping -n -q -c "$n" -i 0.1 -W 2 "$@" "$to" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
 	grep -q "^$n packets transmitted, $n received,.* 0% packet loss" "$WORK/ping"
+}
+
+# flooded NODE ADDRESS COUNT: the same, a millisecond apart, whatever comes back.
+flooded()
+{
+	none_lost "$@" 1
+}
+
+# none_lost NODE ADDRESS COUNT MS
+none_lost()
+{
+	on "$1" fping -q -c "$3" -p "$4" -t 2000 "$2" > "$WORK/ping" 2>&1
+	cat "$WORK/ping"
+	grep -q "= $3/$3/0%" "$WORK/ping"
+}
+
+# answers NODE ADDRESS: one ping.
+answers()
+{
+	on "$1" ping -n -q -c 1 -W 0.5 "$2"
 }
 
 # unreachable NODE ADDRESS COUNT [PING-OPTION...]: none of them comes back.

@@ -48,12 +48,6 @@ leak_none()
 	is "$1" "$(sniffed leak)" 0
 }
 
-# answers ADDRESS: one ping.
-answers()
-{
-	on h1 ping -q -n -c 1 -W 0.2 "$1"
-}
-
 # That a leak would be seen at all: without a router, there is one.
 leak_begin
 check "without a router: no answer" unreachable h1 "$(host4 2)" 5
@@ -75,7 +69,7 @@ for set in "method=tun inject=tun workers=1" "method=nfqueue inject=raw workers=
 		unreachable h1 "$(host6 2)" 20 > /dev/null || not_ok "$set: dead, yet it answers (IPv6)"
 		now_ms from
 		check "$set: start after kill -9, turn $turn" start_router 1
-		check "$set: the way is back" wait_for 5 answers "$(host4 2)"
+		check "$set: the way is back" wait_for 5 answers h1 "$(host4 2)"
 		now_ms to
 		[ $((to - from)) -le $slowest ] || slowest=$((to - from))
 		check "$set: no packet is lost then" pings h1 "$(host6 2)" 20
@@ -90,7 +84,7 @@ for set in "method=tun inject=tun workers=1" "method=nfqueue inject=raw workers=
 		start_router 2
 		now_ms from
 		check "$set: the far router killed and back: the way too, turn $turn" \
-			wait_for 5 answers "$(host4 2)"
+			wait_for 5 answers h1 "$(host4 2)"
 		now_ms to
 		at_most "$set: within two seconds, milliseconds" $((to - from)) 2000
 	done

@@ -45,11 +45,6 @@ direct()
 	check "$1: past the kernel" wait_for 5 all_direct "$2" "$3" "$4"
 }
 
-answers()
-{
-	pings "$1" "$2" 1 -W 1
-}
-
 told()
 {
 	on "$1" tracepath -n "$2" > "$WORK/path" 2>&1

@@ -7,15 +7,13 @@
 #   CROWDS="8463:drip 443:tls 8463:half-open"         what they do (all: every way there is)
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
+. "$here/flows.sh"
 setup
 PARTS=${PARTS:-modes direct death rebinding slow crowd}
 CROWD=${CROWD:-10000}
 CROWDS=${CROWDS:-8463:drip 443:tls 8463:half-open}
 [ "$CROWDS" != all ] || CROWDS="8463:silent 8463:drip 8463:get 443:silent 443:tls 8463:half-open"
 NAME[1]=q1 NAME[2]=q2
-PING_MS=10 # between two pings of a watch
-RATE=50M   # of a stream
-STEP=100   # ms, of what is looked at in a stream
 
 # 1 and 2 are queue routers' sites, 7 is public too.
 all_sites=(1 2 3 4 5 6 7)
@@ -27,16 +25,6 @@ done
 for i in "${all_sites[@]}"; do
 	check "server on h$i" iperf_server "h$i"
 done
-
-all_linked()
-{
-	local i q
-	for i in "${sites[@]}"; do
-		for q in $QUEUE_ROUTERS; do
-			[ "$i" = "$q" ] || linked "$i" "$q" || return
-		done
-	done
-}
 
 # begin NAME SITE...: routers of these sites, linked to their queue routers.
 begin()
@@ -54,101 +42,6 @@ begin()
 over()
 {
 	check "$1: routers end" stop_routers
-}
-
-answers()
-{
-	on "$1" ping -n -q -c 1 -W 0.5 "$2"
-}
-
-# ---- Flows that are watched -------------------------------------------------------
-
-# watch NODE ADDRESS SECONDS: a ping each PING_MS beside the test; pid in $watching.
-# seen N: have so many come back? lost, gap, disordered: of a watch that is over, packets
-# and ms: without any answer, to the end.
-watch()
-{
-	local n=$(($3 * 1000 / PING_MS))
-	rm -f "$WORK/watch.log"
-	watched=$n
-	spawn watch "$1" ping -D -n -i 0.0$PING_MS -c $n -W 1 "$2"
-	watching=$spawned
-}
-
-seen()
-{
-	[ "$(grep -c icmp_seq "$WORK/watch.log")" -ge "$1" ]
-}
-
-answers_of_watch()
-{
-	sed -nE 's/^\[([0-9.]+)\] .*icmp_seq=([0-9]+) ttl.*/\1 \2/p' "$WORK/watch.log"
-}
-
-gap()
-{
-	answers_of_watch | awk -v n="$watched" -v ms=$PING_MS '
-		NR > 1 && $1 - last > max { max = $1 - last }
-		{ last = $1; if ($2 > seq) seq = $2 }
-		END {
-			if ((n - seq) * ms / 1000 > max) max = (n - seq) * ms / 1000
-			printf "%d\n", max * 1000
-		}'
-}
-
-lost()
-{
-	answers_of_watch | awk -v n="$watched" '!seen[$2]++ { k++ } END { print n - k }'
-}
-
-disordered()
-{
-	answers_of_watch | awk '$2 < last { n++ } { last = $2 } END { print n + 0 }'
-}
-
-# stream NODE ADDRESS SECONDS: TCP to NODE from there at RATE, beside; pid in $streaming.
-# moving: has it begun? stall: the longest time, in ms, in which nothing arrived. lives: no
-# error, and bytes in its last half second.
-stream()
-{
-	rm -f "$WORK/stream.log"
-	spawn stream "$1" timeout $(($3 + 20)) iperf3 -J -R -c "$2" -t "$3" -b $RATE \
-		-i 0.$((STEP / 100)) --connect-timeout 3000
-	streaming=$spawned
-}
-
-stall()
-{
-	jq --argjson step $STEP 'reduce .intervals[].sum.bytes as $b ([0, 0];
-		(if $b == 0 then .[0] + $step else 0 end) as $n | [$n, ([.[1], $n] | max)]) | .[1]' \
-		"$WORK/stream.log"
-}
-
-lives()
-{
-	jq -c '[.error, [.intervals[].sum.bytes]]' "$WORK/stream.log"
-	jq -e '.error == null and ([.intervals[-5:][].sum.bytes] | add > 0)' "$WORK/stream.log"
-}
-
-# under_load NAME NODE ADDRESS SECONDS GAP STALL COMMAND...: a watch and a stream; after 2 s
-# the command; no longer gaps than that, and the stream lives on.
-under_load()
-{
-	local name=$1 node=$2 to=$3 seconds=$4 gap=$5 stall=$6 g s
-	shift 6
-	check "$name: ping" wait_for 10 answers "$node" "$to"
-	watch "$node" "$to" "$seconds"
-	stream "$node" "$to" "$seconds"
-	check "$name: flows are under way" wait_for 10 seen $((2000 / PING_MS))
-	check "$name: $1" "$@"
-	wait "$watching"
-	wait "$streaming"
-	g=$(gap)
-	s=$(stall)
-	note "$name: no ping for $g ms, nothing of the stream for $s ms; $(lost) pings lost"
-	at_most "$name: pings are back within $gap ms" "$g" "$gap"
-	check "$name: the TCP flow lives on" lives
-	[ "$stall" = - ] || at_most "$name: it goes on within $stall ms" "$s" "$stall"
 }
 
 # ---- Modes, and what they cost ------------------------------------------------------
@@ -215,6 +108,14 @@ says_why_not()
 	tried "$1" "$2" | grep -qE '^udp: failed: [^-]'
 }
 
+# finds_nat I KIND: router I's netcheck; all that it says if that is wrong.
+finds_nat()
+{
+	ctl "$1" netcheck > "$WORK/netcheck.json"
+	is "netcheck, ${KIND[$1]}: NAT" "$(jq -r .nat.kind "$WORK/netcheck.json")" "$2" ||
+		jq -c . "$WORK/netcheck.json" | diagnose
+}
+
 part_direct()
 {
 	local pair a b
@@ -250,9 +151,9 @@ part_direct()
 		check "${KIND[$a]} and ${KIND[$b]}: the relay is kept" goes_by_relay "$a" "$b"
 		check "${KIND[$a]} and ${KIND[$b]}: ping" pings "h$a" "$(host4 "$b")" 100
 	done
-	is "netcheck: nat" "$(nat_kind 3)" endpoint-independent
-	is "netcheck: symmetric" "$(nat_kind 5)" address-and-port-dependent
-	is "netcheck: public" "$(nat_kind 7)" none
+	finds_nat 3 endpoint-independent
+	finds_nat 5 address-and-port-dependent
+	finds_nat 7 none
 	over direct
 	QUEUE_ROUTERS=1
 }
@@ -292,7 +193,7 @@ part_rebinding()
 	local what
 	for MODE in udp channel; do
 		begin "$MODE" 1 3
-		for what in forget rebind move; do
+		for what in forget rebind move readdress; do
 			under_load "$MODE, nat: $what" h3 "$(host4 1)" 5 1000 1000 $what 3
 		done
 		over "$MODE"
@@ -303,9 +204,12 @@ part_rebinding()
 	over "public"
 	begin "a direct path's end moves" 1 3 4
 	check "direct path" eval "answers h3 $(host4 4); wait_for 15 goes_directly 3 4"
-	# Both NATs must be opened anew. TCP, which waits twice as long at each try, may notice
-	# as late again.
-	under_load "direct path: rebind" h3 "$(host4 4)" 8 1000 2000 rebind 3
+	# Both NATs must be opened anew.
+	for what in rebind move readdress; do
+		under_load "direct path: $what" h3 "$(host4 4)" 5 1000 1000 $what 3
+		check "direct path: $what: there is one again" wait_for 5 eval \
+			"goes_directly 3 4 && goes_directly 4 3"
+	done
 	over "direct path"
 }
 

@@ -4,8 +4,8 @@
 # the proxy where there is one.
 #   CELLS="nat:symmetric proxy:public"   these, from:to (default: a short selection)
 #   CELLS=all                            7 by 7
-# A cell: the first packets of the first site's host get through to the second's, ping -f
-# loses nothing, iperf3 runs both ways, and the way that the routers say they use is one
+# A cell: the first packets of the first site's host get through to the second's, a flood
+# of pings loses nothing, iperf3 runs both ways, and the way that the routers say they use is one
 # that the firewalls leave them. All cells are of one topology; a table ends the run.
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
@@ -56,11 +56,6 @@ direct()
 	esac
 }
 
-answers()
-{
-	on "$1" ping -n -q -c 1 -W 0.5 "$2"
-}
-
 # cell FROM TO; its line of the table goes to results.
 results=()
 cell()
@@ -80,7 +75,7 @@ cell()
 		"goes_by_relay $i $j && goes_by_relay $j $i" ;;
 	esac || tried "$i" "$j" | diagnose
 	for to in "$(host4 "$j")" "$(host6 "$j")"; do
-		check "$name: ping -f to $to loses nothing" flooded "h$i" "$to"
+		check "$name: a flood to $to loses nothing" flooded "h$i" "$to" 500
 	done
 	there=$(iperf "h$i" "$to" -t 1)
 	check "$name: iperf3 there" is_rate "$there" || there=failed
@@ -89,36 +84,10 @@ cell()
 	results+=("$1 $2 $(way_to "$i" "$j" | tr ' ' :) ${there%.*} ${back%.*}")
 }
 
-# flooded NODE ADDRESS: ping ends twice its longest round trip after the last packet, so an
-# answer that is later than that is none of a loss; twice in a row it is.
-flooded()
-{
-	local try
-	for try in 1 2; do
-		flood echo "$1" "$2" 200
-		wait "$spawned"
-		! flood_result echo || return 0
-	done
-	return 1
-}
-
 is_rate()
 {
 	echo "$1"
 	[[ $1 =~ ^[0-9.]+$ ]]
-}
-
-# What netcheck has to find of each firewall.
-declare -A finds=([public]="udp tcp tls" [nat]="udp tcp tls" [symmetric]="udp tcp tls"
-	[no-udp]="tcp tls" [only-443]="tls" [proxy]="proxy" [proxy-auth]="proxy")
-
-# all_linked: has each router its link to the queue router?
-all_linked()
-{
-	local i
-	for i in "${sites[@]}"; do
-		[ "$i" = 1 ] || linked "$i" 1 || return
-	done
 }
 
 now_ms began
@@ -136,7 +105,7 @@ check "all are linked to the queue router" wait_for 30 all_linked ||
 	for i in "${sites[@]:1}"; do tried "$i" 1 | diagnose; done
 for i in "${sites[@]:1}"; do
 	is "site $i: netcheck finds what ${KIND[$i]} lets out" "$(let_out "$i")" \
-		"${finds[${KIND[$i]}]}"
+		"${LETS_OUT[${KIND[$i]}]}"
 done
 now_ms ready
 for c in $CELLS; do

@@ -7,8 +7,6 @@ setup
 NAME[1]=q1 NAME[2]=q2
 QUEUE_ROUTERS="1 2"
 
-declare -A finds=([public]="udp tcp tls" [nat]="udp tcp tls" [symmetric]="udp tcp tls"
-	[no-udp]="tcp tls" [only-443]="tls" [proxy]="proxy" [proxy-auth]="proxy")
 declare -A nats=([public]=none [nat]=endpoint-independent
 	[symmetric]=address-and-port-dependent [no-udp]=blocked [only-443]=blocked
 	[proxy]=blocked [proxy-auth]=blocked)
@@ -23,13 +21,14 @@ works() { fact "$1" '[("udp", "tcp", "tls", "proxy") as $k | select(.[$k].works)
 # The first of two, unless the second's round trip is half as long, and by 5 ms.
 BEST='.routers | map(.rtt_seconds) as [$a, $b] |
 	if $b < $a / 2 and $b + 0.005 < $a then .[1].name else .[0].name end'
-all_linked()
+# all_measured: has each router its links to its queue routers, and their round trips?
+all_measured()
 {
 	local i q
+	all_linked || return
 	for i in "${sites[@]}"; do
 		for q in $QUEUE_ROUTERS; do
-			[ "$i" = "$q" ] || { linked "$i" "$q" &&
-				[ "$(peer "$i" "$q" .rtt_seconds)" != null ]; } || return
+			[ "$i" = "$q" ] || [ "$(peer "$i" "$q" .rtt_seconds)" != null ] || return
 		done
 	done
 }
@@ -51,14 +50,14 @@ done
 for i in "${sites[@]}"; do
 	check "site $i, ${KIND[$i]}: router" eval "configure_walled $i && start_router $i"
 done
-check "all are linked to their queue routers" wait_for 30 all_linked
+check "all are linked to their queue routers" wait_for 30 all_measured
 
 # ---- What is found -------------------------------------------------------------------
 
 for i in "${sites[@]:2}"; do
 	k=${KIND[$i]} before=$(path_of "$i") roamed=$(roams 1)
 	check "$k: netcheck: every queue router can be reached" check_of "$i"
-	is "$k: what gets out" "$(works "$i")" "${finds[$k]}"
+	is "$k: what gets out" "$(works "$i")" "${LETS_OUT[$k]}"
 	is "$k: NAT" "$(fact "$i" .nat.kind)" "${nats[$k]}"
 	is "$k: the best queue router" "$(fact "$i" .best_queue_router)" "$(fact "$i" "$BEST")"
 	is "$k: both have been asked" "$(fact "$i" '[.routers[].name] | join(" ")')" "q1 q2"

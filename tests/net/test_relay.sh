@@ -3,6 +3,7 @@
 # workers, at which speed; asking at intervals; a queue router that dies under load.
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
+. "$here/flows.sh"
 setup
 NAME[1]=q1 NAME[2]=q2
 QUEUE_ROUTERS="1 2"
@@ -27,10 +28,7 @@ reach_of()
 	! is_queue_router "$1" || echo "relay = yes"
 }
 
-all_linked()
-{
-	linked 3 4 && linked 4 3 && linked 3 1 && linked 3 2 && linked 4 1 && linked 4 2
-}
+everyone_linked() { all_linked && linked 3 4 && linked 4 3; }
 
 # begin NAME [KEY=VALUE...]
 begin()
@@ -40,13 +38,8 @@ begin()
 	for i in "${sites[@]}"; do
 		check "$name: router $i starts" eval "configure_walled $i $* && start_router $i"
 	done
-	check "$name: all are linked" wait_for 30 all_linked
+	check "$name: all are linked" wait_for 30 everyone_linked
 	check "$name: the path's MTU is found" wait_for 10 settled 3 4
-}
-
-answers()
-{
-	on "$1" ping -n -q -c 1 -W 0.5 "$2"
 }
 
 for MODE in udp poll-udp; do
@@ -74,43 +67,18 @@ for MODE in udp poll-udp; do
 done
 MODE=udp INTERVAL=
 
-# What is lost when the queue router in use goes: the longest time without an answer, ms.
-gap()
-{
-	sed -nE 's/^\[([0-9.]+)\] .*icmp_seq=([0-9]+) ttl.*/\1/p' "$WORK/watch.log" |
-		awk 'NR > 1 && $1 - last > max { max = $1 - last } { last = $1 }
-			END { printf "%d\n", max * 1000 }'
-}
-
 for how in kill_router cut_off; do
 	begin "$how"
 	used=1 other=2
 	! goes_via 3 4 2 || used=2 other=1
-	rm -f "$WORK/watch.log" "$WORK/stream.log"
-	spawn watch h3 ping -D -n -i 0.01 -c 800 -W 1 "$(host4 4)"
-	watching=$spawned
-	spawn stream h3 timeout 30 iperf3 -J -R -c "$(host4 4)" -t 8 -b 50M -i 0.1 --connect-timeout 3000
-	streaming=$spawned
-	check "$how: under way" wait_for 10 eval \
-		"[ \$(grep -c icmp_seq $WORK/watch.log) -ge 200 ]"
-	check "$how: $used" "$how" $used
-	wait "$watching"
-	wait "$streaming"
-	g=$(gap)
-	note "$how: no ping for $g ms"
-	at_most "$how: pings are back, ms" "$g" 3000
-	s=$(jq "reduce .intervals[].sum.bytes as \$b ([0, 0]; (if \$b == 0 then .[0] + 100 else 0 end)
-		as \$n | [\$n, ([.[1], \$n] | max)]) | .[1]" "$WORK/stream.log")
-	at_most "$how: the TCP flow goes on, ms" "$s" 3000
-	check "$how: the TCP flow lives on" jq -e \
-		'.error == null and ([.intervals[-5:][].sum.bytes] | add > 0)' "$WORK/stream.log"
+	under_load "$how" h3 "$(host4 4)" 8 3000 3000 "$how" $used
 	check "$how: by the other one" eval "goes_via 3 4 $other && goes_via 4 3 $other"
 	if [ "$how" = cut_off ]; then
 		check "$how: connected again" reconnect
 	else
 		check "$how: started again" start_router $used
 	fi
-	check "$how: it is found again" wait_for 60 all_linked
+	check "$how: it is found again" wait_for 60 everyone_linked
 	check "$how: nothing is lost" pings h3 "$(host4 4)" 200
 	check "$how: routers end" stop_routers
 done

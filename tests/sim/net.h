@@ -133,7 +133,9 @@ struct site {
 	uint64_t others; /* injected packets that are no flow's */
 	uint8_t other[NET_PACKET];
 	size_t other_len;
-	uint64_t wired; /* datagrams that its router sent */
+	uint64_t wired;	  /* datagrams that its router sent */
+	unsigned refused; /* so many of its control thread's are, with this error */
+	int refusal;
 };
 
 struct net {

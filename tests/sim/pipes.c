@@ -73,6 +73,22 @@ static bool passes(const struct wire *w, bool tls)
 	return !w->cut && !(tls ? w->no_tls : w->no_tcp);
 }
 
+/* Whether the address that it was opened from, or to, is its site's still. */
+static bool is_there(const struct end *e)
+{
+	const struct endpoint *own = &e->site->own[e->stream.local.family == 6];
+
+	return ip_equal(&own->ip, &e->stream.local);
+}
+
+/* Whether what is under way to this end can get there. */
+static bool arrives(struct end *e)
+{
+	const struct wire *w = &net_of(e)->wires[other(e)->site->number][e->site->number];
+
+	return is_there(e) && is_there(other(e)) && passes(w, e->pipe->tls);
+}
+
 /* ---- an end as a stream ---------------------------------------------------------- */
 
 static ssize_t end_read(struct stream *s, void *data, size_t room)
@@ -167,9 +183,11 @@ static struct pipe *pipe_new(struct call *call, struct site *to)
 	for (int i = 0; i < 2; i++) {
 		struct end *e = &p->end[i];
 
-		e->stream = (struct stream){ .ops = &end_ops, .fd = -1 };
 		e->pipe = p;
 		e->site = i ? to : call->from;
+		e->stream = (struct stream){ .ops = &end_ops,
+					     .fd = -1,
+					     .local = e->site->own[call->to.ip.family == 6].ip };
 		list_init(&e->chunks);
 	}
 	p->end[0].remote = call->to;
@@ -300,18 +318,17 @@ static void arrive(struct end *e, struct chunk *c)
 static void end_step(struct end *e)
 {
 	struct net *n = net_of(e);
-	const struct wire *w = &n->wires[other(e)->site->number][e->site->number];
 
 	while (!list_is_empty(&e->chunks)) {
 		struct chunk *c = container_of(e->chunks.next, struct chunk, node);
 
 		if (mono_before(n->now, c->when))
 			return;
-		if (!passes(w, e->pipe->tls) && mono_since(n->now, c->since) >= BREAKS) {
+		if (!arrives(e) && mono_since(n->now, c->since) >= BREAKS) {
 			break_pipe(e->pipe, -ETIMEDOUT);
 			return;
 		}
-		if (!passes(w, e->pipe->tls)) {
+		if (!arrives(e)) {
 			c->when = mono_add(n->now, AGAIN);
 			return;
 		}

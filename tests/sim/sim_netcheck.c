@@ -123,6 +123,53 @@ static void disturbs_nothing(void **state)
 	}
 }
 
+static const char *reason(json_t *result, const char *way)
+{
+	return json_string_value(json_object_get(json_object_get(result, way), "reason"));
+}
+
+/* Another's error, from a socket, is none of the way's; its own is told. */
+static void refused(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct net *n = net_new(i);
+		json_t *result;
+		int64_t took;
+
+		start(n, "protocol = udp");
+		net_run(n, 4 * SEC);
+		n->sites[1].refusal = -EHOSTUNREACH;
+		n->sites[1].refused = i ? 1000 : 1;
+		result = check(n, &took);
+		assert_int_equal(works(result, "udp"), !i);
+		if (i)
+			assert_string_equal(reason(result, "udp"), strerror(EHOSTUNREACH));
+		json_decref(result);
+		net_free(n);
+	}
+}
+
+/* The machine does nothing for a while, as soon as the first questions have been asked. */
+static void stalled(void **state)
+{
+	struct net *n = *state;
+	struct netcheck_waiter w = { .fn = NULL };
+	json_t *result = NULL;
+
+	start(n, "protocol = udp");
+	net_run(n, 4 * SEC);
+	n->wires[1][2].cut = true;
+	assert_int_equal(netcheck_join(n->sites[1].router, &w, told, &result, n->now), 0);
+	net_run(n, 10 * MSEC);
+	n->wires[1][2].cut = false;
+	n->now = mono_add(n->now, 4 * SEC);
+	assert_true(net_wait(n, is_there, &result, 20 * SEC) >= 0);
+	assert_true(works(result, "udp"));
+	assert_true(works(result, "tcp"));
+	json_decref(result);
+}
+
 /* Who asks meanwhile has the same; who goes takes nothing from others; the last one who
  * goes ends it. */
 static void waiters(void **state)
@@ -162,6 +209,7 @@ static void waiters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { net_test(finds), net_test(disturbs_nothing),
+					    net_test(refused), net_test(stalled),
 					    net_test(waiters) };
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -314,6 +314,67 @@ static void choice(void **state)
 	}
 }
 
+static uint64_t changes(struct net *n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 3; i <= 4; i++)
+		sum += router_events(n->sites[i].router, EVENT_RELAY_CHANGES);
+	return sum;
+}
+
+/* Now and then a packet, which is answered. */
+static void mostly_idle(struct net *n, unsigned minutes)
+{
+	for (unsigned i = 0; i < 3 * minutes; i++) {
+		flow4(n, 3, 4, 300, MSEC, 1);
+		flow4(n, 4, 3, 300, 30 * MSEC, 1);
+		net_run(n, 20 * SEC);
+	}
+}
+
+/* Two that are alike, and each end likes another one better: each goes by its own. */
+static void each_its_own(void **state)
+{
+	struct net *n = *state;
+	uint64_t before;
+
+	start_limited(n, 2, 4, LIMITED_BY_BOTH, 1);
+	n->sites[4].router_lines = "[limited]\nqueue-routers = r2, r1\nmode = udp\n";
+	assert_true(site_reload(&n->sites[4]));
+	sites_wait_up(n);
+	net_run(n, 60 * SEC);
+	before = changes(n);
+	mostly_idle(n, 10);
+	assert_int_equal(changes(n), before);
+	assert_int_equal(via(n, 3, 4), 1);
+	assert_int_equal(via(n, 4, 3), 2);
+}
+
+/* One whose round trip is now more, now less than what would be clearly shorter. */
+static void hardly_better(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		struct net *n = net_new(i + 1);
+		uint64_t before;
+
+		for (unsigned s = 3; s <= 4; s++) {
+			struct wire *there = &n->wires[s][1], *back = &n->wires[1][s];
+
+			there->delay = back->delay = (14 + i) * MSEC;
+			there->jitter = back->jitter = 10 * MSEC;
+		}
+		start_limited(n, 2, 4, LIMITED_BY_BOTH, 1);
+		sites_wait_up(n);
+		net_run(n, 60 * SEC);
+		before = changes(n);
+		mostly_idle(n, 20);
+		assert_in_range(changes(n) - before, 0, 2);
+		net_free(n);
+	}
+}
+
 /* All that there are are dead, and come back. */
 static void none_left(void **state)
 {
@@ -483,6 +544,8 @@ int main(void)
 		net_test(queue_router_dies),
 		net_test(queue_router_without_way),
 		net_test(choice),
+		net_test(each_its_own),
+		net_test(hardly_better),
 		net_test(none_left),
 		net_test(asked_for),
 		net_test(bounded),

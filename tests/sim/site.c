@@ -201,6 +201,10 @@ static int link_send_one(struct link *l, const struct way *way, const void *fram
 		return -EINVAL;
 	if (len > frame_room(t->site, t->family))
 		return -EMSGSIZE;
+	if (t->site->refused) {
+		t->site->refused--;
+		return t->site->refusal;
+	}
 	net_send(t->site, t->family, &way->remote, 0, frame, len);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* links: router/proxy */
+/* links: router/proxy common/addr */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,6 +70,50 @@ static void test_not_a_proxy(void **state)
 	assert_int_equal(p.port, 7);
 }
 
+/* no_proxy */
+static void test_others(void **state)
+{
+	static const struct {
+		const char *list, *host;
+		bool want;
+	} cases[] = {
+		{ "", "vine.example", false },
+		{ " ,, ", "vine.example", false },
+		{ "*", "vine.example", true },
+		{ "localhost, *", "198.51.100.2", true },
+		{ "vine.example", "vine.example", true },
+		{ "VINE.Example", "vine.example", true },
+		{ "vine.example", "q1.vine.example", true },
+		{ ".vine.example", "q1.vine.example", true },
+		{ ".vine.example", "vine.example", true },
+		{ ".", "vine.example", false },
+		{ "vine.example", "ovine.example", false },
+		{ "q1.vine.example", "vine.example", false },
+		{ "a,b\tvine.example c", "vine.example", true },
+		{ "198.51.100.2", "198.51.100.2", true },
+		{ "198.51.100.2", "198.51.100.20", false },
+		{ "198.51.100.0/24", "198.51.100.20", true },
+		{ "198.51.100.0/24", "198.51.101.20", false },
+		{ "0.0.0.0/0", "198.51.101.20", true },
+		{ "0.0.0.0/0", "2001:db8::1", false },
+		{ "2001:db8::/32", "2001:db8::1", true },
+		{ "2001:db8::1", "2001:db8::1", true },
+		{ "100.20", "198.51.100.20", false }, /* an address is in no domain */
+		{ "198.51.100.0/24", "vine.example", false },
+		{ "198.51.100.0/99", "198.51.100.2", false },
+	};
+	char longer[600];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (proxy_is_for_others(cases[i].list, cases[i].host) != cases[i].want)
+			fail_msg("\"%s\", %s", cases[i].list, cases[i].host);
+	memset(longer, 'a', sizeof(longer));
+	strcpy(longer + 500, ",vine.example");
+	assert_true(proxy_is_for_others(longer, "vine.example"));
+	assert_false(proxy_is_for_others(longer, longer + 400));
+}
+
 static void test_request(void **state)
 {
 	struct proxy p;
@@ -127,9 +171,8 @@ static void test_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_not_a_proxy),
-		cmocka_unit_test(test_request),
+		cmocka_unit_test(test_parse),  cmocka_unit_test(test_not_a_proxy),
+		cmocka_unit_test(test_others), cmocka_unit_test(test_request),
 		cmocka_unit_test(test_answer),
 	};
 

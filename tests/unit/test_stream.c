@@ -1,4 +1,4 @@
-/* links: router/stream_tcp router/stream_tls */
+/* links: router/stream_tcp router/stream_tls common/addr */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
