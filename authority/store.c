@@ -137,7 +137,7 @@ static int check_once(struct store *s, const struct store_transaction *t)
 	qsort(keys, t->n_changes, sizeof(*keys), compare_keys);
 	for (size_t i = 1; i < t->n_changes; i++)
 		if (strcmp(keys[i - 1], keys[i]) == 0)
-			r = store_fail(s, -EINVAL, "a transaction changes %s twice", keys[i]);
+			r = store_fail(s, -EINVAL, "a transaction changes %.64s twice", keys[i]);
 	free(keys);
 	return r;
 }
@@ -145,10 +145,10 @@ static int check_once(struct store *s, const struct store_transaction *t)
 static int check_change(struct store *s, const struct store_entry *e)
 {
 	if (e->value && e->size > STORE_VALUE_MAX)
-		return store_fail(s, -E2BIG, "the value of %s is larger than %u bytes", e->key,
+		return store_fail(s, -E2BIG, "the value of %.64s is larger than %u bytes", e->key,
 				  STORE_VALUE_MAX);
 	if (e->lease > INT64_MAX || (e->lease && !e->value))
-		return store_fail(s, -EINVAL, "the lease of %s makes no sense", e->key);
+		return store_fail(s, -EINVAL, "the lease of %.64s makes no sense", e->key);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static int check_transaction(struct store *s, const struct store_transaction *t)
 			return r;
 		if (t->conditions[i].test != STORE_ABSENT &&
 		    (t->conditions[i].is == 0 || t->conditions[i].is > INT64_MAX))
-			return store_fail(s, -EINVAL, "a condition on %s makes no sense",
+			return store_fail(s, -EINVAL, "a condition on %.64s makes no sense",
 					  t->conditions[i].key);
 	}
 	for (size_t i = 0; i < t->n_changes; i++) {

@@ -241,7 +241,8 @@ static int check(struct store_sqlite *s, const struct store_condition *c)
 	case STORE_AT: holds = revision == c->is; break;
 	case STORE_LEASED: holds = lease == c->is; break;
 	}
-	return holds ? 0 : store_fail(&s->store, -EAGAIN, "%s is not as it was expected", c->key);
+	return holds ? 0
+		     : store_fail(&s->store, -EAGAIN, "%.64s is not as it was expected", c->key);
 }
 
 static int change(struct store_sqlite *s, const struct store_entry *e, uint64_t revision)
@@ -252,7 +253,7 @@ static int change(struct store_sqlite *s, const struct store_entry *e, uint64_t 
 	int r;
 
 	if (e->lease && !lease_lookup(s, e->lease))
-		return store_fail(&s->store, -ENOENT, "the lease of %s has ended", e->key);
+		return store_fail(&s->store, -ENOENT, "the lease of %.64s has ended", e->key);
 	if ((r = latest(s, e->key, &old, &lease)) < 0)
 		return r;
 	if (old) {
