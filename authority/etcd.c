@@ -16,9 +16,8 @@
 #include "authority/etcd.h"
 
 #define CONNECT 500  /* ms to connect to a member */
-#define PATIENCE 800 /* ms for its answer, and one for so many bytes more: */
-#define PATIENCE_BYTES 8192
-#define PAUSE 50 /* ms when no member answers */
+#define PATIENCE 800 /* ms for its answer, where there is another one to ask */
+#define PAUSE 50     /* ms when no member answers */
 
 enum code {
 	INVALID_ARGUMENT = 3,
@@ -42,6 +41,11 @@ int64_t etcd_now(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+long etcd_more(size_t bytes)
+{
+	return (long)(bytes >> 12);
 }
 
 struct etcd_connection *etcd_take(struct etcd *e)
@@ -222,7 +226,7 @@ int etcd_call(struct etcd_connection *c, const char *path, const char *body, int
 	      struct etcd_answer *ret_answer)
 {
 	struct etcd *e = c->etcd;
-	const long patience = PATIENCE + (long)(strlen(body) / PATIENCE_BYTES);
+	const long patience = PATIENCE + etcd_more(strlen(body));
 	struct etcd_answer answer;
 	bool maybe = false;
 	size_t member;
@@ -238,8 +242,9 @@ int etcd_call(struct etcd_connection *c, const char *path, const char *body, int
 		left = end - etcd_now();
 		if (left <= 0)
 			break;
-		r = etcd_ask(c, member, path, body, left < patience ? (long)left : patience,
-			     &answer);
+		if (left > patience && e->n_members > 1)
+			left = patience;
+		r = etcd_ask(c, member, path, body, (long)left, &answer);
 		maybe |= answer.maybe;
 		if (r == -EHOSTUNREACH)
 			member = (member + 1) % e->n_members;

@@ -51,6 +51,9 @@ struct etcd_answer {
 /* Milliseconds of a clock that only goes on. */
 int64_t etcd_now(void);
 
+/* Milliseconds that so many bytes are given to arrive and to be written. */
+long etcd_more(size_t bytes);
+
 /* A connection, NULL: out of memory; and back. */
 struct etcd_connection *etcd_take(struct etcd *);
 void etcd_give(struct etcd_connection *);

@@ -306,12 +306,21 @@ static struct outcome send_once(struct etcd_connection *c, const struct store_tr
 	return o;
 }
 
+static size_t bytes_of(const struct store_transaction *t)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < t->n_changes; i++)
+		bytes += t->changes[i].size;
+	return bytes;
+}
+
 /* Sends it until its outcome is sure, or time is out. */
 static int settle(struct etcd_connection *c, const struct store_transaction *t,
 		  uint64_t *ret_revision)
 {
 	static const struct store_transaction nothing;
-	const int64_t end = etcd_now() + STORE_DEADLINE;
+	const int64_t end = etcd_now() + STORE_DEADLINE + etcd_more(bytes_of(t));
 	struct store *s = &c->etcd->store;
 	bool doubt = false, fence = false;
 	char number[24], fence_number[32];

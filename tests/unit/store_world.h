@@ -254,4 +254,56 @@ static inline int next_soon(struct store_watch *w, struct store_page *ret_page)
 	return r;
 }
 
+static inline void has_value(struct store *s, const char *key, const char *value)
+{
+	struct store_page page;
+
+	assert_int_equal(store_get(s, key, &page), 0);
+	assert_int_equal(page.n, value ? 1 : 0);
+	if (value) {
+		assert_string_equal(page.entries[0].key, key);
+		assert_string_equal(page.entries[0].value, value);
+		assert_int_equal(page.entries[0].size, strlen(value));
+	}
+	store_page_done(&page);
+}
+
+static inline void expect_change(struct store_watch *w, uint64_t revision, const char *const *pairs)
+{
+	struct store_page page;
+	size_t n = 0;
+
+	assert_int_equal(next_soon(w, &page), 0);
+	if (revision)
+		assert_int_equal(page.revision, revision);
+	for (; pairs[2 * n]; n++) {
+		assert_true(n < page.n);
+		assert_string_equal(page.entries[n].key, pairs[2 * n]);
+		assert_int_equal(page.entries[n].revision, page.revision);
+		if (pairs[2 * n + 1])
+			assert_string_equal(page.entries[n].value, pairs[2 * n + 1]);
+		else
+			assert_null(page.entries[n].value);
+	}
+	assert_int_equal(page.n, n);
+	store_page_done(&page);
+}
+
+#define CHANGE(...) \
+	(const char *const[]) \
+	{ \
+		__VA_ARGS__, NULL \
+	}
+
+static inline void expect_refusal(const char *url, const struct store_tls *tls, int error,
+				  const char *words)
+{
+	struct store *s = NULL;
+	char text[STORE_ERROR] = "";
+	const int r = store_open(url, tls, &s, text);
+
+	if (r != error || !strstr(text, words))
+		fail_msg("%s: %d (%s), expected %d (... %s ...)", url, r, text, error, words);
+}
+
 #endif
