@@ -61,7 +61,8 @@ static int refused(sqlite3 *db, int code, const char *path, char error[STORE_ERR
 	case SQLITE_FULL: snprintf(error, STORE_ERROR, "no space to open %s", path); return -ENOSPC;
 	case SQLITE_CORRUPT: return damaged(path, sqlite3_errmsg(db), error);
 	default:
-		snprintf(error, STORE_ERROR, "cannot open %s: %s", path, sqlite3_errmsg(db));
+		snprintf(error, STORE_ERROR, "cannot open %s: %s (%d)", path, sqlite3_errmsg(db),
+			 sqlite3_extended_errcode(db));
 		return -EIO;
 	}
 }
@@ -105,8 +106,11 @@ int sqlite_schema_open(sqlite3 *db, const char *path, char error[STORE_ERROR])
 	int64_t version = 0, application = 0, tables = 0;
 	int r;
 
-	/* Whose file it is, before anything is written into it. */
-	if ((r = ask_number(db, "PRAGMA application_id", &application)) != SQLITE_OK ||
+	/* One process, from the first look on: so there is no shared memory, for which a full
+	 * disk would have no room. Then whose file it is, before anything is written. */
+	if ((r = sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL)) !=
+		    SQLITE_OK ||
+	    (r = ask_number(db, "PRAGMA application_id", &application)) != SQLITE_OK ||
 	    (r = ask_number(db, "PRAGMA user_version", &version)) != SQLITE_OK ||
 	    (r = ask_number(db, "SELECT count(*) FROM sqlite_schema", &tables)) != SQLITE_OK)
 		return refused(db, r, path, error);
@@ -118,9 +122,9 @@ int sqlite_schema_open(sqlite3 *db, const char *path, char error[STORE_ERROR])
 			 path, (long long)version, COUNT(steps));
 		return -EPERM;
 	}
-	/* EXCLUSIVE: one process. FULL: a commit is on the disk when it returns. */
+	/* FULL: a commit is on the disk when it returns. */
 	r = sqlite3_exec(db,
-			 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
+			 "PRAGMA journal_mode=WAL;"
 			 "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
 			 "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON",
 			 NULL, NULL, NULL);

@@ -255,31 +255,34 @@ struct outcome {
 	char number[32];
 };
 
+static void read_mark(struct outcome *o, const json_t *kv)
+{
+	size_t size = 0;
+	char *number = etcd_bytes(kv, "value", &size);
+
+	o->revision = etcd_number(kv, "mod_revision");
+	memset(o->number, 0, sizeof(o->number));
+	if (number && size < sizeof(o->number))
+		memcpy(o->number, number, size);
+	free(number);
+}
+
 static void read_outcome(struct etcd_connection *c, const json_t *json, struct outcome *o)
 {
 	const json_t *response = json_array_get(json_object_get(json, "responses"), 0);
 	const json_t *range = json_object_get(response, "response_range");
 	const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
-	size_t size = 0;
-	char *number;
 
 	if (json_is_true(json_object_get(json, "succeeded"))) {
 		o->is = DONE;
 		o->revision = etcd_number(json_object_get(json, "header"), "revision");
 		return;
 	}
-	o->revision = etcd_number(kv, "mod_revision");
-	if (!kv) {
+	read_mark(o, kv);
+	if (!kv)
 		o->is = GONE;
-	} else if (o->revision == c->mark_revision) {
-		o->is = CONFLICT;
-	} else {
-		o->is = MOVED;
-		number = etcd_bytes(kv, "value", &size);
-		if (number && size < sizeof(o->number))
-			memcpy(o->number, number, size);
-		free(number);
-	}
+	else
+		o->is = o->revision == c->mark_revision ? CONFLICT : MOVED;
 }
 
 static struct outcome send_once(struct etcd_connection *c, const struct store_transaction *t,
@@ -313,6 +316,35 @@ static size_t bytes_of(const struct store_transaction *t)
 	for (size_t i = 0; i < t->n_changes; i++)
 		bytes += t->changes[i].size;
 	return bytes;
+}
+
+/* etcd says "no space" of a transaction that it does all the same if it is the first that
+ * is too much. Asks the mark. */
+static int without_space(struct etcd_connection *c, const char *number, int64_t end,
+			 uint64_t *ret_revision)
+{
+	struct etcd_answer answer;
+	struct outcome o;
+	struct body b;
+	int r = -ENOMEM;
+
+	if (body_open(&b)) {
+		fputs("{\"key\":", b.f);
+		etcd_put_bytes(b.f, c->mark, strlen(c->mark));
+		putc('}', b.f);
+		if (fclose(b.f) == 0)
+			r = etcd_call(c, "/v3/kv/range", b.text, end, &answer);
+		free(b.text);
+	}
+	if (r < 0)
+		return -ETIMEDOUT;
+	read_mark(&o, json_array_get(json_object_get(answer.json, "kvs"), 0));
+	json_decref(answer.json);
+	c->mark_revision = o.revision;
+	if (strcmp(o.number, number) != 0)
+		return store_fail(&c->etcd->store, -ENOSPC, "etcd has no space: raise its quota");
+	*ret_revision = o.revision;
+	return 0;
 }
 
 /* Sends it until its outcome is sure, or time is out. */
@@ -358,6 +390,8 @@ static int settle(struct etcd_connection *c, const struct store_transaction *t,
 			/* No lease: the caller's; or the mark's, when it was asleep for long. */
 			if (o.error == -ENOENT && etcd_now() - c->mark_made > MARK_RENEWAL / 2)
 				c->mark_revision = 0;
+			if (o.error == -ENOSPC && !doubt)
+				return without_space(c, number, end, ret_revision);
 			return doubt ? -ETIMEDOUT : o.error;
 		}
 	}

@@ -110,7 +110,7 @@ static inline unsigned free_port(void)
 static inline void member_start(struct cluster *c, unsigned i)
 {
 	struct member *m = &c->members[i];
-	char name[8], client[64], peer[64];
+	char name[16], client[64], peer[64];
 	const pid_t parent = getpid();
 	int log;
 
