@@ -39,7 +39,8 @@ struct cluster {
 	unsigned n;
 	struct member members[MEMBERS];
 	char url[512], peers[512];
-	const char *option; /* one more, or NULL */
+	const char *option;	     /* one more, or NULL */
+	const struct store_tls *tls; /* of members and clients; NULL: none */
 };
 
 static char world_directory[64];
@@ -125,7 +126,13 @@ static inline void member_start(struct cluster *c, unsigned i)
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	snprintf(name, sizeof(name), "m%u", i);
-	snprintf(client, sizeof(client), "http://127.0.0.1:%u", m->client);
+	snprintf(client, sizeof(client), "http%s://127.0.0.1:%u", c->tls ? "s" : "", m->client);
+	if (c->tls) {
+		setenv("ETCD_TRUSTED_CA_FILE", c->tls->ca, 1);
+		setenv("ETCD_CERT_FILE", c->tls->certificate, 1);
+		setenv("ETCD_KEY_FILE", c->tls->key, 1);
+		setenv("ETCD_CLIENT_CERT_AUTH", "true", 1);
+	}
 	snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", m->peer);
 	execlp("etcd", "etcd", "--name", name, "--data-dir", m->directory, "--listen-client-urls",
 	       client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
@@ -173,14 +180,14 @@ static inline void cluster_start(struct cluster *c, unsigned n, const char *name
 		m->client = free_port();
 		m->peer = free_port();
 		snprintf(m->directory, sizeof(m->directory), "%s/%s%u", world_directory, name, i);
-		at += (size_t)snprintf(c->url + at, sizeof(c->url) - at, "%shttp://127.0.0.1:%u",
-				       i ? "," : "", m->client);
+		at += (size_t)snprintf(c->url + at, sizeof(c->url) - at, "%shttp%s://127.0.0.1:%u",
+				       i ? "," : "", c->tls ? "s" : "", m->client);
 		peers += (size_t)snprintf(c->peers + peers, sizeof(c->peers) - peers,
 					  "%sm%u=http://127.0.0.1:%u", i ? "," : "", i, m->peer);
 	}
 	for (unsigned i = 0; i < n; i++)
 		member_start(c, i);
-	store_close(open_soon(c->url, NULL));
+	store_close(open_soon(c->url, c->tls));
 }
 
 static inline void cluster_end(struct cluster *c)

@@ -1,4 +1,4 @@
-/* links: libauthority */
+/* links: libauthority libcommon */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -614,52 +614,6 @@ static void test_open_again(void **state)
 	store_watch_close(w);
 }
 
-/* Only of etcd. */
-
-static void test_refused_urls(void **state)
-{
-	const struct store_tls tls = { "/nowhere", "/nowhere", "/nowhere" };
-
-	(void)state;
-	expect_refusal("etcd:", NULL, -EINVAL, "https://host:port");
-	expect_refusal("etcd:https://a:2379", NULL, -EINVAL, "certificate");
-	expect_refusal("etcd:http://10.0.0.1:2379", &tls, -EINVAL, "only to this machine");
-	expect_refusal("etcd:ftp://127.0.0.1:1", &tls, -EINVAL, "https://host:port");
-	expect_refusal("etcd:http://127.0.0.1:1,http://localhost:1", NULL, -EHOSTUNREACH,
-		       "no answer from etcd at http://localhost:1");
-}
-
-static void test_refused_servers(void **state)
-{
-	struct cluster small = { .n = 0 };
-	char url[4 * sizeof(small.url)], error[STORE_ERROR];
-	const int64_t end = ms_now() + READY;
-	struct store *s;
-	int r;
-
-	STORE(state);
-	/* With etcd's own bounds; the last option counts. */
-	small = (struct cluster){ .n = 1, .option = "--max-txn-ops=128" };
-	small.members[0].client = free_port();
-	small.members[0].peer = free_port();
-	snprintf(small.members[0].directory, sizeof(small.members[0].directory), "%s",
-		 in_world("small"));
-	snprintf(small.url, sizeof(small.url), "etcd:http://127.0.0.1:%u", small.members[0].client);
-	snprintf(small.peers, sizeof(small.peers), "m0=http://127.0.0.1:%u", small.members[0].peer);
-	member_start(&small, 0);
-	while ((r = store_open(small.url, NULL, &s, error)) == -EHOSTUNREACH && ms_now() < end)
-		short_while();
-	member_end(&small, 0);
-	assert_int_equal(r, -E2BIG);
-	assert_non_null(strstr(error, "--max-txn-ops"));
-	small.option = NULL;
-	member_start(&small, 0);
-	store_close(open_soon(small.url, NULL));
-	snprintf(url, sizeof(url), "%s,%s", cluster.url, small.url + strlen("etcd:"));
-	expect_refusal(url, NULL, -EINVAL, "another cluster");
-	member_end(&small, 0);
-}
-
 static struct backend sqlite, etcd = { .etcd = true };
 
 static int start(void **state)
@@ -688,19 +642,12 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_keys),
-		BOTH(test_bounds),
-		BOTH(test_large),
-		BOTH(test_list_at_a_revision),
-		BOTH(test_conditions),
-		BOTH(test_watch),
-		BOTH(test_trim),
-		BOTH(test_lease),
-		BOTH(test_no_lost_update),
-		BOTH(test_random),
+		BOTH(test_keys),	   BOTH(test_bounds),
+		BOTH(test_large),	   BOTH(test_list_at_a_revision),
+		BOTH(test_conditions),	   BOTH(test_watch),
+		BOTH(test_trim),	   BOTH(test_lease),
+		BOTH(test_no_lost_update), BOTH(test_random),
 		BOTH(test_open_again),
-		cmocka_unit_test(test_refused_urls),
-		ON(etcd, test_refused_servers),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -481,6 +481,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	if (getenv("ONLY")) cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests_name("store_crash", tests, start, remove_world);
 }
