@@ -85,7 +85,7 @@ static bool queue(struct watch *w, struct store_page *page)
 		return false;
 	}
 	qsort(page->entries, page->n, sizeof(*page->entries), compare_entries);
-	page->revision = page->entries[0].revision;
+	page->revision = w->after = page->entries[0].revision;
 	one->page = *page;
 	for (size_t i = 0; i < page->n; i++)
 		one->bytes += strlen(page->entries[i].key) + page->entries[i].size;
@@ -97,7 +97,6 @@ static bool queue(struct watch *w, struct store_page *page)
 	w->bytes += one->bytes;
 	signal_reader(w);
 	pthread_mutex_unlock(&w->lock);
-	w->after = one->page.revision;
 	return true;
 }
 
