@@ -101,6 +101,18 @@ void course_free(struct course *c)
 	free(c);
 }
 
+struct port *port_of(struct worker *w, bool device)
+{
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker == w && device == (port->in != NULL))
+			return port;
+	}
+	fail_msg("a worker without ports");
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	net_group_setup(NULL);

@@ -124,14 +124,23 @@ static void carry(struct course *c, int device, unsigned number)
 		printf("%s copied %lu\n", ways[w].name, ways[w].moved.copied / c->n);
 }
 
+/* From now on the worker has these. */
+static void read_by(struct worker *w, struct intercept *device, struct link *link)
+{
+	port_of(w, true)->in = device;
+	port_of(w, false)->link = link;
+	w->links[0] = link;
+}
+
 static void measure(unsigned number)
 {
 	struct course *c = course_new(number);
 	struct tun *tun[] = { tun_open("cost0", false), tun_open("cost1", false) };
 	struct link *links[] = { open_link(&c->net->sites[1].own[0]),
 				 open_link(&c->net->sites[2].own[0]) };
-	struct intercept *devices_were[] = { c->from->device, c->to->device };
-	struct link *links_were[] = { c->from->links[0], c->to->links[0] };
+	struct worker *workers[] = { c->from, c->to };
+	struct intercept *devices_were[2];
+	struct link *links_were[2];
 	struct inject *inject_was = c->to->inject;
 	int fd;
 
@@ -140,19 +149,18 @@ static void measure(unsigned number)
 				"ip link set cost1 addrgenmode none up"),
 			 0);
 	fd = packet_socket("cost0");
-	c->from->device = &tun[0]->intercept;
-	c->to->device = &tun[1]->intercept;
+	for (unsigned i = 0; i < 2; i++) {
+		devices_were[i] = port_of(workers[i], true)->in;
+		links_were[i] = workers[i]->links[0];
+		read_by(workers[i], &tun[i]->intercept, links[i]);
+	}
 	c->to->inject = &tun[1]->inject;
-	c->from->links[0] = links[0];
-	c->to->links[0] = links[1];
 	CALLGRIND_START_INSTRUMENTATION;
 	carry(c, fd, number);
 	CALLGRIND_STOP_INSTRUMENTATION;
-	c->from->device = devices_were[0];
-	c->to->device = devices_were[1];
+	for (unsigned i = 0; i < 2; i++)
+		read_by(workers[i], devices_were[i], links_were[i]);
 	c->to->inject = inject_was;
-	c->from->links[0] = links_were[0];
-	c->to->links[0] = links_were[1];
 	close(fd);
 	for (unsigned i = 0; i < 2; i++) {
 		links[i]->ops->close(links[i]);
