@@ -45,7 +45,7 @@ int64_t etcd_now(void)
 
 long etcd_more(size_t bytes)
 {
-	return (long)(bytes >> 12);
+	return (long)(bytes >> 10);
 }
 
 struct etcd_connection *etcd_take(struct etcd *e)

@@ -9,7 +9,7 @@
  *
  * Calls on a store may come from any thread at the same time, and wait for disk or
  * network: one that an etcd member doesn't answer goes on with the next member, and
- * none takes more than STORE_DEADLINE (and 1 ms per 4 KiB written) but for opening. So an event loop leaves them to
+ * none takes more than STORE_DEADLINE (and 1 ms per KiB written) but for opening. So an event loop leaves them to
  * a worker thread, except store_watch_next(), which has no network to wait for. A watch
  * is one thread's. With etcd the process ignores SIGPIPE.
  *

@@ -173,7 +173,7 @@ static void test_large(void **state)
 	struct store *s = STORE(state);
 	static struct store_entry e[STORE_OPS_MAX];
 	static struct store_condition c[STORE_OPS_MAX];
-	static char keys[STORE_OPS_MAX][16], value[2000];
+	static char keys[STORE_OPS_MAX][16], value[500];
 	struct store_transaction t = { .changes = e,
 				       .n_changes = STORE_OPS_MAX,
 				       .conditions = c,
