@@ -59,7 +59,7 @@ LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
 LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER) $(PKG_AUTHORITY)) $(LIBS_MB)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-BASE := -std=gnu11 -D_GNU_SOURCE -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
+BASE := -std=gnu11 -D_GNU_SOURCE -DURCU_INLINE_SMALL_FUNCTIONS -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
 ifneq ($(SAN),)
 CFLAGS ?= -O1 -fno-omit-frame-pointer
 MODE := -fsanitize=address,undefined -fno-sanitize-recover=all

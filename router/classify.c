@@ -32,7 +32,8 @@ static const struct netset *by_quote(const struct world *v, const struct packet 
 	return lndt_lookup(v->table, LAN, &quoted.dst);
 }
 
-static unsigned classify_one(struct worker *w, struct packet *p, mono_t now)
+static unsigned classify_one(struct worker *w, struct packet *p, const struct packet *last,
+			     mono_t now)
 {
 	const struct world *v = w->view;
 
@@ -47,6 +48,8 @@ static unsigned classify_one(struct worker *w, struct packet *p, mono_t now)
 			p->inet.src = *address;
 		}
 	}
+	if (!p->nets && same_hosts(p, last))
+		p->nets = last->nets;
 	if (!p->nets)
 		p->nets = lndt_lookup(v->table, LAN, &p->inet.src);
 	return p->nets ? KEEP : DROP_UNKNOWN_SOURCE;
@@ -54,5 +57,5 @@ static unsigned classify_one(struct worker *w, struct packet *p, mono_t now)
 
 void classify(struct worker *w, struct batch *b, mono_t now)
 {
-	batch_filter(w, b, now, classify_one);
+	batch_filter_run(w, b, now, classify_one);
 }

@@ -14,19 +14,6 @@ static unsigned age(struct worker *w, struct packet *p, mono_t now)
 	return DROP_TTL;
 }
 
-static unsigned count_received(struct worker *w, struct packet *p, mono_t now)
-{
-	struct traffic *of[] = { &w->counters.traffic[IN], &p->peer->share[w->number]->traffic[IN],
-				 &p->network->share[w->number]->traffic[IN] };
-
-	(void)now;
-	for (unsigned i = 0; i < 3; i++) {
-		counter_add(&of[i]->packets, 1);
-		counter_add(&of[i]->bytes, p->len);
-	}
-	return KEEP;
-}
-
 void give_back(struct worker *w, struct batch *b, mono_t now)
 {
 	struct inject *in = atomic_load_explicit(&w->inject, memory_order_acquire);
@@ -34,7 +21,7 @@ void give_back(struct worker *w, struct batch *b, mono_t now)
 
 	if (!in->ops->kernel_routes)
 		batch_filter(w, b, now, age);
-	batch_filter(w, b, now, count_received);
+	count_traffic(w, b, IN, 0);
 	if (!in->ops->kernel_routes)
 		while (fit_site(w, b, &fitting, now))
 			in->ops->send(in, &fitting, w->pool, &w->counters);

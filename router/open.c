@@ -69,10 +69,13 @@ static unsigned check_form(struct worker *w, struct packet *p, mono_t now)
 }
 
 /* The network of a forward frame, and whether its protection is what the network
- * asks for. */
-static unsigned check_network(struct worker *w, struct packet *p, enum protection *ret)
+ * asks for. `last` is the frame that passed before it, or NULL. */
+static unsigned check_network(struct worker *w, struct packet *p, const struct packet *last,
+			      enum protection *ret)
 {
-	uint32_t slot = table_slot(w->view->table, p->frame.network);
+	bool same = last && last->frame.type == FRAME_FORWARD &&
+		    last->frame.network == p->frame.network;
+	uint32_t slot = same ? last->slot : table_slot(w->view->table, p->frame.network);
 	uint8_t state = p->frame.state & (STATE_SIGNED | STATE_ENCRYPTED);
 	enum protection protection;
 
@@ -93,8 +96,9 @@ static unsigned check_network(struct worker *w, struct packet *p, enum protectio
 }
 
 /* Finds the key that a frame is to be opened with; NULL with KEEP: none needed. */
-static unsigned find_key(struct worker *w, struct packet *p, struct replay **window,
-			 struct rx_keys **ret_keys, struct crypto_key **ret_key, mono_t now)
+static unsigned find_key(struct worker *w, struct packet *p, const struct packet *last,
+			 struct replay **window, struct rx_keys **ret_keys,
+			 struct crypto_key **ret_key, mono_t now)
 {
 	struct peer *peer = p->peer;
 	enum protection protection = PROTECT_HMAC;
@@ -107,7 +111,7 @@ static unsigned find_key(struct worker *w, struct packet *p, struct replay **win
 		return KEEP;
 	}
 	if (p->frame.type == FRAME_FORWARD) {
-		unsigned verdict = check_network(w, p, &protection);
+		unsigned verdict = check_network(w, p, last, &protection);
 
 		if (verdict != KEEP || protection == PROTECT_NONE)
 			return verdict;
@@ -213,8 +217,9 @@ void open_frames(struct worker *w, struct batch *b, mono_t now)
 	batch_filter(w, b, now, check_form);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
+		const struct packet *last = kept ? b->p[kept - 1] : NULL;
 		struct crypto_key *key;
-		unsigned verdict = find_key(w, p, &window, &keys[kept], &key, now);
+		unsigned verdict = find_key(w, p, last, &window, &keys[kept], &key, now);
 
 		if (verdict != KEEP) {
 			reject(w, p, verdict, now);

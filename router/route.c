@@ -21,14 +21,20 @@ unsigned route_to(struct worker *w, struct packet *p, const struct route *r)
 	return KEEP;
 }
 
-static unsigned route_one(struct worker *w, struct packet *p, mono_t now)
+static unsigned route_one(struct worker *w, struct packet *p, const struct packet *last, mono_t now)
 {
 	bool ambiguous = false;
 	uint32_t slot;
-	const struct route *r =
-		gndt_lookup_set(w->view->table, p->nets, &p->inet.dst, &slot, NULL, &ambiguous);
+	const struct route *r;
 
 	(void)now;
+	if (same_hosts(p, last) && p->nets == last->nets) {
+		p->route = last->route;
+		p->network = last->network;
+		p->peer = last->peer;
+		return KEEP;
+	}
+	r = gndt_lookup_set(w->view->table, p->nets, &p->inet.dst, &slot, NULL, &ambiguous);
 	if (!r)
 		return ambiguous ? DROP_AMBIGUOUS : DROP_NO_ROUTE;
 	p->network = w->view->networks[slot];
@@ -37,7 +43,7 @@ static unsigned route_one(struct worker *w, struct packet *p, mono_t now)
 
 void route(struct worker *w, struct batch *b, mono_t now)
 {
-	batch_filter(w, b, now, route_one);
+	batch_filter_run(w, b, now, route_one);
 }
 
 /* One path a peer today. Without one there can be no keys either: the packet

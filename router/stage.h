@@ -8,6 +8,8 @@
 #ifndef ROUTER_STAGE_H
 #define ROUTER_STAGE_H
 
+#include <netinet/in.h>
+
 #include "common/table.h"
 #include "router/worker.h"
 
@@ -34,6 +36,39 @@ static inline void batch_filter(struct worker *w, struct batch *b, mono_t now,
 	b->n = kept;
 }
 
+/* The same for what need not be found out anew for each packet: `last` is the one that
+ * stayed before it, NULL if there is none. Neighbours are often of one flow. */
+static inline void batch_filter_run(struct worker *w, struct batch *b, mono_t now,
+				    unsigned (*fn)(struct worker *, struct packet *,
+						   const struct packet *last, mono_t))
+{
+	const struct packet *last = NULL;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		unsigned verdict = fn(w, b->p[i], last, now);
+
+		if (verdict == KEEP)
+			last = b->p[kept++] = b->p[i];
+		else if (verdict != TAKEN)
+			packet_drop(w, b->p[i], (enum drop)verdict);
+	}
+	b->n = kept;
+}
+
+/* Whether what was found out about the addresses of `last` holds for p. Never for ICMP:
+ * an error is judged by what it quotes. */
+static inline bool same_hosts(const struct packet *p, const struct packet *last)
+{
+	return last && p->inet.proto == last->inet.proto && p->inet.proto != IPPROTO_ICMP &&
+	       p->inet.proto != IPPROTO_ICMPV6 && ip_equal(&p->inet.dst, &last->inet.dst) &&
+	       ip_equal(&p->inet.src, &last->inet.src);
+}
+
+/* Adds a batch to the worker's, its peers' and its networks' traffic; bytes without this
+ * overhead of each packet. */
+void count_traffic(struct worker *, const struct batch *, enum direction, unsigned overhead);
+
 /* LAN -> overlay: batches as interceptors give them. */
 void outbound(struct worker *, struct batch *, mono_t now);
 /* The second half of it, for packets that know their network, route and peer. */
@@ -53,6 +88,8 @@ bool fit(struct worker *, struct batch *from, struct batch *to, mono_t now);
 /* The same for the way to the site's hosts, which it looks up. */
 bool fit_site(struct worker *, struct batch *from, struct batch *to, mono_t now);
 void seal(struct worker *, struct batch *, mono_t now);
+/* Whether seal, as things are, leaves a partial checksum so. */
+bool seal_takes_partial(const struct packet *);
 void transmit(struct worker *, struct batch *, mono_t now);
 
 /* Inbound stages. */

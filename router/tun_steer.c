@@ -38,37 +38,22 @@
 enum { GIVEN = BPF_REG_0, PACKET = BPF_REG_6, L4, HASH, PORTS };
 
 #define LD_ABS(size, offset) \
-	{ \
-		.code = BPF_LD | BPF_ABS | (size), .imm = (offset) \
-	}
+	((struct bpf_insn){ .code = BPF_LD | BPF_ABS | (size), .imm = (offset) })
 #define LD_L4(size, offset) \
-	{ \
-		.code = BPF_LD | BPF_IND | (size), .src_reg = L4, .imm = (offset) \
-	}
+	((struct bpf_insn){ .code = BPF_LD | BPF_IND | (size), .src_reg = L4, .imm = (offset) })
 #define SET(to, value) \
-	{ \
-		.code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = (to), .imm = (value) \
-	}
+	((struct bpf_insn){ .code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = (to), .imm = (value) })
 #define COPY(to, from) \
-	{ \
-		.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (to), .src_reg = (from) \
-	}
+	((struct bpf_insn){ \
+		.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (to), .src_reg = (from) })
 #define WITH(to, op, value) \
-	{ \
-		.code = BPF_ALU | (op) | BPF_K, .dst_reg = (to), .imm = (value) \
-	}
+	((struct bpf_insn){ .code = BPF_ALU | (op) | BPF_K, .dst_reg = (to), .imm = (value) })
 #define JOIN(to, op, from) \
-	{ \
-		.code = BPF_ALU | (op) | BPF_X, .dst_reg = (to), .src_reg = (from) \
-	}
-#define SKIP(n) \
-	{ \
-		.code = BPF_JMP | BPF_JA, .off = (n) \
-	}
+	((struct bpf_insn){ .code = BPF_ALU | (op) | BPF_X, .dst_reg = (to), .src_reg = (from) })
+#define SKIP(n) ((struct bpf_insn){ .code = BPF_JMP | BPF_JA, .off = (n) })
 #define SKIP_IF(op, value, n) \
-	{ \
-		.code = BPF_JMP | (op) | BPF_K, .dst_reg = GIVEN, .imm = (value), .off = (n) \
-	}
+	((struct bpf_insn){ \
+		.code = BPF_JMP | (op) | BPF_K, .dst_reg = GIVEN, .imm = (value), .off = (n) })
 #define ADD_WORD(offset) LD_ABS(BPF_W, offset), JOIN(HASH, BPF_ADD, GIVEN)
 
 /* A load past the end of the packet ends the program with queue 0. */

@@ -28,6 +28,28 @@ void packet_drop(struct worker *w, struct packet *p, enum drop reason)
 	pool_put(w->pool, p);
 }
 
+void count_traffic(struct worker *w, const struct batch *b, enum direction d, unsigned overhead)
+{
+	uint64_t packets = 0, bytes = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct packet *p = b->p[i], *next = i + 1 < b->n ? b->p[i + 1] : NULL;
+		struct traffic *of[] = { &w->counters.traffic[d],
+					 &p->peer->share[w->number]->traffic[d],
+					 &p->network->share[w->number]->traffic[d] };
+
+		packets++;
+		bytes += p->len - overhead;
+		if (next && next->peer == p->peer && next->network == p->network)
+			continue;
+		for (unsigned k = 0; k < 3; k++) {
+			counter_add(&of[k]->packets, packets);
+			counter_add(&of[k]->bytes, bytes);
+		}
+		packets = bytes = 0;
+	}
+}
+
 bool worker_note(struct worker *w, const struct note *head, const void *data, size_t len)
 {
 	struct note *n = ring_reserve(w->notes);

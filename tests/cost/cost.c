@@ -94,23 +94,23 @@ struct course *course_new(unsigned number)
 	return c;
 }
 
+struct port *course_port(const struct worker *w, bool device)
+{
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker == w && (port->in != NULL) == device)
+			return port;
+	}
+	fail_msg("a worker has no %s", device ? "device" : "socket");
+	return NULL;
+}
+
 void course_free(struct course *c)
 {
 	net_free(c->net);
 	free(c->packets);
 	free(c);
-}
-
-struct port *port_of(struct worker *w, bool device)
-{
-	list_for_each(node, w->ports) {
-		struct port *port = container_of(node, struct port, node);
-
-		if (port->worker == w && device == (port->in != NULL))
-			return port;
-	}
-	fail_msg("a worker without ports");
-	return NULL;
 }
 
 int main(int argc, char **argv)

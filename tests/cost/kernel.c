@@ -124,12 +124,16 @@ static void carry(struct course *c, int device, unsigned number)
 		printf("%s copied %lu\n", ways[w].name, ways[w].moved.copied / c->n);
 }
 
-/* From now on the worker has these. */
-static void read_by(struct worker *w, struct intercept *device, struct link *link)
+/* Has it use these instead; what it used. */
+static void exchange(struct worker *w, struct intercept **device, struct link **link)
 {
-	port_of(w, true)->in = device;
-	port_of(w, false)->link = link;
-	w->links[0] = link;
+	struct intercept *in = course_port(w, true)->in;
+
+	course_port(w, true)->in = *device;
+	*device = in;
+	course_port(w, false)->link = *link;
+	*link = w->links[0];
+	w->links[0] = course_port(w, false)->link;
 }
 
 static void measure(unsigned number)
@@ -138,9 +142,8 @@ static void measure(unsigned number)
 	struct tun *tun[] = { tun_open("cost0", false), tun_open("cost1", false) };
 	struct link *links[] = { open_link(&c->net->sites[1].own[0]),
 				 open_link(&c->net->sites[2].own[0]) };
-	struct worker *workers[] = { c->from, c->to };
-	struct intercept *devices_were[2];
-	struct link *links_were[2];
+	struct intercept *devices[] = { &tun[0]->intercept, &tun[1]->intercept };
+	struct link *used[] = { links[0], links[1] };
 	struct inject *inject_was = c->to->inject;
 	int fd;
 
@@ -149,17 +152,14 @@ static void measure(unsigned number)
 				"ip link set cost1 addrgenmode none up"),
 			 0);
 	fd = packet_socket("cost0");
-	for (unsigned i = 0; i < 2; i++) {
-		devices_were[i] = port_of(workers[i], true)->in;
-		links_were[i] = workers[i]->links[0];
-		read_by(workers[i], &tun[i]->intercept, links[i]);
-	}
+	exchange(c->from, &devices[0], &used[0]);
+	exchange(c->to, &devices[1], &used[1]);
 	c->to->inject = &tun[1]->inject;
 	CALLGRIND_START_INSTRUMENTATION;
 	carry(c, fd, number);
 	CALLGRIND_STOP_INSTRUMENTATION;
-	for (unsigned i = 0; i < 2; i++)
-		read_by(workers[i], devices_were[i], links_were[i]);
+	exchange(c->from, &devices[0], &used[0]);
+	exchange(c->to, &devices[1], &used[1]);
 	c->to->inject = inject_was;
 	close(fd);
 	for (unsigned i = 0; i < 2; i++) {

@@ -146,7 +146,7 @@ static void go(struct worker *w, unsigned number, enum way_of way, unsigned unit
 void measure_twins(unsigned number)
 {
 	struct course *c = course_new(number);
-	struct port *port = port_of(c->from, true);
+	struct port *port = course_port(c->from, true);
 	struct intercept device = { .ops = &device_ops, .fd = -1 }, *device_was = port->in;
 	struct inject injector = { .ops = &inject_ops }, *inject_was = c->to->inject;
 	struct link *from = c->from->links[0], *to = c->to->links[0];

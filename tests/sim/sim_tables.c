@@ -55,6 +55,51 @@ static void overlap(void **state)
 	assert_int_equal(site_all_drops(&n->sites[2]) + site_all_drops(&n->sites[3]), 0);
 }
 
+/* All in one batch, each packet beside some of other hosts, other networks, and others
+ * that are refused: what holds for one is not taken for its neighbour's. */
+static void neighbours_in_a_batch(void **state)
+{
+	enum { GOOD = 6, ALL = 9, TIMES = 24 };
+	struct net *n = *state;
+	struct flow *f[ALL];
+
+	n->sites[1].tables = "[lndt]\n1 = 172.16.1.11, 172.16.1.13\n"
+			     "2 = 172.16.1.12, 172.16.1.13\n"
+			     "[gndt 1]\nr2 = 172.20.0.0/16\n[gndt 2]\nr2 = 172.20.0.0/24\n";
+	n->sites[2].tables = "[lndt]\n1 = 172.20.1.0/24\n2 = 172.20.0.0/24\n"
+			     "[gndt 1]\nr1 = 172.16.1.11, 172.16.1.13\n"
+			     "[gndt 2]\nr1 = 172.16.1.12\n";
+	sites_start(n, 2, 1);
+	sites_wait_up(n);
+	for (unsigned i = 0; i < ALL; i++) {
+		static const char *const ends[ALL][2] = {
+			{ "172.16.1.11", "172.20.1.5" }, { "172.16.1.12", "172.20.0.5" },
+			{ "172.16.1.13", "172.20.1.5" }, { "172.16.1.12", "172.20.0.6" },
+			{ "172.16.1.11", "172.20.1.6" }, { "172.16.1.13", "172.20.1.6" },
+			{ "172.16.1.12", "172.20.1.5" }, /* the other network's */
+			{ "172.16.1.11", "172.20.0.5" }, /* no member in this one */
+			{ "172.16.1.13", "172.20.0.5" }, /* not of this network, there */
+		};
+		struct ip src = ip_of(ends[i][0]), dst = ip_of(ends[i][1]);
+
+		f[i] = flow_new(n, 1, &src, 2, &dst, 300, 3600 * SEC, 10000);
+	}
+	for (unsigned t = 0; t < TIMES; t++) {
+		for (unsigned i = 0; i < 60; i++) /* every one beside every other one */
+			flow_send(n, f[(i * (1 + t % (ALL - 1)) + i / ALL) % ALL]);
+		net_run(n, SEC);
+	}
+	for (unsigned i = 0; i < GOOD; i++)
+		flow_whole(f[i]);
+	for (unsigned i = GOOD; i < ALL; i++)
+		assert_int_equal(f[i]->received, 0);
+	assert_true(f[6]->sent && f[7]->sent && f[8]->sent);
+	assert_drop(&n->sites[1], DROP_NO_ROUTE, f[6]->sent);
+	assert_drop(&n->sites[2], DROP_NOT_MEMBER, f[7]->sent);
+	assert_drop(&n->sites[2], DROP_FORGED_SOURCE, f[8]->sent);
+	assert_int_equal(n->misplaced + n->corrupt, 0);
+}
+
 static void refused_at_home(void **state)
 {
 	struct net *n = *state;
@@ -372,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		net_test(overlap),
+		net_test(neighbours_in_a_batch),
 		net_test(refused_at_home),
 		net_test(forged_behind_a_known_router),
 		net_test(transit),
