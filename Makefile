@@ -45,6 +45,7 @@ ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
 	jansson libseccomp libcares
 PKG_CTL := jansson libssl libcrypto
+PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto
 # libipsec-mb has no pkg-config file, and is for x86-64 only. MB=no: without it.
 ifndef MB
 MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
@@ -52,10 +53,10 @@ MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
 	'$(hash)error' '$(hash)endif' | $(CC) -E -x c - > /dev/null 2>&1 && echo yes),yes,no)
 endif
 LIBS_MB = $(if $(filter yes,$(MB)),-lIPSec_MB)
-PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER))
+PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER) $(PKG_AUTHORITY))
 LIBS_ROUTER = $(call ask,LIBS_PKG,--libs $(PKG_ROUTER)) $(LIBS_MB)
 LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
-LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER)) $(LIBS_MB)
+LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER) $(PKG_AUTHORITY)) $(LIBS_MB)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 BASE := -std=gnu11 -D_GNU_SOURCE -DURCU_INLINE_SMALL_FUNCTIONS -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
@@ -77,6 +78,7 @@ FUZZ_MODE := address,undefined
 COMMON := $(filter-out common/crypto_$(if $(filter yes,$(MB)),nomb,mb).c,$(wildcard common/*.c))
 ROUTER := $(wildcard router/*.c)
 CTL := $(wildcard ctl/*.c)
+AUTHORITY := $(wildcard authority/*.c)
 ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
 UNIT := $(wildcard tests/unit/test_*.c)
 SIM := $(wildcard tests/sim/sim_*.c)
@@ -115,6 +117,7 @@ $(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
 	$(Q)$(LINK) $^ $(LIBS_CTL)
 
 $(BUILD)/libcommon.a: $(call objects,$(COMMON))
+$(BUILD)/libauthority.a: $(call objects,$(filter-out authority/main.c,$(AUTHORITY)))
 $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
