@@ -12,6 +12,7 @@
 #   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
 #   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make bench-tables    the tables at size, alone and while they change
+#   make bench-registry  the authority's registry and operations at size
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -77,6 +78,7 @@ FUZZ_MODE := address,undefined
 COMMON := $(filter-out common/crypto_$(if $(filter yes,$(MB)),nomb,mb).c,$(wildcard common/*.c))
 ROUTER := $(wildcard router/*.c)
 CTL := $(wildcard ctl/*.c)
+AUTHORITY_LIB := $(filter-out authority/main.c,$(wildcard authority/*.c))
 ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
 UNIT := $(wildcard tests/unit/test_*.c)
 SIM := $(wildcard tests/sim/sim_*.c)
@@ -98,7 +100,7 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
-	bench-paper bench-tables figures install uninstall clean FORCE
+	bench-paper bench-tables bench-registry figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,6 +118,7 @@ $(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
 
 $(BUILD)/libcommon.a: $(call objects,$(COMMON))
 $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
+$(BUILD)/libauthority.a: $(call objects,$(AUTHORITY_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
 $(FUZZ)/librouter.a: $(call fuzz_objects,$(ROUTER_LIB))
@@ -249,6 +252,14 @@ $(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
 	$(Q)$(LINK) $^ $(LIBS_ROUTER)
 
 bench-tables: $(BUILD)/bench/tables
+	$(Q)$<
+
+$(BUILD)/bench/registry: $(OBJ)/tests/bench/registry.o $(BUILD)/libauthority.a $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-registry: $(BUILD)/bench/registry
 	$(Q)$<
 
 # Installing

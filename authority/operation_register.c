@@ -188,7 +188,7 @@ static bool register_router(struct task *t, const char *name, const struct token
 		token ? registry_site(t->registry, token->record.site) : named_site(t, "site");
 	struct record rec;
 	const char *key;
-	uint32_t id;
+	uint32_t id = 0;
 
 	if (!site)
 		return token ? refuse(t, 404, "there is no site '%s'", token->record.site) : false;
