@@ -370,9 +370,13 @@ static void write_changes(struct commit *c)
 	json_t *before = mem_json(json_object()), *after = mem_json(json_object());
 	json_t *vns = mem_json(json_array());
 	const char *key;
+	char id[CHANGE_ID];
 	uint32_t highest = 0;
 	json_t *value;
 
+	/* IDs of changes ascend whatever clocks do: undo wants the last one. */
+	snprintf(id, sizeof(id), "%012llx-%.40s",
+		 (unsigned long long)registry_order(t->registry)->record.n + 1, t->request->id);
 	for (size_t i = 0; i < c->n_was; i++) {
 		char text[32];
 
@@ -386,7 +390,7 @@ static void write_changes(struct commit *c)
 
 		snprintf(text, sizeof(text), "vn/%u", c->is[i].id);
 		free(vn->change);
-		vn->change = mem_text(t->id);
+		vn->change = mem_text(id);
 		if (!json_object_get(before, text))
 			json_object_set_new(before, text, mem_json(json_null()));
 		json_object_set_new(after, text, record_encode(c->is[i].record));
@@ -403,11 +407,11 @@ static void write_changes(struct commit *c)
 			change_delete(t, key, &was->object);
 		else
 			change_put(t, key, json_incref(value), was ? &was->object : NULL);
-		snprintf(log.id, sizeof(log.id), "%s/%s", key + 3, t->id);
+		snprintf(log.id, sizeof(log.id), "%s/%s", key + 3, id);
 		log.log.time = t->request->now;
 		change_record(t, &log, NULL);
 	}
-	snprintf(change.id, sizeof(change.id), "%s", t->id);
+	snprintf(change.id, sizeof(change.id), "%s", id);
 	change.change = (struct change_record){
 		.time = t->request->now,
 		.caller = mem_format("%s/%s", t->router ? "router" : "user",
@@ -418,7 +422,7 @@ static void write_changes(struct commit *c)
 	};
 	change_record(t, &change, NULL);
 	change_order(t, highest, 0, NULL);
-	set_result(t, mem_json(json_pack("{s:o,s:s,s:o}", "vns", vns, "change", t->id, "reach",
+	set_result(t, mem_json(json_pack("{s:o,s:s,s:o}", "vns", vns, "change", id, "reach",
 					 reach(c))));
 }
 

@@ -19,7 +19,7 @@ struct task {
 	const struct router *router; /* NULL: not a router */
 	const struct credential *credential;
 	uint32_t roles;
-	char id[CHANGE_ID]; /* of the change and audit record: ascends with time */
+	char id[CHANGE_ID]; /* of the audit record: begins with the time */
 	char target[200];
 	bool ordered; /* the order record is among the changes */
 };

@@ -152,10 +152,11 @@ bool operation_vn_merge(struct task *t)
 
 		vn_record(was[i], &old);
 		merge_names(&rec.vn.admins, &old.vn.admins);
-		if (names_match(&old.vn.users, "*") || names_match(&rec.vn.users, "*"))
-			names_done(&rec.vn.users), names_insert(&rec.vn.users, "*");
-		else
-			merge_names(&rec.vn.users, &old.vn.users);
+		merge_names(&rec.vn.users, &old.vn.users);
+		if (names_have(&rec.vn.users, "*")) {
+			names_done(&rec.vn.users);
+			names_insert(&rec.vn.users, "*");
+		}
 		both.at = mem_new(a->n + b->n, sizeof(*both.at));
 		for (size_t x = 0, y = 0; x < a->n || y < b->n;) {
 			int order = x == a->n ? 1 : y == b->n ? -1 : strcmp(a->at[x], b->at[y]);

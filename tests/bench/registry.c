@@ -45,7 +45,7 @@ static size_t memory(void)
 /* Takes over the value. */
 static void load(const char *key, json_t *value)
 {
-	struct registry_change c = {key, value, ++revision};
+	struct registry_change c = { key, value, ++revision };
 	char error[RECORD_ERROR];
 
 	if (!value || registry_apply(registry, &c, 1, error)) {
@@ -106,9 +106,9 @@ static void load_vn(unsigned id, json_t *hosts)
 
 	snprintf(key, sizeof(key), "vn/%u", id);
 	snprintf(name, sizeof(name), "v%u", id);
-	load(key, json_pack("{s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "creator", "root",
-			    "admins", "root", "users", "members", hosts, "created", 0, "change",
-			    "0"));
+	load(key,
+	     json_pack("{s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "creator", "root",
+		       "admins", "root", "users", "members", hosts, "created", 0, "change", "0"));
 }
 
 /* ---- operations ---------------------------------------------------------------- */
@@ -119,8 +119,10 @@ static char undo_id[64];
 /* Takes over the arguments. */
 static void run(const char *operation, json_t *arguments)
 {
-	struct request q = {.caller = {CALLER_USER, "root", NULL}, .operation = operation,
-			    .arguments = arguments, .now = now + requests};
+	struct request q = { .caller = { CALLER_USER, "root", NULL },
+			     .operation = operation,
+			     .arguments = arguments,
+			     .now = now + requests };
 	struct registry_change *changes;
 	struct tables_change *c;
 	struct outcome o;
@@ -143,8 +145,8 @@ static void run(const char *operation, json_t *arguments)
 	changes = calloc(o.n, sizeof(*changes));
 	revision++;
 	for (size_t i = 0; i < o.n; i++) {
-		changes[i] = (struct registry_change){o.changes[i].key, o.changes[i].value,
-						      revision};
+		changes[i] =
+			(struct registry_change){ o.changes[i].key, o.changes[i].value, revision };
 		if (strncmp(o.changes[i].key, "change/", 7))
 			continue;
 		json_decref(undo_change);
@@ -197,8 +199,8 @@ static void small_operations(unsigned n)
 		char name[16];
 
 		snprintf(name, sizeof(name), "n%u", i);
-		run("register", json_pack("{s:s,s:s,s:s}", "kind", "host", "name", name, "router",
-					  "r7"));
+		run("register",
+		    json_pack("{s:s,s:s,s:s}", "kind", "host", "name", name, "router", "r7"));
 	}
 	end("register a host", ROUNDS);
 	begin();
@@ -243,8 +245,8 @@ static void large_operations(unsigned n, unsigned size)
 	end(what, 9);
 	begin();
 	run("vn-split", json_pack("{s:i,s:[{s:s,s:o},{s:s,s:o}]}", "vn", (int)n + 3, "groups",
-				  "name", "x", "hosts", some_hosts(0, size, 1), "name", "y", "hosts",
-				  some_hosts(size, size, 1)));
+				  "name", "x", "hosts", some_hosts(0, size, 1), "name", "y",
+				  "hosts", some_hosts(size, size, 1)));
 	end("split it", 1);
 }
 

@@ -53,7 +53,7 @@ static UNUSED void world_commit(struct world *w, const struct outcome *o)
 						      (json_int_t)w->revision));
 		else
 			json_object_del(w->store, c->key);
-		changes[i] = (struct registry_change){c->key, c->value, w->revision};
+		changes[i] = (struct registry_change){ c->key, c->value, w->revision };
 	}
 	if (registry_apply(w->registry, changes, o->n, error))
 		fail_msg("apply: %s", error);
@@ -63,11 +63,11 @@ static UNUSED void world_commit(struct world *w, const struct outcome *o)
 static UNUSED void world_init(struct world *w, const char *space)
 {
 	struct prefix p;
-	struct blocks blocks = {1, &p};
+	struct blocks blocks = { 1, &p };
 	struct outcome o;
 
 	assert_int_equal(prefix_parse(space, &p), 0);
-	*w = (struct world){.registry = registry_new(), .store = json_object(), .now = NOW};
+	*w = (struct world){ .registry = registry_new(), .store = json_object(), .now = NOW };
 	operation_begin("root", "key", &blocks, NOW, &o);
 	world_commit(w, &o);
 	outcome_done(&o);
@@ -145,16 +145,18 @@ static UNUSED int world_ask(struct world *w, struct request q, json_t *arguments
 
 static UNUSED int as(struct world *w, const char *user, const char *operation, json_t *arguments)
 {
-	return world_ask(w, (struct request){.caller = {CALLER_USER, user, NULL},
-					     .operation = operation},
+	return world_ask(w,
+			 (struct request){ .caller = { CALLER_USER, user, NULL },
+					   .operation = operation },
 			 arguments);
 }
 
 static UNUSED int as_router(struct world *w, const char *router, const char *operation,
 			    json_t *arguments)
 {
-	return world_ask(w, (struct request){.caller = {CALLER_ROUTER, router, NULL},
-					     .operation = operation},
+	return world_ask(w,
+			 (struct request){ .caller = { CALLER_ROUTER, router, NULL },
+					   .operation = operation },
 			 arguments);
 }
 
@@ -201,17 +203,17 @@ static UNUSED void world_site(struct world *w, const char *name, uint32_t id, co
 static UNUSED void world_host(struct world *w, const char *name, const char *router,
 			      const char *owner, const char *address)
 {
-	assert_done(as(w, "root", "register",
-		       json_pack("{s:s,s:s,s:s,s:s,s:o*}", "kind", "host", "name", name, "router",
-				 router, "owner", owner, "addresses",
-				 address ? list(address) : NULL)));
+	assert_done(
+		as(w, "root", "register",
+		   json_pack("{s:s,s:s,s:s,s:s,s:o*}", "kind", "host", "name", name, "router",
+			     router, "owner", owner, "addresses", address ? list(address) : NULL)));
 }
 
 static UNUSED void world_user(struct world *w, const char *name, const char *roles)
 {
-	assert_done(as(w, "root", "register",
-		       json_pack("{s:s,s:s,s:o}", "kind", "user", "name", name, "roles",
-				 list(roles))));
+	assert_done(
+		as(w, "root", "register",
+		   json_pack("{s:s,s:s,s:o}", "kind", "user", "name", name, "roles", list(roles))));
 }
 
 /* Everything that a registry holds, for comparison. */
@@ -234,17 +236,15 @@ static UNUSED json_t *world_dump(const struct registry *r)
 		host_record(h, &rec);
 		snprintf(key, sizeof(key), "host/%s", h->object.name);
 		json_object_set_new(all, key,
-				    json_pack("{s:o,s:o,s:I}", "record", record_encode(&rec),
-					      "vns", vns, "revision",
-					      (json_int_t)h->object.revision));
+				    json_pack("{s:o,s:o,s:I}", "record", record_encode(&rec), "vns",
+					      vns, "revision", (json_int_t)h->object.revision));
 		record_done(&rec);
 	}
 	for (place = 0; (vn = registry_each(r, RECORD_VN, &place));) {
 		json_t *members = json_array();
 
 		for (size_t i = 0; i < vn->n_members; i++)
-			json_array_append_new(members,
-					      json_string(vn->members[i]->object.name));
+			json_array_append_new(members, json_string(vn->members[i]->object.name));
 		vn_record(vn, &rec);
 		snprintf(key, sizeof(key), "vn/%u", vn->id);
 		json_object_set_new(all, key,
@@ -257,7 +257,8 @@ static UNUSED json_t *world_dump(const struct registry *r)
 	for (place = 0; (router = registry_each(r, RECORD_ROUTER, &place));) {
 		size_t n = 0;
 
-		list_for_each(node, &router->hosts) n++;
+		list_for_each(node, &router->hosts)
+			n++;
 		router_record(router, &rec);
 		snprintf(key, sizeof(key), "router/%s", router->object.name);
 		json_object_set_new(all, key,
@@ -293,7 +294,8 @@ static UNUSED struct registry *world_reload(const struct world *w)
 	{
 		changes[i++] = (struct registry_change){
 			key, json_object_get(value, "value"),
-			(uint64_t)json_integer_value(json_object_get(value, "revision"))};
+			(uint64_t)json_integer_value(json_object_get(value, "revision"))
+		};
 	}
 	if (registry_apply(r, changes, n, error))
 		fail_msg("apply: %s", error);

@@ -23,8 +23,7 @@ static void begin(struct world *w)
 
 static int create(struct world *w, const char *user, const char *name, const char *hosts)
 {
-	return as(w, user, "vn-create",
-		  json_pack("{s:s,s:o}", "name", name, "hosts", list(hosts)));
+	return as(w, user, "vn-create", json_pack("{s:s,s:o}", "name", name, "hosts", list(hosts)));
 }
 
 static int member(struct world *w, const char *user, const char *operation, const char *vn,
@@ -54,8 +53,8 @@ static void test_ownership(void **state)
 	assert_refused(create(w, "joe", "u", "f2"), 403, "neither owns it");
 	assert_refused(member(w, "joe", "vn-join", "v", "g1"), 403, "doesn't let 'joe' join");
 	assert_refused(member(w, "jane", "vn-join", "v", "g1"), 403, "neither owns it");
-	assert_done(as(w, "jane", "vn-change",
-		       json_pack("{s:s,s:[s]}", "vn", "v", "users", "joe")));
+	assert_done(
+		as(w, "jane", "vn-change", json_pack("{s:s,s:[s]}", "vn", "v", "users", "joe")));
 	assert_done(member(w, "joe", "vn-join", "v", "g1"));
 	assert_refused(member(w, "joe", "vn-join", "v", "g1"), 409, "already in");
 	assert_refused(member(w, "joe", "vn-leave", "v", "f1"), 403, "not the caller's");
@@ -75,14 +74,15 @@ static void test_ownership(void **state)
 	assert_refused(as_router(w, "f", "vn-leave",
 				 json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "g1")),
 		       403, "not the caller's");
-	assert_done(as_router(w, "f", "vn-leave",
-			      json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
-	assert_done(as_router(w, "f", "vn-join",
-			      json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
+	assert_done(
+		as_router(w, "f", "vn-leave", json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
+	assert_done(
+		as_router(w, "f", "vn-join", json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
 	/* Who is gone. */
 	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "joe")));
 	assert_refused(named(w, "joe", "vn-shutdown", "x"), 403, "revoked");
-	assert_refused(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "root")),
+	assert_refused(as(w, "root", "revoke",
+			  json_pack("{s:s,s:s}", "kind", "user", "name", "root")),
 		       409, "only one");
 	assert_refused(as(w, "nobody", "list-vns", NULL), 403, "not registered");
 	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "f")));
@@ -92,7 +92,7 @@ static void test_ownership(void **state)
 
 static int with_token(struct world *w, const char *token, const char *kind, const char *name)
 {
-	return world_ask(w, (struct request){.operation = "register", .token = token},
+	return world_ask(w, (struct request){ .operation = "register", .token = token },
 			 json_pack("{s:s,s:s}", "kind", kind, "name", name));
 }
 
@@ -132,8 +132,9 @@ static void test_tokens(void **state)
 
 static int delegated(struct world *w, const char *hash, const char *operation, json_t *arguments)
 {
-	return world_ask(w, (struct request){.caller = {CALLER_USER, "joe", hash},
-					     .operation = operation},
+	return world_ask(w,
+			 (struct request){ .caller = { CALLER_USER, "joe", hash },
+					   .operation = operation },
 			 arguments);
 }
 
@@ -156,8 +157,8 @@ static void test_delegation(void **state)
 	assert_done(as(w, "joe", "delegate",
 		       json_pack("{s:s,s:[s,s],s:[s],s:I}", "hash", "h", "operations", "vn-join",
 				 "vn-create", "vns", "v", "expires", (json_int_t)w->now + 1000)));
-	assert_done(delegated(w, "h", "vn-join",
-			      json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "g2")));
+	assert_done(
+		delegated(w, "h", "vn-join", json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "g2")));
 	assert_refused(delegated(w, "h", "vn-leave",
 				 json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "g2")),
 		       403, "not for the operation");
@@ -168,8 +169,9 @@ static void test_delegation(void **state)
 		       "isn't for VN 't'");
 	assert_refused(delegated(w, "other", "vn-join", NULL), 403, "no such credential");
 	/* Another's credential is not one's own. */
-	assert_refused(world_ask(w, (struct request){.caller = {CALLER_USER, "jane", "h"},
-						     .operation = "vn-join"},
+	assert_refused(world_ask(w,
+				 (struct request){ .caller = { CALLER_USER, "jane", "h" },
+						   .operation = "vn-join" },
 				 NULL),
 		       403, "no such credential");
 	assert_refused(as(w, "jane", "revoke",
@@ -178,8 +180,8 @@ static void test_delegation(void **state)
 	w->now += 1000;
 	assert_refused(delegated(w, "h", "vn-join", NULL), 403, "expired");
 	w->now -= 900;
-	assert_done(as(w, "joe", "revoke",
-		       json_pack("{s:s,s:s}", "kind", "credential", "name", "h")));
+	assert_done(
+		as(w, "joe", "revoke", json_pack("{s:s,s:s}", "kind", "credential", "name", "h")));
 	assert_refused(delegated(w, "h", "vn-join", NULL), 403, "no such credential");
 	world_done(w);
 }
@@ -218,8 +220,8 @@ static void test_policies(void **state)
 		       403, "policy 'f/closed' forbids host 'f1'");
 	assert_done(as(w, "root", "policy-remove",
 		       json_pack("{s:s,s:s}", "site", "f", "name", "closed")));
-	assert_done(as(w, "joe", "vn-merge",
-		       json_pack("{s:[s,s],s:s}", "vns", "u", "v", "name", "x")));
+	assert_done(
+		as(w, "joe", "vn-merge", json_pack("{s:[s,s],s:s}", "vns", "u", "v", "name", "x")));
 	world_done(w);
 }
 
@@ -328,8 +330,8 @@ static void test_undo(void **state)
 	assert_int_equal(registry_vn(w->registry, 1)->n_members, 3);
 	/* After a merge the two are merged, or one of them came back under another ID. */
 	assert_done(create(w, "joe", "u", ""));
-	assert_done(as(w, "joe", "vn-merge",
-		       json_pack("{s:[s,s],s:s}", "vns", "v", "u", "name", "x")));
+	assert_done(
+		as(w, "joe", "vn-merge", json_pack("{s:[s,s],s:s}", "vns", "v", "u", "name", "x")));
 	assert_done(create(w, "joe", "v", ""));
 	assert_refused(named(w, "joe", "vn-undo", "x"), 409, "another VN 'v' now");
 	assert_done(named(w, "joe", "vn-shutdown", "v"));
@@ -352,7 +354,7 @@ static void assert_json(const json_t *value, const char *text)
 static void test_dry_run(void **state)
 {
 	struct world world, *w = &world;
-	struct request q = {.caller = {CALLER_USER, "root", NULL}, .dry_run = true};
+	struct request q = { .caller = { CALLER_USER, "root", NULL }, .dry_run = true };
 
 	(void)state;
 	begin(w);
@@ -381,10 +383,28 @@ static void test_dry_run(void **state)
 static void test_arguments(void **state)
 {
 	static const char *const values[] = {
-		"null", "true", "-1", "0", "4294967296", "1.5", "\"\"", "\"v\"", "\"f1\"", "\"..\"",
-		"\"172.16.0.0/24\"", "[]", "[null]", "[\"f1\",\"f1\"]", "[\"*\"]", "[\"a b\"]",
-		"[[],{}]", "{}", "{\"vn\":{}}", "[{\"name\":\"q\"},{\"hosts\":[1]}]",
-		"[\"v\",\"v\"]", "\"a\\u0001\"",
+		"null",
+		"true",
+		"-1",
+		"0",
+		"4294967296",
+		"1.5",
+		"\"\"",
+		"\"v\"",
+		"\"f1\"",
+		"\"..\"",
+		"\"172.16.0.0/24\"",
+		"[]",
+		"[null]",
+		"[\"f1\",\"f1\"]",
+		"[\"*\"]",
+		"[\"a b\"]",
+		"[[],{}]",
+		"{}",
+		"{\"vn\":{}}",
+		"[{\"name\":\"q\"},{\"hosts\":[1]}]",
+		"[\"v\",\"v\"]",
+		"\"a\\u0001\"",
 	};
 	struct world world, *w = &world;
 	struct registry *same;
@@ -409,9 +429,10 @@ static void test_arguments(void **state)
 							arguments, name,
 							json_loads(values[first ? i : k],
 								   JSON_DECODE_ANY, NULL));
-				world_ask(w, (struct request){.caller = {CALLER_USER, "root", NULL},
-							      .operation = operation_rules[o].name,
-							      .dry_run = true},
+				world_ask(w,
+					  (struct request){ .caller = { CALLER_USER, "root", NULL },
+							    .operation = operation_rules[o].name,
+							    .dry_run = true },
 					  arguments);
 				assert_true(w->status == 200 || w->status == 400 ||
 					    w->status == 403 || w->status == 404 ||
@@ -439,27 +460,27 @@ static void test_dangling(void **state)
 	static const struct {
 		const char *key, *value;
 	} bad[] = {
-		{"vn/9", "{\"name\":\"z\",\"creator\":\"root\",\"admins\":[],\"users\":[],"
-			 "\"members\":[\"nobody\"],\"created\":0,\"change\":\"x\"}"},
-		{"host/z", "{\"router\":\"nowhere\",\"owner\":\"root\",\"addresses\":[],"
-			   "\"created\":0}"},
-		{"policy/nowhere/z", "{\"effect\":\"permit\",\"hosts\":[],\"vns\":[],"
-				     "\"creators\":[],\"from\":0,\"to\":0}"},
-		{"vn/9", "7"},
-		{"user/jane", NULL}, /* owns hosts */
-		{"router/f", NULL},
-		{"site/f", NULL},
-		{"host/f1", NULL},
-		{"nothing", NULL},
+		{ "vn/9", "{\"name\":\"z\",\"creator\":\"root\",\"admins\":[],\"users\":[],"
+			  "\"members\":[\"nobody\"],\"created\":0,\"change\":\"x\"}" },
+		{ "host/z", "{\"router\":\"nowhere\",\"owner\":\"root\",\"addresses\":[],"
+			    "\"created\":0}" },
+		{ "policy/nowhere/z", "{\"effect\":\"permit\",\"hosts\":[],\"vns\":[],"
+				      "\"creators\":[],\"from\":0,\"to\":0}" },
+		{ "vn/9", "7" },
+		{ "user/jane", NULL }, /* owns hosts */
+		{ "router/f", NULL },
+		{ "site/f", NULL },
+		{ "host/f1", NULL },
+		{ "nothing", NULL },
 	};
 
 	(void)state;
 	begin(w);
 	assert_done(create(w, "root", "v", "f1"));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		json_t *value = bad[i].value ? json_loads(bad[i].value, JSON_DECODE_ANY, NULL)
-					     : NULL;
-		struct registry_change c = {bad[i].key, value, 99};
+		json_t *value =
+			bad[i].value ? json_loads(bad[i].value, JSON_DECODE_ANY, NULL) : NULL;
+		struct registry_change c = { bad[i].key, value, 99 };
 
 		*error = '\0';
 		assert_int_equal(registry_apply(w->registry, &c, 1, error), -EINVAL);
@@ -472,10 +493,10 @@ static void test_dangling(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ownership), cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_ownership),  cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_delegation), cmocka_unit_test(test_policies),
-		cmocka_unit_test(test_addresses), cmocka_unit_test(test_undo),
-		cmocka_unit_test(test_dry_run),	  cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_undo),
+		cmocka_unit_test(test_dry_run),	   cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_dangling),
 	};
 

@@ -9,8 +9,10 @@
  *    nor after; after the first step, none that share none after;
  * 4. those that share one before and after always reach each other while routers are at
  *    most one step apart;
- * 5. undo leads back to the same tables.
+ * 5. undo leads back to the same tables;
+ * 6. the tables are such as a router takes (common/table.h).
  */
+#include "common/table.h"
 #include "tests/unit/authority_world.h"
 
 enum { ROUTERS = 6, HOSTS = 26, ROUNDS = 600, MIXTURES = 4 };
@@ -82,7 +84,7 @@ static const struct vn *any_vn(const struct world *w)
 static json_t *any_hosts(unsigned n)
 {
 	json_t *l = json_array();
-	bool taken[HOSTS] = {false};
+	bool taken[HOSTS] = { false };
 
 	while (n--) {
 		unsigned i = below(HOSTS);
@@ -96,14 +98,13 @@ static json_t *any_hosts(unsigned n)
 
 static int ask_split(struct world *w, const struct vn *vn, const char *name)
 {
-	json_t *groups[2] = {json_array(), json_array()};
+	json_t *groups[2] = { json_array(), json_array() };
 
 	for (size_t i = 0; i < vn->n_members; i++)
-		json_array_append_new(groups[below(2)],
-				      json_string(vn->members[i]->object.name));
+		json_array_append_new(groups[below(2)], json_string(vn->members[i]->object.name));
 	return as(w, "root", "vn-split",
-		  json_pack("{s:s,s:[{s:s,s:o},{s:s,s:o}]}", "vn", vn->object.name, "groups", "name",
-			    vn->object.name, "hosts", groups[0], "name", name, "hosts",
+		  json_pack("{s:s,s:[{s:s,s:o},{s:s,s:o}]}", "vn", vn->object.name, "groups",
+			    "name", vn->object.name, "hosts", groups[0], "name", name, "hosts",
 			    groups[1]));
 }
 
@@ -121,8 +122,7 @@ static bool ask_any(struct world *w, uint32_t *ret_vn)
 	if (!vn || what == 0) {
 		what = 0;
 		status = as(w, "root", "vn-create",
-			    json_pack("{s:s,s:o}", "name", name, "hosts",
-				      any_hosts(2 + below(6))));
+			    json_pack("{s:s,s:o}", "name", name, "hosts", any_hosts(2 + below(6))));
 		*ret_vn = registry_vn_named(w->registry, name)
 				  ? registry_vn_named(w->registry, name)->id
 				  : 0;
@@ -270,7 +270,8 @@ static void find_shared(pairs p)
 static const struct host *at_router(uint32_t router, const struct ip *ip)
 {
 	for (unsigned i = 0; i < HOSTS; i++)
-		if (hosts[i]->router->record.id == router && ip_equal(&hosts[i]->addresses[0].ip, ip))
+		if (hosts[i]->router->record.id == router &&
+		    ip_equal(&hosts[i]->addresses[0].ip, ip))
 			return hosts[i];
 	return NULL;
 }
@@ -284,8 +285,8 @@ static unsigned place_of(const struct host *h)
 	return i;
 }
 
-static void check_mixture(const struct view *views, const unsigned *steps, bool near,
-			  pairs before, pairs after)
+static void check_mixture(const struct view *views, const unsigned *steps, bool near, pairs before,
+			  pairs after)
 {
 	for (unsigned i = 0; i < HOSTS; i++)
 		for (unsigned k = 0; k < HOSTS; k++) {
@@ -315,7 +316,7 @@ static void check_steps(const struct world *w, const struct tables_change *c, pa
 {
 	unsigned last = tables_change_steps(c), steps[ROUTERS + 1];
 	struct view views[ROUTERS + 1];
-	struct networks unchanged = {0};
+	struct networks unchanged = { 0 };
 	struct step_image image;
 	const struct vn *vn;
 	size_t place = 0;
@@ -371,6 +372,40 @@ static void put_network(struct networks *l, uint32_t id, const struct network_ta
 	l->at[at] = network_table_ref(t);
 }
 
+static void on_conflict(void *arg, const char *text, const char *file, unsigned line)
+{
+	(void)arg;
+	(void)file;
+	(void)line;
+	print_message("# %s\n", text);
+}
+
+/* Members here are rows of the LNDT, all others of the GNDT. */
+static void check_image(uint32_t self, const struct networks *l)
+{
+	static struct lndt_row lndt[HOSTS * 64];
+	static struct gndt_row gndt[HOSTS * 64];
+	size_t n = 0, m = 0;
+	struct table *table;
+
+	for (size_t i = 0; i < l->n; i++)
+		for (size_t k = 0; k < l->at[i]->n; k++) {
+			const struct network_row *row = &l->at[i]->rows[k];
+
+			assert_true(n < HOSTS * 64 && m < HOSTS * 64);
+			if (row->router == self)
+				lndt[n++] = (struct lndt_row){ .network = l->at[i]->id,
+							       .prefix = row->prefix };
+			else
+				gndt[m++] = (struct gndt_row){ .network = l->at[i]->id,
+							       .router = row->router,
+							       .prefix = row->prefix };
+		}
+	table = table_new(self, lndt, n, gndt, m, 1, on_conflict, NULL);
+	assert_non_null(table);
+	table_free(table);
+}
+
 static void check_tables(const struct world *w, const struct tables_change *c)
 {
 	const uint32_t *touched;
@@ -393,6 +428,7 @@ static void check_tables(const struct world *w, const struct tables_change *c)
 		struct networks scratch;
 
 		networks_of_router(registry_router_id(w->registry, r), &scratch);
+		check_image(r, &scratch);
 		assert_int_equal(scratch.n, kept[r].n);
 		for (size_t i = 0; i < scratch.n; i++)
 			assert_true(network_table_equal(scratch.at[i], kept[r].at[i]));
@@ -497,14 +533,13 @@ static void test_random(void **state)
 	assert_true(shared_pairs > 1000 && lost_pairs > 1000);
 	print_message("# accepted: create %u shutdown %u merge %u split %u join %u leave %u "
 		      "disable %u; pairs kept %u lost %u\n",
-		      accepted[0], accepted[1], accepted[2], accepted[3],
-		      accepted[4] + accepted[5], accepted[6], accepted[7], shared_pairs,
-		      lost_pairs);
+		      accepted[0], accepted[1], accepted[2], accepted[3], accepted[4] + accepted[5],
+		      accepted[6], accepted[7], shared_pairs, lost_pairs);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_random)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_random) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,30 +17,31 @@
 static const struct sample {
 	const char *key, *value;
 } samples[] = {
-	{"order", "{'n': 7, 'next_vn': 8, 'next_router': 4294967295, "
-		  "'space': ['172.16.0.0/12', 'fd00::/16']}"},
-	{"user/jane.doe-1", "{'roles': ['vna', 'eu'], 'key': 'abc', 'revoked': false, "
-			    "'created': 1700000000000}"},
-	{"site/florida", "{'admins': ['jane', 'joe'], 'subnets': ['10.0.0.0/24'], 'location': "
-			 "'Gainesville', 'contact': 'noc', 'created': 1}"},
-	{"router/florida", "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
-			   "'queue_routers': ['chicago'], 'blocks': ['172.16.0.0/24'], "
-			   "'disabled': false, 'revoked': true, 'created': 1}"},
-	{"host/h1", "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
-		    " 'created': 1}"},
-	{"vn/8000", "{'name': 'v', 'creator': 'jane', 'admins': ['jane'], 'users': ['*'], "
-		    "'members': ['a', 'b'], 'created': 1, 'change': '00-1'}"},
-	{"policy/florida/night", "{'effect': 'forbid', 'hosts': ['*'], 'vns': ['a'], 'creators': "
-				 "['jane'], 'from': 0, 'to': 1439}"},
-	{"token/0af", "{'registers': 'router', 'site': 'florida', 'roles': [], 'issuer': 'jane', "
-		      "'count': 1, 'used': 0, 'expires': 5}"},
-	{"credential/0af", "{'user': 'jane', 'operations': ['vn-join'], 'vns': ['*'], "
-			   "'expires': 5}"},
-	{"change/00-1", "{'time': 1, 'caller': 'user/jane', 'operation': 'vn-join', 'before': {}, "
-			"'after': {'vn/1': null}}"},
-	{"log/8000/00-1", "{'time': 1}"},
-	{"audit/00-1", "{'time': 1, 'caller': '-', 'operation': 'x', 'target': '', 'allowed': "
-		       "false, 'detail': 'no'}"},
+	{ "order", "{'n': 7, 'next_vn': 8, 'next_router': 4294967295, "
+		   "'space': ['172.16.0.0/12', 'fd00::/16']}" },
+	{ "user/jane.doe-1", "{'roles': ['vna', 'eu'], 'key': 'abc', 'revoked': false, "
+			     "'created': 1700000000000}" },
+	{ "site/florida", "{'admins': ['jane', 'joe'], 'subnets': ['10.0.0.0/24'], 'location': "
+			  "'Gainesville', 'contact': 'noc', 'created': 1}" },
+	{ "router/florida", "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
+			    "'queue_routers': ['chicago'], 'blocks': ['172.16.0.0/24'], "
+			    "'disabled': false, 'revoked': true, 'created': 1}" },
+	{ "host/h1",
+	  "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
+	  " 'created': 1}" },
+	{ "vn/8000", "{'name': 'v', 'creator': 'jane', 'admins': ['jane'], 'users': ['*'], "
+		     "'members': ['a', 'b'], 'created': 1, 'change': '00-1'}" },
+	{ "policy/florida/night", "{'effect': 'forbid', 'hosts': ['*'], 'vns': ['a'], 'creators': "
+				  "['jane'], 'from': 0, 'to': 1439}" },
+	{ "token/0af", "{'registers': 'router', 'site': 'florida', 'roles': [], 'issuer': 'jane', "
+		       "'count': 1, 'used': 0, 'expires': 5}" },
+	{ "credential/0af", "{'user': 'jane', 'operations': ['vn-join'], 'vns': ['*'], "
+			    "'expires': 5}" },
+	{ "change/00-1", "{'time': 1, 'caller': 'user/jane', 'operation': 'vn-join', 'before': {}, "
+			 "'after': {'vn/1': null}}" },
+	{ "log/8000/00-1", "{'time': 1}" },
+	{ "audit/00-1", "{'time': 1, 'caller': '-', 'operation': 'x', 'target': '', 'allowed': "
+			"false, 'detail': 'no'}" },
 };
 #define SAMPLES (sizeof(samples) / sizeof(*samples))
 
@@ -97,9 +98,22 @@ static void test_round_trip(void **state)
 static void test_fields(void **state)
 {
 	static const char *const others[] = {
-		"null",	 "[null]", "[1]", "-1",	 "9223372036854775807", "1.5", "{",
-		"'a\\u0000b'", "'A b\\u0007'", "['UPPER']", "['b', 'a']", "['a', 'a']", "['*', 'a']",
-		"['10.0.0.1/24']", "['1.2.3.4', '1.2.3.4']", "['10.0.0.0/8', '10.0.0.0/8']",
+		"null",
+		"[null]",
+		"[1]",
+		"-1",
+		"9223372036854775807",
+		"1.5",
+		"{",
+		"'a\\u0000b'",
+		"'A b\\u0007'",
+		"['UPPER']",
+		"['b', 'a']",
+		"['a', 'a']",
+		"['*', 'a']",
+		"['10.0.0.1/24']",
+		"['1.2.3.4', '1.2.3.4']",
+		"['10.0.0.0/8', '10.0.0.0/8']",
 	};
 
 	(void)state;
@@ -115,8 +129,8 @@ static void test_fields(void **state)
 			json_decref(copy);
 			for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++) {
 				bool object = !strncmp(others[k], "{", 1);
-				json_t *other = object ? json_pack("{s:i}", "a", 1)
-						       : parse(others[k]);
+				json_t *other =
+					object ? json_pack("{s:i}", "a", 1) : parse(others[k]);
 
 				copy = json_copy(value);
 				json_object_set_new(copy, name, other);
@@ -131,8 +145,8 @@ static void test_fields(void **state)
 		assert_false(decodes(samples[i].key, value));
 		json_decref(value);
 		for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++) {
-			json_t *other = strncmp(others[k], "{", 1) ? parse(others[k])
-								   : json_array();
+			json_t *other =
+				strncmp(others[k], "{", 1) ? parse(others[k]) : json_array();
 
 			assert_false(decodes(samples[i].key, other));
 			json_decref(other);
@@ -144,22 +158,22 @@ static void test_fields(void **state)
 static const struct bad {
 	const char *key, *field, *value;
 } bad[] = {
-	{"order", "next_vn", "4294967296"},
-	{"user/jane.doe-1", "roles", "['king']"},
-	{"user/jane.doe-1", "roles", "['eu', 'eu']"},
-	{"router/florida", "site", "'-x'"},
-	{"router/florida", "site", "''"},
-	{"router/florida", "site",
-	 "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"},
-	{"host/h1", "addresses",
-	 "['1.1.1.1','1.1.1.2','1.1.1.3','1.1.1.4','1.1.1.5','1.1.1.6','1.1.1.7','1.1.1.8',"
-	 "'1.1.1.9']"},
-	{"host/h1", "addresses", "['1.1.1']"},
-	{"vn/8000", "members", "['*']"},
-	{"policy/florida/night", "from", "1440"},
-	{"policy/florida/night", "effect", "'maybe'"},
-	{"token/0af", "count", "100001"},
-	{"change/00-1", "before", "[]"},
+	{ "order", "next_vn", "4294967296" },
+	{ "user/jane.doe-1", "roles", "['king']" },
+	{ "user/jane.doe-1", "roles", "['eu', 'eu']" },
+	{ "router/florida", "site", "'-x'" },
+	{ "router/florida", "site", "''" },
+	{ "router/florida", "site",
+	  "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'" },
+	{ "host/h1", "addresses",
+	  "['1.1.1.1','1.1.1.2','1.1.1.3','1.1.1.4','1.1.1.5','1.1.1.6','1.1.1.7','1.1.1.8',"
+	  "'1.1.1.9']" },
+	{ "host/h1", "addresses", "['1.1.1']" },
+	{ "vn/8000", "members", "['*']" },
+	{ "policy/florida/night", "from", "1440" },
+	{ "policy/florida/night", "effect", "'maybe'" },
+	{ "token/0af", "count", "100001" },
+	{ "change/00-1", "before", "[]" },
 };
 
 static void test_bounds(void **state)
@@ -183,10 +197,33 @@ static void test_bounds(void **state)
 static void test_keys(void **state)
 {
 	static const char *const keys[] = {
-		"", "vn", "vn/", "vn/-1", "vn/08", "vn/4294967296", "vn/1/", "vn/1x", "vn/99999999999",
-		"order/", "orders", "user", "user/", "user/.", "user/A", "user/a/b", "site/a b",
-		"policy/a", "policy/a/", "policy//a", "policy/a/b/c", "log/1", "log/a/b", "log/1/",
-		"nothing/a", "/", "vnx/1",
+		"",
+		"vn",
+		"vn/",
+		"vn/-1",
+		"vn/08",
+		"vn/4294967296",
+		"vn/1/",
+		"vn/1x",
+		"vn/99999999999",
+		"order/",
+		"orders",
+		"user",
+		"user/",
+		"user/.",
+		"user/A",
+		"user/a/b",
+		"site/a b",
+		"policy/a",
+		"policy/a/",
+		"policy//a",
+		"policy/a/b/c",
+		"log/1",
+		"log/a/b",
+		"log/1/",
+		"nothing/a",
+		"/",
+		"vnx/1",
 		"host/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	};
 	const char *id;
@@ -204,7 +241,7 @@ static void test_keys(void **state)
 
 static void test_names(void **state)
 {
-	struct names l = {0}, copy;
+	struct names l = { 0 }, copy;
 
 	(void)state;
 	names_insert(&l, "b");

@@ -7,7 +7,7 @@
  */
 #include "tests/unit/authority_world.h"
 
-static const char *const roles[] = {"vr", "adm", "sa", "vna", "eu"};
+static const char *const roles[] = { "vr", "adm", "sa", "vna", "eu" };
 
 static const struct row {
 	const char *operation;
@@ -15,42 +15,42 @@ static const struct row {
 	const char *owner; /* those of them for whom it matters what they own */
 } rows[] = {
 	/* Table 5-2. */
-	{"register", "vr adm sa vna eu", ""},
-	{"list-sites", "sa vna +adm", ""},
-	{"list-routers", "vr +adm +sa", ""},
-	{"list-hosts", "sa vna eu", ""},
-	{"vn-create", "sa vna eu", "sa vna eu"},
-	{"vn-shutdown", "vna", "vna"},
-	{"vn-merge", "vna", "vna"},
-	{"vn-split", "vna", "vna"},
-	{"list-vn-hosts", "vna eu", "vna eu"},
-	{"list-vns", "sa vna eu", ""},
-	{"vn-join", "sa vna eu +vr", "sa vna eu vr"},
-	{"vn-leave", "sa vna eu +vr", "sa vna eu vr"},
-	{"get-tables", "vr", ""},
-	{"update-tables", "vr", ""},
-	{"get-metrics", "vr +adm +sa", ""},
-	{"manage-users", "adm", ""},
+	{ "register", "vr adm sa vna eu", "" },
+	{ "list-sites", "sa vna +adm", "" },
+	{ "list-routers", "vr +adm +sa", "" },
+	{ "list-hosts", "sa vna eu", "" },
+	{ "vn-create", "sa vna eu", "sa vna eu" },
+	{ "vn-shutdown", "vna", "vna" },
+	{ "vn-merge", "vna", "vna" },
+	{ "vn-split", "vna", "vna" },
+	{ "list-vn-hosts", "vna eu", "vna eu" },
+	{ "list-vns", "sa vna eu", "" },
+	{ "vn-join", "sa vna eu +vr", "sa vna eu vr" },
+	{ "vn-leave", "sa vna eu +vr", "sa vna eu vr" },
+	{ "get-tables", "vr", "" },
+	{ "update-tables", "vr", "" },
+	{ "get-metrics", "vr +adm +sa", "" },
+	{ "manage-users", "adm", "" },
 	/* Ours. */
-	{"list-users", "+adm", ""},
-	{"vn-change", "+vna", "vna"},
-	{"vn-log", "+vna", "vna"},
-	{"vn-undo", "+vna", "vna"},
-	{"site-change", "+adm +sa", "sa"},
-	{"host-remove", "+sa +eu +vr", "sa eu vr"},
-	{"address-assign", "+sa +vr", "sa vr"},
-	{"address-release", "+sa +vr", "sa vr"},
-	{"space-change", "+adm", ""},
-	{"block-assign", "+adm", ""},
-	{"block-release", "+adm", ""},
-	{"router-change", "+adm +sa", "sa"},
-	{"policy-set", "+sa", "sa"},
-	{"policy-remove", "+sa", "sa"},
-	{"list-policies", "+sa", ""},
-	{"token-create", "+adm +sa", "sa"},
-	{"delegate", "+adm +sa +vna +eu", ""},
-	{"revoke", "+adm +sa +vna +eu", "sa vna eu"},
-	{"audit", "+adm", ""},
+	{ "list-users", "+adm", "" },
+	{ "vn-change", "+vna", "vna" },
+	{ "vn-log", "+vna", "vna" },
+	{ "vn-undo", "+vna", "vna" },
+	{ "site-change", "+adm +sa", "sa" },
+	{ "host-remove", "+sa +eu +vr", "sa eu vr" },
+	{ "address-assign", "+sa +vr", "sa vr" },
+	{ "address-release", "+sa +vr", "sa vr" },
+	{ "space-change", "+adm", "" },
+	{ "block-assign", "+adm", "" },
+	{ "block-release", "+adm", "" },
+	{ "router-change", "+adm +sa", "sa" },
+	{ "policy-set", "+sa", "sa" },
+	{ "policy-remove", "+sa", "sa" },
+	{ "list-policies", "+sa", "" },
+	{ "token-create", "+adm +sa", "sa" },
+	{ "delegate", "+adm +sa +vna +eu", "" },
+	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
+	{ "audit", "+adm", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
@@ -92,9 +92,9 @@ static void populate(struct world *w)
 				 list("in-vr in-adm in-sa in-vna in-eu"), "users", list("*"))));
 	assert_done(as(w, "root", "vn-create", json_pack("{s:s,s:i}", "name", "also", "id", 8)));
 	for (int i = 7; i < 9; i++)
-		assert_done(as(w, "root", "vn-change",
-			       json_pack("{s:i,s:o}", "vn", i, "admins",
-					 list("root adm sa vna eu"))));
+		assert_done(
+			as(w, "root", "vn-change",
+			   json_pack("{s:i,s:o}", "vn", i, "admins", list("root adm sa vna eu"))));
 	/* That gave everybody the role vna: back to what they are. */
 	for (int i = 1; i < 5; i++)
 		assert_done(as(w, "root", "manage-users",
@@ -165,8 +165,8 @@ static json_t *arguments_of(const char *o, const char *role)
 		return json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "router", "site",
 				 "vr", "expires", (json_int_t)NOW + 100000);
 	if (!strcmp(o, "delegate"))
-		return json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "revoke",
-				 "expires", (json_int_t)NOW + 100000);
+		return json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "revoke", "expires",
+				 (json_int_t)NOW + 100000);
 	if (!strcmp(o, "revoke"))
 		return json_pack("{s:s,s:s}", "kind", "credential", "name", "cred");
 	return json_object();
@@ -176,8 +176,8 @@ static json_t *arguments_of(const char *o, const char *role)
 static int request(struct world *w, const char *caller, const char *role, const char *operation)
 {
 	bool router = strstr(caller, "vr") != NULL;
-	struct request q = {.caller = {router ? CALLER_ROUTER : CALLER_USER, caller, NULL},
-			    .operation = operation};
+	struct request q = { .caller = { router ? CALLER_ROUTER : CALLER_USER, caller, NULL },
+			     .operation = operation };
 
 	if (!strcmp(operation, "register"))
 		q.token = "tok";

@@ -22,9 +22,9 @@ static void figure_3_10(struct world *w)
 	assert_done(as(w, "root", "vn-create",
 		       json_pack("{s:s,s:i,s:o}", "name", "vn1", "id", 1, "hosts",
 				 list("a10 a11 b11 b12"))));
-	assert_done(as(w, "root", "vn-create",
-		       json_pack("{s:s,s:i,s:o}", "name", "vn2", "id", 2, "hosts",
-				 list("a20 c10"))));
+	assert_done(
+		as(w, "root", "vn-create",
+		   json_pack("{s:s,s:i,s:o}", "name", "vn2", "id", 2, "hosts", list("a20 c10"))));
 }
 
 /* The tables of a router: "NETWORK: ROUTER PREFIX, ...; ...". */
@@ -39,8 +39,8 @@ static char *tables_text(const struct networks *l)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u:", i ? "; " : "",
 				      l->at[i]->id);
 		for (size_t k = 0; k < l->at[i]->n; k++)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %u %s",
-					      k ? "," : "", l->at[i]->rows[k].router,
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %u %s", k ? "," : "",
+					      l->at[i]->rows[k].router,
 					      prefix_format(&l->at[i]->rows[k].prefix, prefix));
 	}
 	return text;
@@ -97,8 +97,8 @@ static void assert_image(const struct tables_change *c, unsigned step, uint32_t 
 	assert_string_equal(tables_text(&image.send), send);
 	assert_string_equal(tables_text(&image.receive), receive);
 	for (size_t i = 0; i < image.n_aliases; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u>%u",
-			 i ? " " : "", image.aliases[i].from, image.aliases[i].to);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u>%u", i ? " " : "",
+			 image.aliases[i].from, image.aliases[i].to);
 	assert_string_equal(text, aliases);
 	step_image_done(&image);
 }
@@ -112,9 +112,9 @@ static void test_merge_steps(void **state)
 	(void)state;
 	figure_3_10(w);
 	c = tables_change_new(w->registry);
-	assert_done(as(w, "root", "vn-merge",
-		       json_pack("{s:[s,s],s:s,s:i}", "vns", "vn1", "vn2", "name", "vn3", "id",
-				 3)));
+	assert_done(
+		as(w, "root", "vn-merge",
+		   json_pack("{s:[s,s],s:s,s:i}", "vns", "vn1", "vn2", "name", "vn3", "id", 3)));
 	tables_change_finish(c);
 	assert_int_equal(tables_change_networks(c), 3);
 	assert_int_equal(tables_change_touched(c, &touched), 3);
@@ -182,18 +182,18 @@ static void test_prefixes(void **state)
 		world_host(w, name, "one", "root", address);
 	}
 	world_host(w, "two", "two", "root", "172.16.1.1 fd00::1");
-	assert_done(as(w, "root", "vn-create",
-		       json_pack("{s:s,s:o}", "name", "v", "hosts",
-				 list("two h0 h1 h2 h3 h4 h6 h7"))));
+	assert_done(
+		as(w, "root", "vn-create",
+		   json_pack("{s:s,s:o}", "name", "v", "hosts", list("two h0 h1 h2 h3 h4 h6 h7"))));
 	assert_tables(w, "two",
 		      "1: 1 172.16.0.0/30, 1 172.16.0.4/32, 1 172.16.0.6/31, 2 172.16.1.1/32, "
 		      "2 fd00::1/128");
-	assert_done(as(w, "root", "vn-join",
-		       json_pack("{s:s,s:o}", "vn", "v", "hosts", list("h5"))));
+	assert_done(
+		as(w, "root", "vn-join", json_pack("{s:s,s:o}", "vn", "v", "hosts", list("h5"))));
 	assert_tables(w, "one", "1: 1 172.16.0.0/29, 2 172.16.1.1/32, 2 fd00::1/128");
 	/* A router that is disabled or revoked delivers nothing, and has no tables. */
-	assert_done(as(w, "root", "revoke",
-		       json_pack("{s:s,s:s}", "kind", "router", "name", "one")));
+	assert_done(
+		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "one")));
 	assert_tables(w, "one", "");
 	assert_tables(w, "two", "1: 2 172.16.1.1/32, 2 fd00::1/128");
 	world_done(w);
