@@ -6,8 +6,8 @@
  * whole). They check again only what they read beyond the IP header.
  *
  * Checksums are kept in the machine's byte order all the way: the one's
- * complement sum doesn't care (RFC 1071, section 2), and so words can be summed
- * eight bytes at a time. Changes in place never sum a packet anew; they mend the
+ * complement sum doesn't care (RFC 1071, section 2), and so wider words can be
+ * summed. Changes in place never sum a packet anew; they mend the
  * checksum by the difference (RFC 1624), so that a packet that came broken stays
  * broken. They expect a finished transport checksum: for one that is left
  * partial only the pseudo header counts, and mending would spoil it.
@@ -24,19 +24,13 @@
 #include "common/inet_private.h"
 
 #define EXTENSIONS_MAX 8
+#define BLOCK 64 /* bytes that are a whole number of vectors of any size */
 #define LONG 128 /* bytes that are worth vectors */
 #define PROTO_UNKNOWN 255
 
 enum { TCPOPT_END = 0, TCPOPT_PAD = 1, TCPOPT_MSS = 2 };
 
 /* --- checksums --- */
-
-/* End-around carry: the sum is 0 only if both are. */
-static inline uint64_t add_carry(uint64_t a, uint64_t b)
-{
-	a += b;
-	return a + (a < b);
-}
 
 static inline uint64_t load_word(const uint8_t *p)
 {
@@ -46,63 +40,88 @@ static inline uint64_t load_word(const uint8_t *p)
 	return w;
 }
 
-/* The loop over long data is compiled for wider vectors too; which one runs is found out
- * when the program is loaded. */
+/*
+ * Long data, in vectors of `size` bytes, n of them: their sum, and (also) what else is
+ * done with each. The halves of words are summed apart, so nothing is carried as long as
+ * n is less than 2^28. Each size is compiled for processors that have such registers:
+ * what is wider than those gcc keeps in memory.
+ */
+#define SUM_VECTORS(name, size, isa, also) \
+	isa static uint64_t name##_##size(uint8_t *to, const uint8_t *p, size_t n) \
+	{ \
+		typedef uint64_t words __attribute__((vector_size(size))); \
+		words low = { 0 }, high = { 0 }, w; \
+		uint64_t sum = 0; \
+\
+		(void)to; \
+		for (; n > 0; n--, p += size) { \
+			memcpy(&w, p, size); \
+			also; \
+			low += w & UINT32_MAX; \
+			high += w >> 32; \
+		} \
+		low += high; \
+		for (unsigned i = 0; i < size / 8; i++) \
+			sum += low[i]; \
+		return sum; \
+	}
+#define COPY_VECTORS(size, isa) SUM_VECTORS(copy, size, isa, memcpy(to, &w, size); to += size)
+
+SUM_VECTORS(sum, 16, , )
+COPY_VECTORS(16, )
 #ifdef __x86_64__
-#define WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDEST
+SUM_VECTORS(sum, 32, __attribute__((target("avx2"))), )
+COPY_VECTORS(32, __attribute__((target("avx2"))))
+SUM_VECTORS(sum, 64, __attribute__((target("avx512f"))), )
+COPY_VECTORS(64, __attribute__((target("avx512f"))))
 #endif
 
-typedef uint64_t words __attribute__((vector_size(64)));
-
-/* Of n blocks of 64 bytes. The halves of words are summed apart, so nothing is carried
- * as long as n is less than 2^29. */
-WIDEST static uint64_t sum_blocks(const uint8_t *p, size_t n)
+/* Of n blocks of 64 bytes, copied to `to` unless that is NULL. */
+static uint64_t blocks(uint8_t *to, const uint8_t *p, size_t n)
 {
-	words low = { 0 }, high = { 0 }, w;
-	uint64_t sum = 0;
-
-	for (; n > 0; n--, p += sizeof(w)) {
-		memcpy(&w, p, sizeof(w));
-		low += w & UINT32_MAX;
-		high += w >> 32;
-	}
-	for (unsigned i = 0; i < sizeof(w) / sizeof(w[0]); i++)
-		sum += low[i] + high[i];
-	return sum;
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f"))
+		return to ? copy_64(to, p, n) : sum_64(to, p, n);
+	if (__builtin_cpu_supports("avx2"))
+		return to ? copy_32(to, p, n * 2) : sum_32(to, p, n * 2);
+#endif
+	return to ? copy_16(to, p, n * 4) : sum_16(to, p, n * 4);
 }
 
-/* Two sums of 128 bits: the upper half counts the carries, and no addition waits
- * for the one just before it. */
+/* Of less than 2^32 words of 32 bits no carry is lost. */
 uint64_t inet_sum(const void *data, size_t len, uint64_t sum)
 {
 	const uint8_t *p = data;
-	unsigned __int128 even = sum, odd = 0;
+	uint64_t words = 0;
 	uint32_t quad;
 	uint16_t pair;
 
 	if (len >= LONG) {
-		odd = sum_blocks(p, len / sizeof(words));
-		p += len - len % sizeof(words);
-		len %= sizeof(words);
+		words = blocks(NULL, p, len / BLOCK);
+		p += len - len % BLOCK;
+		len %= BLOCK;
 	}
-	for (; len >= 8; len -= 8, p += 8)
-		even += load_word(p);
-	if (len & 4) {
+	for (; len >= 4; len -= 4, p += 4) {
 		memcpy(&quad, p, sizeof(quad));
-		odd += quad;
-		p += 4;
+		words += quad;
 	}
 	if (len & 2) {
 		memcpy(&pair, p, sizeof(pair));
-		odd += pair;
+		words += pair;
 		p += 2;
 	}
 	if (len & 1) /* as if a zero byte followed */
-		odd += ntohs((uint16_t)(*p << 8));
-	even = (even & UINT64_MAX) + (even >> 64) + odd;
-	return add_carry((uint64_t)even, (uint64_t)(even >> 64));
+		words += ntohs((uint16_t)(*p << 8));
+	return add_carry(sum, words);
+}
+
+uint64_t inet_copy_sum(void *to, const void *from, size_t len)
+{
+	const size_t at = len - len % BLOCK;
+	uint64_t sum = at ? blocks(to, from, at / BLOCK) : 0;
+
+	memcpy((uint8_t *)to + at, (const uint8_t *)from + at, len - at);
+	return inet_sum((const uint8_t *)from + at, len - at, sum);
 }
 
 uint16_t inet_fold(uint64_t sum)

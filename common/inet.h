@@ -32,6 +32,8 @@ uint32_t inet_flow_hash(const uint8_t *data, size_t len, const struct inet_info 
 
 /* Internet checksum (RFC 1071) of len bytes on top of a partial sum, not folded. */
 uint64_t inet_sum(const void *data, size_t len, uint64_t sum);
+/* Copies len bytes, and their sum. */
+uint64_t inet_copy_sum(void *to, const void *from, size_t len);
 /* Folds to 16 bits and complements; store as is (network order). */
 uint16_t inet_fold(uint64_t sum);
 /* Sum of the pseudo header for the transport checksum. */

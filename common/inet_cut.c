@@ -175,26 +175,36 @@ static void finish_ip(const struct inet_cut *cut, uint8_t *out, size_t n)
 	}
 }
 
-static void finish_check(const struct inet_cut *cut, uint8_t *out, size_t n, size_t check)
+/* payload: the sum of its n bytes, unless the checksum is left partial. They begin at an
+ * even offset. */
+static void finish_check(const struct inet_cut *cut, uint8_t *out, size_t n, uint64_t payload,
+			 size_t check)
 {
-	const size_t l4 = cut->info->l4, len = cut->header + n;
+	const size_t l4 = cut->info->l4;
+	uint16_t sum;
 
-	inet_check_begin(out + check, cut->info, (uint32_t)(len - l4));
-	if (!cut->partial)
-		inet_check_finish(out, len, l4, check);
+	if (cut->partial) {
+		inet_check_begin(out + check, cut->info, (uint32_t)(cut->header + n - l4));
+		return;
+	}
+	store16(out + check, 0);
+	payload = add_carry(payload, inet_pseudo_sum(cut->info, (uint32_t)(cut->header + n - l4)));
+	sum = inet_fold(inet_sum(out + l4, cut->header - l4, payload));
+	store_check(out + check, sum ? sum : 0xffff);
 }
 
-static void finish_datagram(const struct inet_cut *cut, uint8_t *out, size_t n)
+static void finish_datagram(const struct inet_cut *cut, uint8_t *out, size_t n, uint64_t payload)
 {
 	uint8_t *udp = out + cut->info->l4;
 
 	finish_ip(cut, out, n);
 	store16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + n));
 	if (cut->partial || load16(udp + UDP_CHECK)) /* else sent without one */
-		finish_check(cut, out, n, cut->info->l4 + UDP_CHECK);
+		finish_check(cut, out, n, payload, cut->info->l4 + UDP_CHECK);
 }
 
-static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, bool last)
+static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, uint64_t payload,
+			   bool last)
 {
 	uint8_t *tcp = out + cut->info->l4;
 	uint16_t urgent = load16(tcp + TCP_URGENT);
@@ -211,23 +221,28 @@ static void finish_segment(const struct inet_cut *cut, uint8_t *out, size_t n, b
 			tcp[TCP_FLAGS] &= (uint8_t)~TCP_URG;
 		store16(tcp + TCP_URGENT, urgent > cut->at ? (uint16_t)(urgent - cut->at) : 0);
 	}
-	finish_check(cut, out, n, cut->info->l4 + TCP_CHECK);
+	finish_check(cut, out, n, payload, cut->info->l4 + TCP_CHECK);
 }
 
 size_t inet_cut_next(struct inet_cut *cut, uint8_t *out, size_t room)
 {
+	const uint8_t *from = cut->data + cut->header + cut->at;
 	size_t left = cut->len - cut->header - cut->at, n = left < cut->step ? left : cut->step;
+	uint64_t payload = 0;
 
 	if (!left || room < cut->header + n)
 		return 0;
 	memcpy(out, cut->data, cut->header);
-	memcpy(out + cut->header, cut->data + cut->header + cut->at, n);
+	if (cut->partial || cut->fragment)
+		memcpy(out + cut->header, from, n);
+	else
+		payload = inet_copy_sum(out + cut->header, from, n);
 	if (cut->fragment)
 		finish_fragment(cut, out, n, n == left);
 	else if (cut->datagram)
-		finish_datagram(cut, out, n);
+		finish_datagram(cut, out, n, payload);
 	else
-		finish_segment(cut, out, n, n == left);
+		finish_segment(cut, out, n, payload, n == left);
 	cut->at += (uint32_t)n;
 	return cut->header + n;
 }

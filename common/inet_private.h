@@ -80,6 +80,13 @@ static inline void store32(uint8_t *p, uint32_t v)
 	store16(p + 2, (uint16_t)v);
 }
 
+/* End-around carry: the sum is 0 only if both are. */
+static inline uint64_t add_carry(uint64_t a, uint64_t b)
+{
+	a += b;
+	return a + (a < b);
+}
+
 /* Writes a checksum that inet_fold made. */
 static inline void store_check(uint8_t *p, uint16_t check)
 {

@@ -28,7 +28,31 @@ static void store_be(uint8_t *p, uint64_t v, unsigned bytes)
 		p[i] = (uint8_t)v;
 }
 
-/* Frames */
+/* Frames. Of a fixed size: one load or store each, where the compiler sees through it. */
+
+static inline uint32_t load32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline uint16_t load16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline void store32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
+static inline void store16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
 
 static bool state_is_valid(uint8_t type, uint8_t state)
 {
@@ -56,7 +80,7 @@ enum frame_error frame_parse(const uint8_t *data, size_t len, struct frame_heade
 		return FRAME_VERSION;
 	if (len < FRAME_MIN)
 		return FRAME_SHORT;
-	h.size = (uint16_t)load_be(data + 2, 2);
+	h.size = load16(data + 2);
 	if (h.size < FRAME_MIN || len < h.size)
 		return FRAME_SHORT;
 	if (len > h.size)
@@ -64,12 +88,12 @@ enum frame_error frame_parse(const uint8_t *data, size_t len, struct frame_heade
 	h.state = data[1];
 	if (!state_is_valid(h.type, h.state))
 		return FRAME_STATE;
-	h.network = (uint32_t)load_be(data + 4, 4);
-	h.source = (uint32_t)load_be(data + FRAME_SOURCE_OFFSET, 4);
-	h.destination = (uint32_t)load_be(data + 12, 4);
+	h.network = load32(data + 4);
+	h.source = load32(data + FRAME_SOURCE_OFFSET);
+	h.destination = load32(data + 12);
 	h.epoch = data[16];
 	h.lane = data[FRAME_LANE_OFFSET];
-	h.seq = load_be(data + 18, 6);
+	h.seq = (uint64_t)load16(data + 18) << 32 | load32(data + 20);
 	*ret = h;
 	return FRAME_OK;
 }
@@ -78,13 +102,14 @@ void frame_format(const struct frame_header *h, uint8_t *out)
 {
 	out[0] = (uint8_t)(WIRE_VERSION << 4 | h->type);
 	out[1] = h->state;
-	store_be(out + 2, h->size, 2);
-	store_be(out + 4, h->network, 4);
-	store_be(out + FRAME_SOURCE_OFFSET, h->source, 4);
-	store_be(out + 12, h->destination, 4);
+	store16(out + 2, h->size);
+	store32(out + 4, h->network);
+	store32(out + FRAME_SOURCE_OFFSET, h->source);
+	store32(out + 12, h->destination);
 	out[16] = h->epoch;
 	out[FRAME_LANE_OFFSET] = h->lane;
-	store_be(out + 18, h->seq, 6);
+	store16(out + 18, (uint16_t)(h->seq >> 32));
+	store32(out + 20, (uint32_t)h->seq);
 }
 
 /* Bounded reading and writing */

@@ -1,9 +1,10 @@
 /*
  * Fit: no packet leaves that its path can't carry.
  *
- * A super-packet is cut into the packets that it stands for, in one
- * batch where they find room there; if its checksum is partial so are theirs. One whose
- * datagrams are too large for the path is refused as a whole.
+ * A super-packet is cut into the packets that it stands for, in one batch where they find
+ * room there. If its checksum is partial so are theirs, but where they can't leave so:
+ * there they are summed as they are copied. One whose datagrams are too large for the path
+ * is refused as a whole.
  *
  * A TCP handshake's MSS is lowered to what the path takes. A TCP segment that is
  * too large all the same (its host ignores ICMP) is cut into smaller ones; an
@@ -114,7 +115,7 @@ static bool can_cut(struct inet_cut *c, struct packet *p, uint32_t mtu)
 	if (inet_cut_tcp(c, p->data, p->len, &p->inet, single < mtu ? single : mtu) ||
 	    (single <= most(p, mtu) &&
 	     inet_cut_datagrams(c, p->data, p->len, &p->inet, p->gso_size))) {
-		c->partial = p->csum_partial;
+		c->partial = p->csum_partial && (p->adjacency || seal_takes_partial(p));
 		return true;
 	}
 	if (p->gso_size)

@@ -142,7 +142,8 @@ static int open_device(struct machine *m, unsigned i)
 	port = add_port(m, i, &t->intercept, NULL, 0);
 	if (!port)
 		return -ENOMEM;
-	m->router->device_offloads = t->intercept.offloads;
+	if (!i)
+		m->router->device_offloads = t->intercept.offloads;
 	m->tun[i] = t;
 	m->n_devices++;
 	return take_up(m, port);
@@ -172,6 +173,16 @@ static bool open_devices(struct machine *m, unsigned n, FILE *errors)
 	}
 	deal_inject(m, m->inject);
 	return true;
+}
+
+/* Where the kernel does not let us, flows have queues as it chooses them. Only before
+ * privileges are given up. */
+static void steer_device(struct machine *m, unsigned n)
+{
+	struct tun *t = m->tun[0];
+
+	tun_steer(t, m->router->config->id, n);
+	m->router->device_offloads = t->intercept.offloads;
 }
 
 static bool open_sockets(struct machine *m, unsigned l, unsigned n, FILE *errors)
@@ -409,6 +420,7 @@ struct machine *machine_open(struct router *r, FILE *errors)
 	if (!open_devices(m, r->n_workers, errors) || !open_links(m, r->n_workers, errors) ||
 	    !open_privileged(m, errors))
 		goto fail;
+	steer_device(m, r->n_workers);
 	router_deal(r, r->n_workers);
 	if (!steer(m, r->n_workers, errors) || !machine_apply(m, r->config, errors))
 		goto fail;

@@ -7,6 +7,9 @@
  * it is judged by the packet that it quotes, whose way it goes back. The inner
  * destination is a member of this site in this network, or the packet is in
  * transit: only from peers that may, TTL down by one, never back.
+ *
+ * Packets of a flow come one behind the other: what the tables say of an address is
+ * remembered for the next packet.
  */
 #include <urcu-qsbr.h>
 
@@ -72,12 +75,20 @@ static unsigned unwrap(struct worker *w, struct packet *p)
 	return KEEP;
 }
 
-static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
+/* Whether this packet's source is where that of the one before was found to be: behind
+ * the router that sealed both, in their network. */
+static bool same_source(const struct packet *p, const struct packet *before)
+{
+	return before && p->slot == before->slot && p->frame.source == before->frame.source &&
+	       ip_equal(&p->inet.src, &before->inet.src);
+}
+
+/* *before: the last packet whose source is behind its router, NULL for none. */
+static unsigned check_inner(struct worker *w, struct packet *p, const struct packet **before)
 {
 	const struct table *t = w->view->table;
 	size_t len;
 
-	(void)now;
 	packet_pull(p, FRAME_HEADER);
 	p->len -= FRAME_MAC;
 	if (!inet_parse(p->data, p->len, &p->inet, &len))
@@ -87,24 +98,51 @@ static unsigned check_inner(struct worker *w, struct packet *p, mono_t now)
 	if (p->csum_partial && !inet_check_at(p->data, p->len, &p->inet))
 		return DROP_STATE;
 	p->flow = inet_flow_hash(p->data, p->len, &p->inet);
-	if (!is_behind(t, p->slot, &p->inet.src, p->frame.source) && !quotes_reverse(t, p->slot, p))
+	if (same_source(p, *before) || is_behind(t, p->slot, &p->inet.src, p->frame.source))
+		*before = p;
+	else if (!quotes_reverse(t, p->slot, p))
 		return DROP_FORGED_SOURCE;
 	return unwrap(w, p);
+}
+
+static void check_sources(struct worker *w, struct batch *b)
+{
+	const struct packet *before = NULL;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = b->p[i];
+		unsigned verdict = check_inner(w, p, &before);
+
+		if (verdict == KEEP) {
+			b->p[kept++] = p;
+			continue;
+		}
+		if (before == p)
+			before = NULL;
+		packet_drop(w, p, (enum drop)verdict);
+	}
+	b->n = kept;
 }
 
 void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now)
 {
 	const struct table *t = w->view->table;
+	const struct packet *before = NULL; /* it is for a member */
 	unsigned kept = 0;
 
-	batch_filter(w, b, now, check_inner);
+	check_sources(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
 
-		if (lndt_is_member(t, p->slot, &p->inet.dst))
+		if ((before && p->slot == before->slot &&
+		     ip_equal(&p->inet.dst, &before->inet.dst)) ||
+		    lndt_is_member(t, p->slot, &p->inet.dst)) {
 			b->p[kept++] = p;
-		else
+			before = p;
+		} else {
 			batch_add(transit, p);
+		}
 	}
 	b->n = kept;
 	transit_route(w, transit, now);

@@ -23,6 +23,8 @@
 	X(TUN_TSO6, "tun_tso6") \
 	X(TUN_USO4, "tun_uso4") \
 	X(TUN_USO6, "tun_uso6") \
+	/* its queues are chosen by our own program */ \
+	X(TUN_STEERING, "tun_steering") \
 	/* NFQUEUE: super-packets of TCP */ \
 	X(NFQUEUE_GSO, "nfqueue_gso") \
 	/* sockets: frames leave together, frames arrive together */ \

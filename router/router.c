@@ -349,7 +349,7 @@ static void networks_tidy(struct router *r, const struct table_change *changes, 
 		if (at == r->n_networks || r->networks[at]->id != id ||
 		    table_slot(r->world->table, id) != UINT32_MAX)
 			continue;
-		free(r->networks[at]);
+		network_free(r->networks[at]);
 		memmove(r->networks + at, r->networks + at + 1,
 			(--r->n_networks - at) * sizeof(r->networks[0]));
 	}

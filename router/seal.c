@@ -20,21 +20,37 @@ static uint8_t state_bits(enum protection protection)
 	}
 }
 
+static enum protection protection_of(const struct packet *p)
+{
+	return (enum protection)atomic_load_explicit(&p->network->protection, memory_order_relaxed);
+}
+
 /* An unfinished checksum stays so where the other side will finish it, and nobody on the
  * way can alter what it would have covered. */
+static bool takes_partial(const struct tx_keys *tx, enum protection protection)
+{
+	return protection != PROTECT_NONE && (tx->features & FEATURE_PARTIAL);
+}
+
 static bool leave_partial(struct packet *p, const struct tx_keys *tx, enum protection protection)
 {
-	if (p->csum_partial && (protection == PROTECT_NONE || !(tx->features & FEATURE_PARTIAL)))
+	if (p->csum_partial && !takes_partial(tx, protection))
 		packet_finish(p);
 	return p->csum_partial;
+}
+
+bool seal_takes_partial(const struct packet *p)
+{
+	const struct tx_keys *tx = rcu_dereference(p->peer->tx);
+
+	return tx && takes_partial(tx, protection_of(p));
 }
 
 /* Writes the header around the packet and, if it is to be protected, the job. */
 static bool frame_packet(struct worker *w, struct packet *p, struct tx_keys *tx,
 			 struct crypto_job *job)
 {
-	enum protection protection = (enum protection)atomic_load_explicit(&p->network->protection,
-									   memory_order_relaxed);
+	const enum protection protection = protection_of(p);
 	uint8_t lane = tx_lane(tx, p->peer->share[w->number]->lane);
 	bool partial = leave_partial(p, tx, protection);
 	uint32_t inner = p->len;

@@ -53,6 +53,8 @@ bool fit(struct worker *, struct batch *from, struct batch *to, mono_t now);
 /* The same for the way to the site's hosts, which it looks up. */
 bool fit_site(struct worker *, struct batch *from, struct batch *to, mono_t now);
 void seal(struct worker *, struct batch *, mono_t now);
+/* Whether seal, as things are, leaves a partial checksum so. */
+bool seal_takes_partial(const struct packet *);
 void transmit(struct worker *, struct batch *, mono_t now);
 
 /* Inbound stages. */

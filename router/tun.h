@@ -20,4 +20,9 @@ struct tun {
  * of it; closing the interceptor frees it, the injector's close does nothing. */
 struct tun *tun_open(const char *name, bool multi_queue);
 
+/* Has the kernel keep both directions of a flow in one queue of the device that this is
+ * one of, for all that are open and for those to come; `queues`: how many there are as a
+ * rule. 0, or -errno: queues are chosen in the kernel's own way. */
+int tun_steer(struct tun *, uint32_t self, unsigned queues);
+
 #endif

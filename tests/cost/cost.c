@@ -94,6 +94,18 @@ struct course *course_new(unsigned number)
 	return c;
 }
 
+struct port *course_port(const struct worker *w, bool device)
+{
+	list_for_each(node, w->ports) {
+		struct port *port = container_of(node, struct port, node);
+
+		if (port->worker == w && (port->in != NULL) == device)
+			return port;
+	}
+	fail_msg("a worker has no %s", device ? "device" : "socket");
+	return NULL;
+}
+
 void course_free(struct course *c)
 {
 	net_free(c->net);

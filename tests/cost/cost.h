@@ -32,6 +32,8 @@ enum way_of { OUTBOUND, INBOUND };
 const char *case_name(unsigned number);
 struct course *course_new(unsigned number);
 void course_free(struct course *);
+/* What one of its workers reads: its device, or its socket. */
+struct port *course_port(const struct worker *, bool device);
 
 /* twins.c: on twins. Prints what is copied and cleared for each packet; valgrind's
  * callgrind writes how many instructions it took. */

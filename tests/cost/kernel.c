@@ -124,14 +124,26 @@ static void carry(struct course *c, int device, unsigned number)
 		printf("%s copied %lu\n", ways[w].name, ways[w].moved.copied / c->n);
 }
 
+/* Has it use these instead; what it used. */
+static void exchange(struct worker *w, struct intercept **device, struct link **link)
+{
+	struct intercept *in = course_port(w, true)->in;
+
+	course_port(w, true)->in = *device;
+	*device = in;
+	course_port(w, false)->link = *link;
+	*link = w->links[0];
+	w->links[0] = course_port(w, false)->link;
+}
+
 static void measure(unsigned number)
 {
 	struct course *c = course_new(number);
 	struct tun *tun[] = { tun_open("cost0", false), tun_open("cost1", false) };
 	struct link *links[] = { open_link(&c->net->sites[1].own[0]),
 				 open_link(&c->net->sites[2].own[0]) };
-	struct intercept *devices_were[] = { c->from->device, c->to->device };
-	struct link *links_were[] = { c->from->links[0], c->to->links[0] };
+	struct intercept *devices[] = { &tun[0]->intercept, &tun[1]->intercept };
+	struct link *used[] = { links[0], links[1] };
 	struct inject *inject_was = c->to->inject;
 	int fd;
 
@@ -140,19 +152,15 @@ static void measure(unsigned number)
 				"ip link set cost1 addrgenmode none up"),
 			 0);
 	fd = packet_socket("cost0");
-	c->from->device = &tun[0]->intercept;
-	c->to->device = &tun[1]->intercept;
+	exchange(c->from, &devices[0], &used[0]);
+	exchange(c->to, &devices[1], &used[1]);
 	c->to->inject = &tun[1]->inject;
-	c->from->links[0] = links[0];
-	c->to->links[0] = links[1];
 	CALLGRIND_START_INSTRUMENTATION;
 	carry(c, fd, number);
 	CALLGRIND_STOP_INSTRUMENTATION;
-	c->from->device = devices_were[0];
-	c->to->device = devices_were[1];
+	exchange(c->from, &devices[0], &used[0]);
+	exchange(c->to, &devices[1], &used[1]);
 	c->to->inject = inject_was;
-	c->from->links[0] = links_were[0];
-	c->to->links[0] = links_were[1];
 	close(fd);
 	for (unsigned i = 0; i < 2; i++) {
 		links[i]->ops->close(links[i]);

@@ -146,7 +146,8 @@ static void go(struct worker *w, unsigned number, enum way_of way, unsigned unit
 void measure_twins(unsigned number)
 {
 	struct course *c = course_new(number);
-	struct intercept device = { .ops = &device_ops, .fd = -1 }, *device_was = c->from->device;
+	struct port *port = course_port(c->from, true);
+	struct intercept device = { .ops = &device_ops, .fd = -1 }, *device_was = port->in;
 	struct inject injector = { .ops = &inject_ops }, *inject_was = c->to->inject;
 	struct link *from = c->from->links[0], *to = c->to->links[0];
 	const struct link_ops *ops_were = from->ops;
@@ -155,7 +156,7 @@ void measure_twins(unsigned number)
 				  .packets = c->packets,
 				  .n_packets = c->n,
 				  .frames = net_memory(NULL, c->segments * sizeof(now.frames[0])) };
-	c->from->device = &device;
+	port->in = &device;
 	c->to->inject = &injector;
 	from->ops = &sending_ops;
 	to->ops = &receiving_ops;
@@ -166,7 +167,7 @@ void measure_twins(unsigned number)
 	CALLGRIND_STOP_INSTRUMENTATION;
 	assert_int_equal(now.injected, c->segments);
 	from->ops = to->ops = ops_were;
-	c->from->device = device_was;
+	port->in = device_was;
 	c->to->inject = inject_was;
 	free(now.frames);
 	course_free(c);

@@ -686,8 +686,7 @@ on_exit()
 	is "nothing is left: namespaces, processes, files" "$n $p $([ -n "${KEEP:-}" ] || ls -d "$WORK" 2> /dev/null)" "0 0 "
 	echo "1..$tests"
 	trap - EXIT
-	[ $failures = 0 ]
-	exit
+	exit $((failures > 0))
 }
 
 finish()

@@ -75,7 +75,8 @@ color = blue"
 	is "$set: the old one stays" "$(version)" "$before"
 	check "$set: and works" pings h1 "$(host4 2)" 20
 	# shellcheck disable=SC2086
-	configure 1 $set workers=3
+	configure 1 $set "more=[intercept]
+device = other0"
 	check_fails "$set: what can't change in a running router is refused" ctl_text 1 reload
 	check "$set: it works on" pings h1 "$(host4 2)" 20
 	# shellcheck disable=SC2086

@@ -227,7 +227,7 @@ static void config(void **state)
 	assert_int_equal(seen, 1);
 	/* No device and no socket: nothing is on, but everything has its key. */
 	e = json_object_get(s, "offloads");
-	assert_int_equal(json_object_size(e), 8);
+	assert_int_equal(json_object_size(e), 9);
 	assert_true(json_is_false(json_object_get(e, "tun_tso4")));
 	assert_true(json_is_false(json_object_get(e, "nfqueue_gso")));
 	assert_true(json_is_false(json_object_get(e, "udp_segment")));

@@ -36,7 +36,7 @@ static uint16_t folded(const void *p, size_t len, uint64_t sum)
 	return be16(b);
 }
 
-static void sum_matches_reference(void **state)
+static void sums_match_reference(void **state)
 {
 	static uint8_t b[300];
 	uint32_t r = 1;
@@ -48,9 +48,17 @@ static void sum_matches_reference(void **state)
 			b[i] = round == 0 ? 0xff : round == 1 ? 0 : (uint8_t)(r >> 24);
 		}
 		for (size_t at = 0; at < 8; at++)
-			for (size_t len = 0; len <= 200; len++)
-				assert_int_equal(folded(b + at, len, 0),
-						 (uint16_t)~ref_sum(b + at, len, 0));
+			for (size_t len = 0; len <= 200; len++) {
+				const uint16_t sum = folded(b + at, len, 0);
+				uint8_t copy[202];
+
+				assert_int_equal(sum, (uint16_t)~ref_sum(b + at, len, 0));
+				memset(copy, 0x5a, sizeof(copy));
+				assert_int_equal(
+					folded(NULL, 0, inet_copy_sum(copy + 1, b + at, len)), sum);
+				assert_memory_equal(copy + 1, b + at, len);
+				assert_true(copy[0] == 0x5a && copy[len + 1] == 0x5a);
+			}
 	}
 }
 
@@ -677,7 +685,7 @@ static void clamp_twice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sum_matches_reference),
+		cmocka_unit_test(sums_match_reference),
 		cmocka_unit_test(sum_of_parts_and_large),
 		cmocka_unit_test(pseudo_sum),
 		cmocka_unit_test(parse_v4_fields),

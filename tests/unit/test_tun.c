@@ -1,10 +1,14 @@
-/* links: router/tun router/offload common/addr common/inet common/inet_check common/packet */
+/* links: router/tun router/tun_steer router/offload common/addr common/inet common/inet_check common/packet */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 
 #include "router/tun.h"
 #include "tests/unit/gateway.h"
@@ -199,6 +203,78 @@ static void test_opening(void **state)
 	assert_null(strstr(shell("ip -o link"), DEVICE));
 }
 
+/* Which of the queues a packet of that flow comes by. */
+static unsigned queue_of(struct tun *t[2], int fd, const char *from, uint16_t sport, const char *to,
+			 uint16_t dport)
+{
+	struct pool *pool = pool_new(4);
+	struct counters c = { .drops = { { 0 } } };
+	struct packet *p = udp_packet(pool, from, to, 1, 'x');
+	const bool six = p->data[0] >> 4 == 6;
+	struct sockaddr_ll device = { .sll_family = AF_PACKET,
+				      .sll_protocol = htons(six ? ETH_P_IPV6 : ETH_P_IP),
+				      .sll_ifindex = (int)if_nametoindex(DEVICE) };
+	struct batch b = { .n = 0 };
+
+	put16(p->data + (six ? 40 : 20), sport);
+	put16(p->data + (six ? 40 : 20) + 2, dport);
+	assert_int_equal(sendto(fd, p->data, p->len, 0, (struct sockaddr *)&device, sizeof(device)),
+			 p->len);
+	pool_put(pool, p);
+	while (!b.n) {
+		t[0]->intercept.ops->recv(&t[0]->intercept, &b, pool, &c);
+		if (b.n)
+			break;
+		t[1]->intercept.ops->recv(&t[1]->intercept, &b, pool, &c);
+		if (!b.n)
+			continue;
+		give_up(pool, &b);
+		pool_free(pool);
+		return 1;
+	}
+	give_up(pool, &b);
+	pool_free(pool);
+	return 0;
+}
+
+/* Both ways of each flow by one queue, the next one at a router with the next ID, and
+ * flows in all queues. */
+static void test_steering(void **state)
+{
+	const char *ends[][2] = { { LOCAL4, FAR4 }, { LOCAL6, FAR6 } };
+	unsigned used[2] = { 0 };
+	struct tun *t[2];
+	int fd;
+
+	NEED_NETNS(state);
+	t[0] = tun_open(DEVICE, true);
+	t[1] = tun_open(DEVICE, true);
+	assert_non_null(t[0]);
+	assert_non_null(t[1]);
+	run("ip link set " DEVICE " addrgenmode none up");
+	fd = socket(AF_PACKET, SOCK_DGRAM, 0);
+	assert_true(fd >= 0);
+	for (uint16_t port = 5000; port < 5032; port++) {
+		const char **end = ends[port % 2];
+		unsigned there, back, elsewhere;
+
+		if (tun_steer(t[0], 1, 2) == -EPERM)
+			skip(); /* no BPF here */
+		assert_true(t[0]->intercept.offloads & OFFLOAD_BIT(TUN_STEERING));
+		there = queue_of(t, fd, end[0], port, end[1], 80);
+		back = queue_of(t, fd, end[1], 80, end[0], port);
+		assert_int_equal(tun_steer(t[0], 2, 2), 0);
+		elsewhere = queue_of(t, fd, end[0], port, end[1], 80);
+		assert_int_equal(back, there);
+		assert_int_equal(elsewhere, 1 - there);
+		used[there]++;
+	}
+	assert_true(used[0] >= 8 && used[1] >= 8);
+	close(fd);
+	for (unsigned i = 0; i < 2; i++)
+		t[i]->intercept.ops->close(&t[i]->intercept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup(test_batch_is_filled_up, enter_netns),
 		cmocka_unit_test_setup(test_device_down_and_gone, enter_netns),
 		cmocka_unit_test_setup(test_opening, enter_netns),
+		cmocka_unit_test_setup(test_steering, enter_netns),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
