@@ -12,6 +12,7 @@
 #   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
 #   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make bench-tables    the tables at size, alone and while they change
+#   make bench-registry  the authority's registry and operations at size
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -100,7 +101,7 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
-	bench-paper bench-tables figures install uninstall clean FORCE
+	bench-paper bench-tables bench-registry figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -252,6 +253,14 @@ $(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
 	$(Q)$(LINK) $^ $(LIBS_ROUTER)
 
 bench-tables: $(BUILD)/bench/tables
+	$(Q)$<
+
+$(BUILD)/bench/registry: $(OBJ)/tests/bench/registry.o $(BUILD)/libauthority.a $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-registry: $(BUILD)/bench/registry
 	$(Q)$<
 
 # Installing
