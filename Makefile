@@ -2,7 +2,7 @@
 # to begin anew (check and demo install packages first, and only then can
 # pkg-config be asked).
 #
-#   make                 build/vine-router and build/vinectl
+#   make                 build/vine-router, build/vine-authority and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
 #   make unit sim cost fuzz net style   one kind of test alone
@@ -45,8 +45,9 @@ VERSION := $(file < VERSION)
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
 	jansson libseccomp libcares
-PKG_CTL := jansson libssl libcrypto
-PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto
+PKG_CTL := jansson libssl libcrypto libcurl
+PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto libevent_core libevent_extra \
+	libevent_openssl
 # libipsec-mb has no pkg-config file, and is for x86-64 only. MB=no: without it.
 ifndef MB
 MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
@@ -56,6 +57,7 @@ endif
 LIBS_MB = $(if $(filter yes,$(MB)),-lIPSec_MB)
 PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER) $(PKG_AUTHORITY))
 LIBS_ROUTER = $(call ask,LIBS_PKG,--libs $(PKG_ROUTER)) $(LIBS_MB)
+LIBS_AUTHORITY = $(call ask,LIBS_AUTHORITY_PKG,--libs $(PKG_AUTHORITY))
 LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
 LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER) $(PKG_AUTHORITY)) $(LIBS_MB)
 
@@ -105,13 +107,18 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/vine-router $(BUILD)/vinectl
+all: $(BUILD)/vine-router $(BUILD)/vine-authority $(BUILD)/vinectl
 
 # Programs
 
 $(BUILD)/vine-router: $(call objects,$(ROUTER)) $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+$(BUILD)/vine-authority: $(call objects,authority/main.c) $(BUILD)/libauthority.a \
+	$(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)$(LINK) $^ $(LIBS_AUTHORITY)
 
 $(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
 	$(call say,LINK)
@@ -277,6 +284,7 @@ man_file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
 install: all
 	install -D -m 755 $(BUILD)/vine-router $(SBINDIR)/vine-router
+	install -D -m 755 $(BUILD)/vine-authority $(SBINDIR)/vine-authority
 	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
 	install -d $(UNITDIR)
@@ -293,7 +301,7 @@ DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /l
 endif
 
 uninstall:
-	rm -f $(SBINDIR)/vine-router $(BINDIR)/vinectl
+	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(BINDIR)/vinectl
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))

@@ -54,6 +54,7 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_DELEGATE] = operation_delegate,
 	[OPERATION_REVOKE] = operation_revoke,
 	[OPERATION_AUDIT] = allowed,
+	[OPERATION_RENEW] = allowed,
 };
 
 bool refuse(struct task *t, int status, const char *format, ...)
@@ -62,6 +63,7 @@ bool refuse(struct task *t, int status, const char *format, ...)
 
 	t->outcome->status = status;
 	t->outcome->title = status == 400   ? "Bad Request"
+			    : status == 401 ? "Unauthorized"
 			    : status == 403 ? "Forbidden"
 			    : status == 404 ? "Not Found"
 					    : "Conflict";
@@ -379,6 +381,18 @@ bool credential_covers(const struct task *t, const char *vn_name)
 
 /* ---- the way of a request ------------------------------------------------------ */
 
+/* A certificate that was issued for another key than the record's is as good as none. */
+static bool has_key(struct task *t, const char *key)
+{
+	const char *proved = t->request->caller.key;
+
+	return !proved || !strcmp(proved, key)
+		       ? true
+		       : refuse(t, 403,
+				"the certificate's key is not the one of the record '%.63s'",
+				t->request->caller.name);
+}
+
 static bool identify(struct task *t)
 {
 	const struct caller *c = &t->request->caller;
@@ -390,18 +404,22 @@ static bool identify(struct task *t)
 			return refuse(t, 403, "router '%.63s' is not registered, or was revoked",
 				      name);
 		t->roles = ROLE_VR;
-		return true;
+		return has_key(t, t->router->record.key);
 	}
+	if (c->kind == CALLER_NOBODY && c->disbelieved)
+		return refuse(t, 401, "the certificate is not accepted: %s", c->disbelieved);
 	if (c->kind == CALLER_NOBODY)
 		return t->request->token && t->operation == OPERATION_REGISTER
 			       ? true
-			       : refuse(t, 403,
+			       : refuse(t, 401,
 					"without a certificate one may only register, with "
 					"a token");
 	t->user = registry_user(t->registry, name);
 	if (!t->user || t->user->record.revoked)
 		return refuse(t, 403, "user '%.63s' is not registered, or was revoked", name);
 	t->roles = t->user->record.roles;
+	if (!has_key(t, t->user->record.key))
+		return false;
 	if (!c->credential)
 		return true;
 	t->credential = registry_credential(t->registry, c->credential);

@@ -23,6 +23,10 @@ struct caller {
 	enum { CALLER_NOBODY, CALLER_USER, CALLER_ROUTER } kind;
 	const char *name;
 	const char *credential; /* hash of what it acts by for the user; NULL: as itself */
+	/* The public key that it has proved to have: it must be the record's. NULL: it was
+	 * known by something else. */
+	const char *key;
+	const char *disbelieved; /* NOBODY: why its certificate isn't believed; or NULL */
 };
 
 struct request {
@@ -47,7 +51,7 @@ struct change {
 };
 
 struct outcome {
-	int status;	   /* of HTTP: 200, or a refusal (RFC 7807) of 400, 403, 404, 409 */
+	int status;	   /* of HTTP: 200, or a refusal (RFC 7807) of 400, 401, 403, 404, 409 */
 	const char *title; /* "Forbidden", ... */
 	char detail[400];  /* of a refusal: what, and what to do */
 	json_t *result;	   /* of what was done; with dry_run of what would be */

@@ -59,7 +59,8 @@
 	X(DELEGATE, "delegate", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, \
 	  "hash operations vns expires") \
 	X(REVOKE, "revoke", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "kind name") \
-	X(AUDIT, "audit", 0, ROLE_ADM, "")
+	X(AUDIT, "audit", 0, ROLE_ADM, "") \
+	X(RENEW, "renew", 0, ROLE_ANY, "")
 
 enum operation {
 #define X(id, name, paper, ours, arguments) OPERATION_##id,

@@ -102,7 +102,7 @@ static void test_tokens(void **state)
 
 	(void)state;
 	begin(w);
-	assert_refused(with_token(w, NULL, "user", "x"), 403, "with a token");
+	assert_refused(with_token(w, NULL, "user", "x"), 401, "with a token");
 	assert_refused(with_token(w, "none", "user", "x"), 403, "no such token");
 	assert_done(as(w, "root", "token-create",
 		       json_pack("{s:s,s:s,s:[s],s:i,s:I}", "hash", "a", "registers", "user",
@@ -435,8 +435,8 @@ static void test_arguments(void **state)
 							    .dry_run = true },
 					  arguments);
 				assert_true(w->status == 200 || w->status == 400 ||
-					    w->status == 403 || w->status == 404 ||
-					    w->status == 409);
+					    w->status == 401 || w->status == 403 ||
+					    w->status == 404 || w->status == 409);
 			}
 	assert_true(w->revision > revision);
 	after = world_dump(w->registry);

@@ -51,6 +51,7 @@ static const struct row {
 	{ "delegate", "+adm +sa +vna +eu", "" },
 	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
 	{ "audit", "+adm", "" },
+	{ "renew", "+vr +adm +sa +vna +eu", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
