@@ -46,7 +46,7 @@ ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
 	jansson libseccomp libcares
 PKG_CTL := jansson libssl libcrypto libcurl
-PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto libevent_core libevent_extra \
+PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto inih libevent_core libevent_extra \
 	libevent_openssl
 # libipsec-mb has no pkg-config file, and is for x86-64 only. MB=no: without it.
 ifndef MB

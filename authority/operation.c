@@ -407,7 +407,7 @@ static bool identify(struct task *t)
 		return has_key(t, t->router->record.key);
 	}
 	if (c->kind == CALLER_NOBODY && c->disbelieved)
-		return refuse(t, 401, "the certificate is not accepted: %s", c->disbelieved);
+		return refuse(t, 401, "not authenticated: %s", c->disbelieved);
 	if (c->kind == CALLER_NOBODY)
 		return t->request->token && t->operation == OPERATION_REGISTER
 			       ? true

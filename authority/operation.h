@@ -26,7 +26,7 @@ struct caller {
 	/* The public key that it has proved to have: it must be the record's. NULL: it was
 	 * known by something else. */
 	const char *key;
-	const char *disbelieved; /* NOBODY: why its certificate isn't believed; or NULL */
+	const char *disbelieved; /* NOBODY: why what it says of itself isn't believed; or NULL */
 };
 
 struct request {

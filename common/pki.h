@@ -17,6 +17,7 @@
 #define PKI_KEY "key.pem"		  /* 0600 */
 #define PKI_CERTIFICATE "certificate.pem" /* what the authority has issued */
 #define PKI_TRUST "ca.pem"		  /* the CAs */
+#define PKI_TABLES "tables.pub"		  /* the key that signs tables */
 #define PKI_AUTHORITY "authority.json"	  /* {"url", "kind", "name"} */
 
 #define PKI_SECRET 65 /* room for a secret: 256 bits in hexadecimal */

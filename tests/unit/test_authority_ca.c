@@ -252,5 +252,6 @@ int main(void)
 		cmocka_unit_test(test_keys),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
