@@ -32,6 +32,10 @@ struct question {
 	const char *credential; /* a delegated one, instead of a certificate; or NULL */
 };
 
+/* Renews the certificate if it is in the last third of its life, or past it. What can't be
+ * renewed is told, and used as it is. */
+void identity_renew(const struct identity *);
+
 /* The answer, a new reference; NULL: refused, or nobody answered. */
 json_t *authority_ask(const struct identity *, const struct question *);
 

@@ -278,6 +278,8 @@ static int ask(const struct ctl *ctl, struct ask *a, int argc, char **argv)
 	q.path = path;
 	q.body = strcmp(q.method, "GET") && json_object_size(a->arguments) ? a->arguments : NULL;
 	q.credential = getenv("VINE_CREDENTIAL");
+	if (!q.credential)
+		identity_renew(&id);
 	result = authority_ask(&id, &q);
 	return result ? print(ctl, a, &id, result) : EXIT_FAILED;
 }

@@ -132,6 +132,48 @@ static json_t *ask_renewal(const struct identity *id, EVP_PKEY *key, const char 
 	return result;
 }
 
+static time_t seconds_of(const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(t, &tm) ? timegm(&tm) : 0;
+}
+
+static bool is_due(const struct identity *id)
+{
+	char path[PATH_MAX], *pem;
+	time_t from, to;
+	X509 *c;
+
+	identity_path(id, PKI_CERTIFICATE, path);
+	pem = pki_read(path);
+	c = pem ? pki_certificate_parse(pem) : NULL;
+	free(pem);
+	if (!c)
+		return false;
+	from = seconds_of(X509_get0_notBefore(c));
+	to = seconds_of(X509_get0_notAfter(c));
+	X509_free(c);
+	return time(NULL) > to - (to - from) / 3;
+}
+
+void identity_renew(const struct identity *id)
+{
+	json_t *result = NULL;
+	EVP_PKEY *key;
+	bool old;
+
+	if (!*id->name || !is_due(id))
+		return;
+	key = take_key(id, false, &old);
+	if (key)
+		result = ask_renewal(id, key, NULL);
+	if (result)
+		keep_all(id, result);
+	json_decref(result);
+	EVP_PKEY_free(key);
+}
+
 /* ---- renew --------------------------------------------------------------------- */
 
 static int run_renew(const struct ctl *ctl, int argc, char **argv)

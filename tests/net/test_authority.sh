@@ -200,6 +200,10 @@ check "a delegated credential" as admin vn list
 check "... is for no more" refused 'not for the operation' admin vn create x
 unset VINE_CREDENTIAL
 
+# Requests with bytes turned, cut, or left without waiting for the answer.
+check "hostile requests" on a "$PYTHON" "$here/hostile.py" "$PORT" "$WORK/id-admin" 400
+is "... and it serves on" "$(status joe GET /v1/vns)" "200 application/json"
+
 # ---- Certificates end --------------------------------------------------------
 
 end "${authority[$PORT]}"
@@ -215,8 +219,8 @@ check "its certificate runs out" wait_for 10 ended_now
 end "${authority[$PORT]}"
 configure_authority "$PORT"
 check "served again" serve "$PORT"
-check "who has the key gets another one" as brief renew
-check "... which is good" as brief vn list
+check "who has the key gets another one, by itself" as brief vn list
+is "... which is good" "$(status brief GET /v1/vns)" "200 application/json"
 
 # One CA takes the place of the other, and nobody is shut out.
 ca_step()
