@@ -242,6 +242,14 @@ static void done(struct ask *a, const struct outcome *o)
 
 /* ---- requests ------------------------------------------------------------------ */
 
+/* null where it isn't UTF-8, which no operation takes. */
+static void set_text(json_t *arguments, const char *name, const char *value)
+{
+	json_t *text = json_string(value);
+
+	json_object_set_new(arguments, name, text ? text : json_null());
+}
+
 /* Whether a path is of that pattern. The values of its braces go into arguments, if it has
  * any: without them only the form is compared. */
 static bool match(const char *pattern, const char *path, json_t *arguments)
@@ -270,9 +278,7 @@ static bool match(const char *pattern, const char *path, json_t *arguments)
 				json_object_set_new(arguments, name,
 						    mem_json(json_integer(atoll(value))));
 			else
-				json_object_set_new(arguments, name,
-						    json_string(value) ? json_string(value)
-								       : json_null());
+				set_text(arguments, name, value);
 			free(value);
 			free(text);
 		}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
@@ -180,7 +181,9 @@ static int make_socket(const struct endpoint *e)
 
 	if (fd < 0)
 		return -errno;
+	/* Connections inherit it: an answer leaves in several pieces, and none waits. */
 	if (!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) &&
+	    !setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) &&
 	    (a.ss_family != AF_INET6 ||
 	     !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) &&
 	    !bind(fd, (struct sockaddr *)&a, len) && !listen(fd, 1024))
