@@ -172,6 +172,13 @@ static bool complete(struct ask *a)
 
 	if (!strcmp(v->path, "/v1/register"))
 		json_object_set_new(a->arguments, "kind", json_string(v->command));
+	if (json_object_get(a->arguments, "token")) {
+		const char *given = json_string_value(json_object_get(a->arguments, "token"));
+
+		/* Without the hash of the CA, which is known already. */
+		json_object_set_new(a->arguments, "token",
+				    json_stringn(given, strcspn(given, ".")));
+	}
 	if (!token && !credential)
 		return true;
 	if (!pki_secret_new(a->secret)) {

@@ -135,6 +135,9 @@ is "... out of their router's block" \
 	'["172.16.1.2","172.16.2.2","172.16.3.2"]'
 
 # ---- Virtual networks --------------------------------------------------------
+check "a user has a host registered with a token" \
+	as jane host add jane4 r1 --token "$(token host --site site1)"
+check "... and none without" refused 'administrators' jane host add jane5 r1
 
 members()
 {
