@@ -21,10 +21,10 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 #include "router/control.h"
 #include "router/machine.h"
 #include "router/metrics.h"
-#include "router/notify.h"
 #include "router/router.h"
 #include "router/sandbox.h"
 
