@@ -380,7 +380,7 @@ struct contact *contact_new(struct router *r, const struct config_peer *config, 
 	return c;
 }
 
-void contact_configure(struct contact *c, const struct config_peer *config, mono_t now)
+void contact_configure(struct contact *c, const struct config_peer *config)
 {
 	bool moved = (!config->host) != (!c->config.host) || config->port != c->config.port ||
 		     (config->host && strcmp(config->host, c->config.host) != 0);
@@ -394,7 +394,6 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 		c->moved = true;
 		watch_endpoint(c);
 	}
-	contact_announce(c, now);
 }
 
 void contact_free(struct contact *c)

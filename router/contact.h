@@ -77,7 +77,7 @@ struct contact {
  * or be replaced by contact_configure. */
 struct contact *contact_new(struct router *, const struct config_peer *, mono_t now);
 /* Takes over a changed [peer] section (the same ID and key). */
-void contact_configure(struct contact *, const struct config_peer *, mono_t now);
+void contact_configure(struct contact *, const struct config_peer *);
 /* The peer must be out of the published world, a grace period ago. */
 void contact_free(struct contact *);
 

@@ -75,11 +75,23 @@ struct peer {
 	struct peer_share *share[WORKERS_MAX]; /* by worker, as many as there have been */
 };
 
+/* What comes as a frame of one network may be of another one, where it has to pass all
+ * checks. */
+struct network_alias {
+	struct network *from;
+	uint32_t slot; /* of the receive table */
+};
+
 /* A router's whole view of the overlay: immutable, published by pointer. */
 struct world {
-	struct table *table;
+	struct table *table;	   /* for what is sent */
 	struct network **networks; /* by slot of the table */
-	struct peer **peers;	   /* open addressing by ID, NULL: free */
+	/* For what is received: the same, but for the steps of a change. */
+	struct table *receive;
+	struct network **receive_networks;
+	struct network_alias *aliases; /* by network ID */
+	size_t n_aliases;
+	struct peer **peers; /* open addressing by ID, NULL: free */
 	uint32_t mask;
 	uint32_t self;
 	struct ip address4, address6; /* the site's own, source of ICMP errors */
@@ -99,6 +111,8 @@ void peer_free_shares(struct peer *);
 
 /* NULL if this router is not configured. */
 struct peer *world_peer(const struct world *, uint32_t id);
+/* The aliases of a network ID, *ret_n of them. */
+const struct network_alias *world_aliases(const struct world *, uint32_t network, size_t *ret_n);
 bool peer_is_stopped(const struct peer *, uint32_t network);
 
 #endif
