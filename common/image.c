@@ -148,7 +148,7 @@ static bool endpoint_valid(const char *text)
 			      : !memchr(text, ':', (size_t)(colon - text));
 }
 
-bool peer_valid(const struct image_peer *p)
+bool image_peer_valid(const struct image_peer *p)
 {
 	if (!p->id || !p->n_keys || p->n_keys > IMAGE_KEYS || p->n_endpoints > IMAGE_ENDPOINTS ||
 	    p->n_queue_routers > IMAGE_QUEUE_ROUTERS || !text_valid(p->name, "-._"))
@@ -157,7 +157,7 @@ bool peer_valid(const struct image_peer *p)
 		if (!endpoint_valid(p->endpoints[i]))
 			return false;
 	for (unsigned i = 0; i < p->n_keys; i++)
-		if (!p->keys[i].len || p->keys[i].len > IMAGE_KEY)
+		if (!p->keys[i].len)
 			return false;
 	for (unsigned i = 0; i < p->n_queue_routers; i++)
 		if (!p->queue_routers[i] || p->queue_routers[i] == p->id)
@@ -223,7 +223,7 @@ bool image_valid(const struct image *image)
 		    !image_network(image, image->aliases[i].to, SIDE_RECEIVE))
 			return false;
 	for (size_t i = 0; i < image->n_peers; i++)
-		if (!peer_valid(image->peers[i]) || image->peers[i]->id == image->router ||
+		if (!image_peer_valid(image->peers[i]) || image->peers[i]->id == image->router ||
 		    (i && image->peers[i - 1]->id >= image->peers[i]->id))
 			return false;
 	return true;

@@ -27,7 +27,7 @@
 #define IMAGE_ENDPOINT 261 /* text of "host:port" */
 #define IMAGE_ENDPOINTS 4
 #define IMAGE_KEYS 2 /* of one router: two while one replaces the other */
-#define IMAGE_KEY 128
+#define IMAGE_KEY 255
 #define IMAGE_QUEUE_ROUTERS 8
 #define IMAGE_STEPS 4 /* numbered from 0 */
 
@@ -88,6 +88,7 @@ const struct image_peer *image_peer(const struct image *, uint32_t id);
 struct image_peer *image_peer_new(void);
 struct image_peer *image_peer_ref(const struct image_peer *);
 void image_peer_unref(struct image_peer *);
+bool image_peer_valid(const struct image_peer *);
 bool image_peer_equal(const struct image_peer *, const struct image_peer *);
 
 /* From one image to the next. */

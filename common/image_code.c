@@ -333,7 +333,7 @@ static bool get_keys(struct source *s, struct image_peer *p)
 		const uint8_t *bytes;
 
 		p->keys[i].len = read_u8(&s->r);
-		bytes = p->keys[i].len <= IMAGE_KEY ? read_bytes(&s->r, p->keys[i].len) : NULL;
+		bytes = read_bytes(&s->r, p->keys[i].len);
 		if (!bytes)
 			return bad(s);
 		memcpy(p->keys[i].bytes, bytes, p->keys[i].len);
@@ -368,7 +368,7 @@ static bool get_peer(struct source *s, struct image_peer **ret)
 		return bad(s);
 	for (unsigned i = 0; i < p->n_queue_routers; i++)
 		p->queue_routers[i] = read_u32(&s->r);
-	return (!s->r.bad && peer_valid(p)) || bad(s);
+	return (!s->r.bad && image_peer_valid(p)) || bad(s);
 }
 
 static bool get_aliases(struct source *s, struct alias **ret, size_t *ret_n)

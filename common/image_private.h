@@ -35,7 +35,6 @@ struct image_change {
 	struct image_peer **peers; /* that come, or are different */
 };
 
-bool peer_valid(const struct image_peer *);
 /* Of aliases: their order. */
 bool aliases_valid(const struct alias *, size_t n);
 
