@@ -82,11 +82,13 @@ static inline __attribute__((always_inline)) struct hit find(const struct lpm *l
 			hit = (struct hit){ f->own, at };
 		b = f->child[ip->b[b->byte] >> b->shift & b->mask];
 	}
+	if (!b)
+		return hit;
 	/* Most lists are three or four cache lines: have them come together. */
 	__builtin_prefetch((const char *)b + 64);
 	__builtin_prefetch((const char *)b + 128);
 	__builtin_prefetch((const char *)b + 192);
-	if (b && (at = list_find(as_list(b), key, max)) != LPM_NO_PARENT)
+	if ((at = list_find(as_list(b), key, max)) != LPM_NO_PARENT)
 		hit = (struct hit){ as_list(b), at };
 	return hit;
 }

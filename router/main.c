@@ -57,13 +57,14 @@ static void usage(FILE *to)
 		    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
 }
 
+/* One for TCP and one for all else (tun_steer.c) for each processor. */
 static unsigned count_workers(const struct config *config)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (config->workers)
 		return config->workers;
-	return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
+	return cpus < 1 ? 2 : cpus > WORKERS_MAX / 2 ? WORKERS_MAX : 2 * (unsigned)cpus;
 }
 
 /* What vinectl has set stays, unless the file says something new. */

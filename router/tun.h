@@ -21,8 +21,8 @@ struct tun {
 struct tun *tun_open(const char *name, bool multi_queue);
 
 /* Has the kernel keep both directions of a flow in one queue of the device that this is
- * one of, for all that are open and for those to come; `queues`: how many there are as a
- * rule. 0, or -errno: queues are chosen in the kernel's own way. */
+ * one of, for all that are open and for those to come; of an even number of queues every
+ * other one is for TCP alone. `queues`: how many there are as a rule. 0, or -errno: queues are chosen in the kernel's own way. */
 int tun_steer(struct tun *, uint32_t self, unsigned queues);
 
 #endif

@@ -8,9 +8,14 @@
  * cold caches, and segments that overtake each other.
  *
  * So the queue is chosen by a hash, the same for both directions of a flow, less the
- * router's own ID. Lanes (session.h) carry frames of worker w to worker w - A + B of the
+ * router's own ID. Lanes (session.h) carry frames of worker w to worker w + A - B of the
  * other end, for IDs A and B: where both have as many workers, a flow's packets leave
  * and arrive at one worker at each end, from the first one on.
+ *
+ * TCP's senders fill whatever queue they meet, and what shares it with them waits behind
+ * megabytes. So with an even number of queues every other one, and its worker, is for TCP
+ * alone: a thread that waits for packets is given a processor soon, whatever the others
+ * have to do, and one that has a batch in its hands is done with that first.
  *
  * Fragments have no ports: a flow's may go another way than its whole packets.
  */
@@ -19,6 +24,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -35,7 +41,7 @@
 #define GOLDEN 0x61c88647 /* 2^32 / phi, odd: spreads neighbours */
 
 /* Registers: what LD gives is in R0, host byte order; R6 is the packet. */
-enum { GIVEN = BPF_REG_0, PACKET = BPF_REG_6, L4, HASH, PORTS };
+enum { GIVEN = BPF_REG_0, PACKET = BPF_REG_6, L4, HASH, PROTOCOL };
 
 #define LD_ABS(size, offset) \
 	((struct bpf_insn){ .code = BPF_LD | BPF_ABS | (size), .imm = (offset) })
@@ -51,9 +57,9 @@ enum { GIVEN = BPF_REG_0, PACKET = BPF_REG_6, L4, HASH, PORTS };
 #define JOIN(to, op, from) \
 	((struct bpf_insn){ .code = BPF_ALU | (op) | BPF_X, .dst_reg = (to), .src_reg = (from) })
 #define SKIP(n) ((struct bpf_insn){ .code = BPF_JMP | BPF_JA, .off = (n) })
-#define SKIP_IF(op, value, n) \
+#define SKIP_IF(op, what, value, n) \
 	((struct bpf_insn){ \
-		.code = BPF_JMP | (op) | BPF_K, .dst_reg = GIVEN, .imm = (value), .off = (n) })
+		.code = BPF_JMP | (op) | BPF_K, .dst_reg = (what), .imm = (value), .off = (n) })
 #define ADD_WORD(offset) LD_ABS(BPF_W, offset), JOIN(HASH, BPF_ADD, GIVEN)
 
 /* A load past the end of the packet ends the program with queue 0. */
@@ -67,15 +73,17 @@ static int load_program(uint32_t self, unsigned queues)
 		WITH(L4, BPF_AND, 15),
 		WITH(L4, BPF_LSH, 2),
 		WITH(GIVEN, BPF_RSH, 4),
-		SKIP_IF(BPF_JEQ, 6, 9),
+		SKIP_IF(BPF_JEQ, GIVEN, 6, 11),
 		/* IPv4 */
 		ADD_WORD(V4_SRC),
 		ADD_WORD(V4_DST),
+		WITH(HASH, BPF_MUL, GOLDEN),
+		LD_ABS(BPF_B, V4_PROTO),
+		COPY(PROTOCOL, GIVEN),
 		LD_ABS(BPF_H, V4_FRAGMENT),
 		WITH(GIVEN, BPF_AND, V4_MF | V4_OFFSET),
-		SKIP_IF(BPF_JNE, 0, 28),
-		LD_ABS(BPF_B, V4_PROTO),
-		SKIP(18),
+		SKIP_IF(BPF_JNE, GIVEN, 0, 27),
+		SKIP(20),
 		/* IPv6 */
 		SET(L4, INET_V6_HEADER),
 		ADD_WORD(V6_SRC),
@@ -86,21 +94,24 @@ static int load_program(uint32_t self, unsigned queues)
 		ADD_WORD(V6_DST + 4),
 		ADD_WORD(V6_DST + 8),
 		ADD_WORD(V6_DST + 12),
-		LD_ABS(BPF_B, V6_NEXT),
-		/* the ports of TCP and UDP */
-		SKIP_IF(BPF_JEQ, 6, 1),
-		SKIP_IF(BPF_JNE, 17, 6),
-		LD_L4(BPF_H, 0),
-		COPY(PORTS, GIVEN),
-		LD_L4(BPF_H, 2),
-		JOIN(PORTS, BPF_ADD, GIVEN),
-		WITH(PORTS, BPF_MUL, GOLDEN),
-		JOIN(HASH, BPF_XOR, PORTS),
-		/* mixed */
 		WITH(HASH, BPF_MUL, GOLDEN),
+		LD_ABS(BPF_B, V6_NEXT),
+		COPY(PROTOCOL, GIVEN),
+		/* the ports of TCP and UDP */
+		SKIP_IF(BPF_JEQ, PROTOCOL, IPPROTO_TCP, 1),
+		SKIP_IF(BPF_JNE, PROTOCOL, IPPROTO_UDP, 4),
+		LD_L4(BPF_H, 0),
+		JOIN(HASH, BPF_ADD, GIVEN),
+		LD_L4(BPF_H, 2),
+		JOIN(HASH, BPF_ADD, GIVEN),
+		/* mixed, and every other one for TCP */
+		WITH(HASH, BPF_MUL, GOLDEN),
+		WITH(HASH, BPF_RSH, 15),
+		WITH(HASH, BPF_LSH, 1),
+		SKIP_IF(BPF_JEQ, PROTOCOL, IPPROTO_TCP, 1),
+		WITH(HASH, BPF_ADD, 1),
+		WITH(HASH, BPF_ADD, (int32_t)(queues - self % queues)),
 		COPY(GIVEN, HASH),
-		WITH(GIVEN, BPF_RSH, 15),
-		WITH(GIVEN, BPF_ADD, (int32_t)(queues - self % queues)),
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	union bpf_attr attr = {

@@ -460,6 +460,12 @@ pings()
 {
 	local node=$1 to=$2 n=$3
 	shift 3
+	if [ $# = 0 ]; then
+		on "$node" fping -q -c "$n" -p 10 -t 2000 "$to" > "$WORK/ping" 2>&1
+		cat "$WORK/ping"
+		grep -q "= $n/$n/0%" "$WORK/ping"
+		return
+	fi
 	on "$node" ping -n -q -c "$n" -i 0.01 -W 2 "$@" "$to" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
 	grep -q "^$n packets transmitted, $n received,.* 0% packet loss" "$WORK/ping"

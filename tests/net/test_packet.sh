@@ -30,7 +30,8 @@ path_mtu()
 	on "$1" timeout 20 tracepath $family -n -m 6 "$2" | sed -n 's/.*Resume: pmtu \([0-9]*\).*/\1/p'
 }
 
-# pings_once NODE ADDRESS COUNT: no loss, and no answer comes twice.
+# pings_once NODE ADDRESS COUNT [PING-OPTION...]: no loss, and no answer comes twice. Large
+# ones one by one: a few fill ping's own socket.
 pings_once()
 {
 	pings "$1" "$2" "$3" && refuses grep -qi dup "$WORK/ping"
@@ -139,7 +140,7 @@ for workers in 1 2; do
 		check "$name, IPv$inside: iperf3 back" iperf h1 "$to" -t 1 -R
 		check "$name, IPv$inside: four streams" iperf h1 "$to" -t 1 -P 4
 		check "$name, IPv$inside: small UDP packets all arrive" udp_arrives h1 "$to"
-		check "$name, IPv$inside: ping of fragments" pings_once h1 "$to" 5 -s 4000
+		check "$name, IPv$inside: ping of fragments" pings_once h1 "$to" 5 -s 4000 -i 0.1
 	done
 	at_most "$name: hosts' packets did not come by the device" "$(by_device 1)" 20
 	at_least "$name: but by the rings" \
@@ -189,16 +190,18 @@ for kind in tso tx-udp-segmentation; do
 done
 check "whole: what is fetched is what was there" same_bytes h1 "http://$(host4 2)/file"
 
+check "offloads: as before, GRO" offloads gro off
+
 # Larger than a frame of the rings, and no super-packets: the router cuts, or says no.
 check "jumbo: packets of 8 kB inside" inside_mtu 9000
 on h1 ip route flush cache # of what was found before
 on h1 ip -6 route flush cache
-check "jumbo: ping of 8 kB" pings_once h1 "$(host4 2)" 10 -s 8000 -M dont
+check "jumbo: ping of 8 kB" pings_once h1 "$(host4 2)" 10 -s 8000 -i 0.1 -M dont
 check "jumbo: the MTU is said" eval \
 	'on h1 ping -n -c 1 -W 1 -s 8000 -M do "$(host4 2)" 2>&1 | grep -qE "(mtu|MTU)[ =]*1432"'
 check "jumbo: with IPv6 as well" eval \
 	'on h1 ping -n -c 1 -W 1 -s 8000 -M do "$(host6 2)" 2>&1 | grep -qE "(mtu|MTU)[ =]*1432"'
-check "jumbo: so it arrives" pings_once h1 "$(host6 2)" 10 -s 8000
+check "jumbo: so it arrives" pings_once h1 "$(host6 2)" 10 -s 8000 -i 0.1
 check "jumbo: iperf3" iperf h1 "$(host4 2)" -t 1
 check "jumbo: as before" inside_mtu 1500
 

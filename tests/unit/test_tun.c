@@ -203,75 +203,95 @@ static void test_opening(void **state)
 	assert_null(strstr(shell("ip -o link"), DEVICE));
 }
 
-/* Which of the queues a packet of that flow comes by. */
-static unsigned queue_of(struct tun *t[2], int fd, const char *from, uint16_t sport, const char *to,
-			 uint16_t dport)
+#define QUEUES 4
+
+struct flow {
+	const char *from, *to;
+	uint16_t sport, dport;
+	uint8_t proto;
+};
+
+/* Whether the next packet of this queue is this one: the kernel has some of its own. */
+static bool gives(struct tun *t, const struct packet *p, struct pool *pool)
 {
-	struct pool *pool = pool_new(4);
 	struct counters c = { .drops = { { 0 } } };
-	struct packet *p = udp_packet(pool, from, to, 1, 'x');
+	struct batch b = { .n = 0 };
+	bool found = false;
+
+	assert_true(t->intercept.ops->recv(&t->intercept, &b, pool, &c) >= 0);
+	for (unsigned i = 0; i < b.n; i++)
+		found |= b.p[i]->len == p->len && !memcmp(b.p[i]->data, p->data, p->len);
+	give_up(pool, &b);
+	return found;
+}
+
+/* Which of the queues a packet of that flow comes by. */
+static unsigned queue_of(struct tun *t[QUEUES], int fd, struct flow f)
+{
+	struct pool *pool = pool_new(BATCH_MAX + 1);
+	struct packet *p = udp_packet(pool, f.from, f.to, 1, 'x');
 	const bool six = p->data[0] >> 4 == 6;
 	struct sockaddr_ll device = { .sll_family = AF_PACKET,
 				      .sll_protocol = htons(six ? ETH_P_IPV6 : ETH_P_IP),
 				      .sll_ifindex = (int)if_nametoindex(DEVICE) };
-	struct batch b = { .n = 0 };
+	unsigned i = 0;
 
-	put16(p->data + (six ? 40 : 20), sport);
-	put16(p->data + (six ? 40 : 20) + 2, dport);
+	p->data[six ? 6 : 9] = f.proto;
+	put16(p->data + (six ? 40 : 20), f.sport);
+	put16(p->data + (six ? 40 : 20) + 2, f.dport);
 	assert_int_equal(sendto(fd, p->data, p->len, 0, (struct sockaddr *)&device, sizeof(device)),
 			 p->len);
+	while (!gives(t[i], p, pool))
+		i = (i + 1) % QUEUES;
 	pool_put(pool, p);
-	while (!b.n) {
-		t[0]->intercept.ops->recv(&t[0]->intercept, &b, pool, &c);
-		if (b.n)
-			break;
-		t[1]->intercept.ops->recv(&t[1]->intercept, &b, pool, &c);
-		if (!b.n)
-			continue;
-		give_up(pool, &b);
-		pool_free(pool);
-		return 1;
-	}
-	give_up(pool, &b);
 	pool_free(pool);
-	return 0;
+	return i;
 }
 
-/* Both ways of each flow by one queue, the next one at a router with the next ID, and
- * flows in all queues. */
+static struct flow turned(struct flow f)
+{
+	return (struct flow){ f.to, f.from, f.dport, f.sport, f.proto };
+}
+
+/* Both ways of each flow by one queue, the one before at a router with the next ID; TCP
+ * in every other queue, all else in those between, and flows in all of them. */
 static void test_steering(void **state)
 {
+	const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP };
 	const char *ends[][2] = { { LOCAL4, FAR4 }, { LOCAL6, FAR6 } };
-	unsigned used[2] = { 0 };
-	struct tun *t[2];
+	unsigned used[QUEUES] = { 0 };
+	struct tun *t[QUEUES];
 	int fd;
 
 	NEED_NETNS(state);
-	t[0] = tun_open(DEVICE, true);
-	t[1] = tun_open(DEVICE, true);
-	assert_non_null(t[0]);
-	assert_non_null(t[1]);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		t[i] = tun_open(DEVICE, true);
+		assert_non_null(t[i]);
+	}
 	run("ip link set " DEVICE " addrgenmode none up");
 	fd = socket(AF_PACKET, SOCK_DGRAM, 0);
 	assert_true(fd >= 0);
-	for (uint16_t port = 5000; port < 5032; port++) {
-		const char **end = ends[port % 2];
+	for (unsigned i = 0; i < 96; i++) {
+		struct flow f = { ends[i % 2][0], ends[i % 2][1], (uint16_t)(5000 + i), 80,
+				  protocols[i % 3] };
 		unsigned there, back, elsewhere;
 
-		if (tun_steer(t[0], 1, 2) == -EPERM)
+		if (tun_steer(t[0], 1, QUEUES) == -EPERM)
 			skip(); /* no BPF here */
 		assert_true(t[0]->intercept.offloads & OFFLOAD_BIT(TUN_STEERING));
-		there = queue_of(t, fd, end[0], port, end[1], 80);
-		back = queue_of(t, fd, end[1], 80, end[0], port);
-		assert_int_equal(tun_steer(t[0], 2, 2), 0);
-		elsewhere = queue_of(t, fd, end[0], port, end[1], 80);
+		there = queue_of(t, fd, f);
+		back = queue_of(t, fd, turned(f));
+		assert_int_equal(tun_steer(t[0], 2, QUEUES), 0);
+		elsewhere = queue_of(t, fd, f);
 		assert_int_equal(back, there);
-		assert_int_equal(elsewhere, 1 - there);
+		assert_int_equal((elsewhere + 1) % QUEUES, there);
+		assert_int_equal(there % 2, f.proto == IPPROTO_TCP);
 		used[there]++;
 	}
-	assert_true(used[0] >= 8 && used[1] >= 8);
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_true(used[i] >= 8);
 	close(fd);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < QUEUES; i++)
 		t[i]->intercept.ops->close(&t[i]->intercept);
 }
 
