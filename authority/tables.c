@@ -14,11 +14,7 @@
 
 static int compare_rows(const void *a, const void *b)
 {
-	const struct network_row *x = a, *y = b;
-
-	if (x->router != y->router)
-		return x->router < y->router ? -1 : 1;
-	return prefix_compare(&x->prefix, &y->prefix);
+	return network_row_compare(a, b);
 }
 
 /* If the two are halves of one prefix, the first becomes that. */
@@ -46,8 +42,9 @@ struct network_table *network_table_new(uint32_t id, const struct vn *vn)
 
 	for (size_t i = 0; i < n_members; i++)
 		n += router_active(vn->members[i]->router) ? vn->members[i]->n_addresses : 0;
-	t = mem_new(1, sizeof(*t) + n * sizeof(*t->rows));
-	*t = (struct network_table){ .refs = 1, .id = id };
+	t = network_table_room(id, n);
+	if (!t)
+		abort();
 	for (size_t i = 0; i < n_members; i++) {
 		const struct host *h = vn->members[i];
 
@@ -68,81 +65,6 @@ struct network_table *network_table_new(uint32_t id, const struct vn *vn)
 	}
 	t->n = top;
 	return t;
-}
-
-struct network_table *network_table_ref(const struct network_table *t)
-{
-	struct network_table *mine = (struct network_table *)t;
-
-	mine->refs++;
-	return mine;
-}
-
-void network_table_unref(struct network_table *t)
-{
-	if (t && !--t->refs)
-		free(t);
-}
-
-/* The first row that is not below this one. */
-static size_t lower_bound(const struct network_table *t, const struct network_row *row)
-{
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (compare_rows(&t->rows[middle], row) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-const struct network_row *network_table_of(const struct network_table *t, uint32_t router,
-					   size_t *ret_n)
-{
-	struct network_row first = { .router = router };
-	size_t from = lower_bound(t, &first), to;
-
-	first.router = router + 1;
-	to = router == UINT32_MAX ? t->n : lower_bound(t, &first);
-	*ret_n = to - from;
-	return t->rows + from;
-}
-
-const struct network_row *network_table_at(const struct network_table *t, uint32_t router,
-					   const struct ip *ip)
-{
-	struct network_row row = { .router = router, .prefix = prefix_host(ip) };
-	size_t at;
-
-	/* Rows of one router don't overlap: the one that holds the address is it, or
-	 * the last before it. */
-	if (router) {
-		at = lower_bound(t, &row);
-		if (at < t->n && !compare_rows(&t->rows[at], &row))
-			return &t->rows[at];
-		if (at && t->rows[at - 1].router == router &&
-		    prefix_contains(&t->rows[at - 1].prefix, ip))
-			return &t->rows[at - 1];
-		/* The prefix that begins with this very address is shorter, so before. */
-		return NULL;
-	}
-	for (at = 0; at < t->n; at++)
-		if (prefix_contains(&t->rows[at].prefix, ip))
-			return &t->rows[at];
-	return NULL;
-}
-
-bool network_table_equal(const struct network_table *a, const struct network_table *b)
-{
-	bool same = a->id == b->id && a->n == b->n;
-
-	for (size_t i = 0; same && i < a->n; i++)
-		same = !compare_rows(&a->rows[i], &b->rows[i]);
-	return same;
 }
 
 void networks_done(struct networks *l)

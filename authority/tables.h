@@ -18,32 +18,11 @@
 #include <stdint.h>
 
 #include "authority/registry.h"
-
-struct network_row {
-	uint32_t router;
-	struct prefix prefix;
-};
-
-/* Rows ascend by router, prefix. Those of one router don't overlap. */
-struct network_table {
-	uint32_t refs;
-	uint32_t id;
-	size_t n;
-	struct network_row rows[];
-};
+#include "common/network.h"
 
 /* From the registry: one reference. Routers that aren't active deliver nothing. Its
  * cost is that of the network's members. vn may be NULL: no rows. */
 struct network_table *network_table_new(uint32_t id, const struct vn *);
-struct network_table *network_table_ref(const struct network_table *);
-void network_table_unref(struct network_table *);
-/* The rows of one router, *ret_n of them: 0, it has no part in the network. */
-const struct network_row *network_table_of(const struct network_table *, uint32_t router,
-					   size_t *ret_n);
-/* The row of an address; NULL: none. `router` 0: whichever's. */
-const struct network_row *network_table_at(const struct network_table *, uint32_t router,
-					   const struct ip *);
-bool network_table_equal(const struct network_table *, const struct network_table *);
 
 /* Some networks, ascending by ID. */
 struct networks {
@@ -65,11 +44,6 @@ void tables_change_free(struct tables_change *);
 /* Detaches, and computes what is after. Networks that are the same again are left
  * out. Call it once. */
 void tables_change_finish(struct tables_change *);
-
-/* A frame of network `from` is taken as one of `to`: it has to pass the checks there. */
-struct alias {
-	uint32_t from, to;
-};
 
 /* What a router does in a step with the networks that change; all others stay as they
  * are. Pointers are into the change. */

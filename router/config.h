@@ -32,6 +32,8 @@ const char *intercept_method_name(enum intercept_method);
 bool intercept_method_parse(const char *text, enum intercept_method *ret);
 const char *inject_method_name(enum inject_method);
 
+#define RELAYS_MAX 16 /* queue routers of one peer, or of this router */
+
 /* [peer NAME] */
 struct config_peer {
 	char *name;
@@ -44,8 +46,10 @@ struct config_peer {
 	char *key_file;
 	uint8_t key[CRYPTO_KEY];
 	bool relay, transit, direct;
-	char **queue_routers; /* names of peers, in order */
+	char **queue_routers; /* names of peers, in order: as they were configured */
 	size_t n_queue_routers;
+	uint32_t relays[RELAYS_MAX]; /* who they are */
+	unsigned n_relays;
 };
 
 /* [network ID], or the defaults for one that only [lndt] or [gndt] names */

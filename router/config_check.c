@@ -144,6 +144,16 @@ static void check_queue_routers(struct draft *d, const struct index *ix,
 	}
 }
 
+static void find_relays(const struct index *ix, struct draft_peer *p)
+{
+	for (size_t i = 0; i < p->p.n_queue_routers && i < RELAYS_MAX; i++) {
+		const struct draft_peer *q = find_peer(ix, p->p.queue_routers[i]);
+
+		if (q)
+			p->p.relays[p->p.n_relays++] = q->p.id;
+	}
+}
+
 static void check_ways(struct draft *d, const struct index *ix)
 {
 	const struct ini_section *limited = d->plain[KIND_LIMITED];
@@ -151,9 +161,10 @@ static void check_ways(struct draft *d, const struct index *ix)
 	if (limited)
 		check_queue_routers(d, ix, limited, d->c.queue_routers, d->c.n_queue_routers, NULL);
 	for (size_t i = 0; i < d->n_peers; i++) {
-		const struct draft_peer *p = d->peers[i];
+		struct draft_peer *p = d->peers[i];
 
 		check_queue_routers(d, ix, p->section, p->p.queue_routers, p->p.n_queue_routers, p);
+		find_relays(ix, p);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "common/handshake.h"
+#include "common/image.h"
 #include "common/list.h"
 #include "common/loop.h"
 #include "router/adjacency.h"
@@ -31,6 +32,7 @@ struct router {
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
+	struct given *given; /* by the authority; NULL: all is the configuration's */
 	struct list contacts;
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
@@ -70,6 +72,18 @@ bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
  * configuration says is not changed; a reload brings its tables back. */
 bool router_table_change(struct router *, const struct table_change *, size_t n, mono_t now,
 			 FILE *errors);
+
+/* The key that this router and another one share, by what is pinned. False: there is
+ * none, said why. */
+typedef bool image_key_fn(void *arg, const struct image_peer *, uint8_t ret[static CRYPTO_KEY],
+			  FILE *errors);
+
+/* Runs the tables, networks and peers that the authority gives, whose signature the
+ * caller has checked, in the place of those of the configuration: all or nothing,
+ * without losing a packet. False, with lines on errors: it is for another router, is
+ * not newer than what runs, doesn't go together. Takes over the image in any case. */
+bool router_apply_image(struct router *, struct image *, image_key_fn *, void *arg, mono_t now,
+			FILE *errors);
 
 /* Takes in what the workers have noted, a bounded number. Called when they say there
  * is something; true if there is more. */
