@@ -106,6 +106,9 @@ static void problem(struct evhttp_request *q, int status, const char *detail)
 static bool certify(struct call *c, json_t *result)
 {
 	struct api *api = c->api;
+	const struct router *router =
+		c->kind == CA_ROUTER ? registry_router(service_registry(api->service), c->name)
+				     : NULL;
 	X509 *x = ca_issue(api->ca, c->kind, c->name, c->key, time(NULL),
 			   c->kind == CA_ROUTER ? api->routers : api->users, NULL, 0);
 	char *pem = x ? pki_certificate_pem(x) : NULL,
@@ -118,6 +121,9 @@ static bool certify(struct call *c, json_t *result)
 				    mem_json(json_integer((json_int_t)ca_end(x) * 1000)));
 		json_object_set_new(result, "ca", mem_json(json_string(ca_bundle(api->ca))));
 		json_object_set_new(result, "tables_key", mem_json(json_string(tables)));
+		if (router)
+			json_object_set_new(result, "id",
+					    mem_json(json_integer(router->record.id)));
 	}
 	X509_free(x);
 	free(pem);

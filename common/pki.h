@@ -18,7 +18,7 @@
 #define PKI_CERTIFICATE "certificate.pem" /* what the authority has issued */
 #define PKI_TRUST "ca.pem"		  /* the CAs */
 #define PKI_TABLES "tables.pub"		  /* the key that signs tables */
-#define PKI_AUTHORITY "authority.json"	  /* {"url", "kind", "name"} */
+#define PKI_AUTHORITY "authority.json"	  /* {"url", "kind", "name"}, a router's "id" */
 
 #define PKI_SECRET 65 /* room for a secret: 256 bits in hexadecimal */
 #define PKI_HASH 61   /* room for the hash of one, which is a name (records.h) */

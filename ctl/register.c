@@ -264,8 +264,8 @@ static int enroll(const struct ctl *ctl, struct identity *id, const struct regis
 	if (!result)
 		return EXIT_FAILED;
 	json_object_set_new(result, "about",
-			    json_pack("{s:s,s:s,s:s}", "url", id->url, "kind", id->kind, "name",
-				      id->name));
+			    json_pack("{s:s,s:s,s:s,s:O*}", "url", id->url, "kind", id->kind,
+				      "name", id->name, "id", json_object_get(result, "id")));
 	return finish(ctl, id, result);
 }
 

@@ -52,6 +52,13 @@ struct config_peer {
 	unsigned n_relays;
 };
 
+/* https://host[:port] */
+struct config_url {
+	char *text; /* without a path */
+	char *host; /* a name or an address */
+	uint16_t port;
+};
+
 /* [network ID], or the defaults for one that only [lndt] or [gndt] names */
 struct config_network {
 	uint32_t id;
@@ -102,6 +109,11 @@ struct config {
 	/* [queue]: of each router that asks for its frames */
 	uint32_t queue_bytes;
 	int64_t queue_age; /* nanoseconds */
+	/* [authority]: tables, networks and peers are what it gives */
+	struct config_url *urls;
+	size_t n_urls;
+	char *identity; /* directory; NULL: there is no authority */
+	char *state;	/* ... of what this router keeps */
 	/* [lndt], [gndt ID], [network ID], [peer NAME] */
 	struct lndt_row *lndt;
 	size_t n_lndt;
@@ -120,6 +132,8 @@ struct config *config_load(const char *file, FILE *errors);
 /* The same from memory (tests, fuzzing); key files are not read if !keys. */
 struct config *config_parse(const char *name, const char *text, size_t len, bool keys,
 			    FILE *errors);
+/* What a URL of [authority] says; false, and untouched, for anything else, or out of memory. */
+bool config_url_parse(const char *text, struct config_url *ret);
 /* Wipes the keys. NULL is fine. */
 void config_free(struct config *);
 

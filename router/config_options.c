@@ -149,6 +149,7 @@ static void *open_gndt(void *arg, struct ini *ini, struct ini_section *s)
 	if (!g)
 		return NULL;
 	g->network = id;
+	g->line = s->line;
 	g->draft = d;
 	return g;
 }
@@ -160,7 +161,7 @@ static void *open_peer(void *arg, struct ini *ini, struct ini_section *s)
 
 	if (!ini_is_name(s->argument, CONFIG_NAME_MAX)) {
 		ini_error(ini, s->line, s->label, NULL,
-			  "at most 32 letters, digits, '.', '_' and '-'", "\"%s\" is no name",
+			  "at most 63 letters, digits, '.', '_' and '-'", "\"%s\" is no name",
 			  s->argument);
 		return NULL;
 	}
@@ -190,7 +191,7 @@ static const struct ini_option router_options[] = {
 	  INI_FIELD(struct config, id),
 	  .min = 1,
 	  .max = ID_LAST,
-	  .flags = INI_REQUIRED | INI_FIXED },
+	  .flags = INI_FIXED },
 	{ .key = "workers",
 	  .type = &ini_number,
 	  INI_FIELD(struct config, workers),
@@ -379,6 +380,26 @@ static const struct ini_option queue_options[] = {
 	  .flags = INI_FIXED },
 };
 
+static const struct ini_option authority_options[] = {
+	{ .key = "url",
+	  .type = &config_url_type,
+	  INI_ITEMS(struct config, urls, n_urls),
+	  .most = 8,
+	  .flags = INI_LIST | INI_FIXED },
+	{ .key = "identity",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, identity),
+	  .max = 3900,
+	  .fallback = "/var/lib/vine-router/identity",
+	  .flags = INI_FIXED },
+	{ .key = "state",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, state),
+	  .max = 3900,
+	  .fallback = "/var/lib/vine-router",
+	  .flags = INI_FIXED },
+};
+
 static const struct ini_option lndt_options[] = {
 	{ .type = &config_lndt_type, .flags = INI_LIST },
 };
@@ -458,6 +479,10 @@ const struct ini_kind config_kinds[KINDS] = {
 			   .optional = true,
 			   OPTIONS(limited_options),
 			   .open = open_plain },
+	[KIND_AUTHORITY] = { .name = "authority",
+			     .optional = true,
+			     OPTIONS(authority_options),
+			     .open = open_plain },
 	[KIND_QUEUE] = { .name = "queue", OPTIONS(queue_options), .open = open_plain },
 	[KIND_LNDT] = { .name = "lndt", OPTIONS(lndt_options), .open = open_plain },
 	[KIND_NETWORK] = { .name = "network",

@@ -2,7 +2,7 @@
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
  * common/crypto common/wire router/config router/config_options router/config_types router/proxy
- * router/config_check router/config_show */
+ * router/config_check router/config_show router/identity common/pki */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

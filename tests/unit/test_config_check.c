@@ -2,7 +2,7 @@
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
  * common/crypto common/wire router/config router/config_options router/config_types router/proxy
- * router/config_check router/config_show */
+ * router/config_check router/config_show router/identity common/pki */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ static void test_wrong_files(void **state)
 {
 	static const char *const rows[][2] = {
 		{ "",
-		  "f:1: [router] name: is missing; expected a name of at most 32 letters, digits, '.', '_' "
+		  "f:1: [router] name: is missing; expected a name of at most 63 letters, digits, '.', '_' "
 		  "and '-'\n"
 		  "f:1: [router] id: is missing; expected a number from 1 to 4294967294 or a dotted quad\n" },
 		{ "[router]\nname = a\nid = 4294967295\n",
@@ -95,7 +95,7 @@ static void test_wrong_files(void **state)
 		  "dotted quad\n"
 		  "f:4: [peer b] key-file: is missing; expected the path of a key file\n" },
 		{ HEAD "[peer -]\nid = 1\n",
-		  "f:4: [peer -]: \"-\" is no name; expected at most 32 letters, digits, '.', '_' and '-'\n" },
+		  "f:4: [peer -]: \"-\" is no name; expected at most 63 letters, digits, '.', '_' and '-'\n" },
 		{ HEAD PEER_B "[peer b]\nid = 9\nkey-file = x\n",
 		  "f:8: [peer b]: the section is in line 4 already; expected one section for each peer\n" },
 		{ HEAD "[peer a]\nid = 9\nkey-file = x\n",
