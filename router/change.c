@@ -570,6 +570,18 @@ bool router_apply_image(struct router *r, struct image *image, image_key_fn *key
 	return true;
 }
 
+const struct image *router_image(const struct router *r)
+{
+	return r->given ? r->given->image : NULL;
+}
+
+const struct lndt_row *router_site(const struct router *r, const struct config *config,
+				   size_t *ret_n)
+{
+	*ret_n = r->given ? r->given->n_lndt : config->n_lndt;
+	return r->given ? r->given->lndt : config->lndt;
+}
+
 /* ---- rows ----------------------------------------------------------------------- */
 
 static uint32_t changed_network(const struct table_change *c)

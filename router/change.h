@@ -15,6 +15,8 @@ struct given {
 	size_t n_nets;
 	struct config_peer *peers; /* names are the image's */
 	size_t n_peers;
+	struct lndt_row *lndt; /* of this site, on either side */
+	size_t n_lndt;
 };
 
 /* NULL, with lines on errors, without memory or keys. Takes over the image only if it

@@ -528,6 +528,10 @@ static void check_authority(struct draft *d, bool keys)
 		return;
 	}
 	check_own_tables(d);
+	if (!d->c.n_networks && !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
+		ini_error(d->ini, d->plain[KIND_INTERCEPT]->line, "intercept", "networks",
+			  "the prefixes that go to the overlay",
+			  "is missing, and there is an [authority]");
 	if (keys)
 		check_identity(d);
 }

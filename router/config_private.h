@@ -28,7 +28,8 @@ enum config_kind {
 extern const struct ini_kind config_kinds[KINDS];
 extern const struct ini_word config_sign_words[], config_encrypt_words[];
 extern const struct ini_type config_address_type, config_protection_type, config_host_type,
-	config_key_file_type, config_proxy_type, config_url_type, config_lndt_type, config_gndt_type;
+	config_key_file_type, config_proxy_type, config_url_type, config_lndt_type,
+	config_gndt_type;
 
 #define CONFIG_NAME_MAX 63 /* as long as the authority's */
 

@@ -17,6 +17,7 @@ void given_free(struct given *g)
 		crypto_wipe(g->peers, g->n_peers * sizeof(*g->peers));
 	image_free(g->image);
 	free(g->peers);
+	free(g->lndt);
 	free(g->nets);
 	free(g);
 }
@@ -70,6 +71,27 @@ static bool take_peer(struct config_peer *c, struct image_peer *p, const uint8_t
 	return true;
 }
 
+/* False: out of memory. */
+static bool take_rows(struct given *g, const struct image *image)
+{
+	size_t n = 0, k;
+
+	for (size_t i = 0; i < image->n_networks; i++) {
+		network_table_of(image->networks[i].table, image->router, &k);
+		n += k;
+	}
+	g->lndt = calloc(n + 1, sizeof(*g->lndt));
+	for (size_t i = 0; g->lndt && i < image->n_networks; i++) {
+		const struct network_table *t = image->networks[i].table;
+		const struct network_row *rows = network_table_of(t, image->router, &k);
+
+		for (size_t j = 0; j < k; j++)
+			g->lndt[g->n_lndt++] =
+				(struct lndt_row){ .network = t->id, .prefix = rows[j].prefix };
+	}
+	return g->lndt != NULL;
+}
+
 struct given *given_new(struct image *image, const struct given *old, image_key_fn *key, void *arg,
 			FILE *errors)
 {
@@ -80,7 +102,7 @@ struct given *given_new(struct image *image, const struct given *old, image_key_
 		return NULL;
 	g->nets = calloc(image->n_networks + 1, sizeof(*g->nets));
 	g->peers = calloc(image->n_peers + 1, sizeof(*g->peers));
-	ok = g->nets && g->peers;
+	ok = g->nets && g->peers && take_rows(g, image);
 	for (size_t i = 0; ok && i < image->n_networks; i++) {
 		const struct image_network *n = &image->networks[i];
 

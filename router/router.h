@@ -39,6 +39,7 @@ struct router {
 	struct resolver *resolver;
 	struct connections *connections;
 	struct netcheck *netcheck;	 /* under way; NULL: none */
+	struct authority *authority;	 /* NULL: there is none */
 	struct host *host;		 /* NULL in a simulation */
 	struct machine *machine;	 /* this too */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
@@ -84,6 +85,11 @@ typedef bool image_key_fn(void *arg, const struct image_peer *, uint8_t ret[stat
  * not newer than what runs, doesn't go together. Takes over the image in any case. */
 bool router_apply_image(struct router *, struct image *, image_key_fn *, void *arg, mono_t now,
 			FILE *errors);
+
+/* The image in force; NULL: all is the configuration's. */
+const struct image *router_image(const struct router *);
+/* The members of this site: of the image in force, else of this configuration. */
+const struct lndt_row *router_site(const struct router *, const struct config *, size_t *ret_n);
 
 /* Takes in what the workers have noted, a bounded number. Called when they say there
  * is something; true if there is more. */
