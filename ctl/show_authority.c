@@ -25,9 +25,7 @@ static void print_tables(json_t *a)
 	} else {
 		printf("tables    %s, %s networks", human_text(a, "tables.version", b),
 		       human_text(a, "tables.networks", c));
-		printf(", %s routers", human_text(a, "tables.routers", b));
-		if (human_count(a, "tables.step"))
-			printf(", step %s of a change", human_text(a, "tables.step", c));
+		printf(", %s other routers", human_text(a, "tables.routers", b));
 		printf("; on disk: %s\n", human_text(a, "tables.stored", b));
 	}
 	print_wrong("refused", a, "tables.refused");

@@ -365,9 +365,8 @@ static void take(struct authority *a, const uint8_t *bytes, size_t len, mono_t n
 	a->refused[0] = '\0';
 	check_covered(a, image);
 	counter_add(&a->router->events[EVENT_TABLES], 1);
-	log_info("authority: tables %s in force, %zu networks, %zu routers%s",
-		 version_format(image->version, text), image->n_networks, image->n_peers,
-		 image->step ? ", a step of a change" : "");
+	log_info("authority: tables %s in force: %zu networks, %zu other routers",
+		 version_format(image->version, text), image->n_networks, image->n_peers);
 	store(a, image->version, bytes, len, now);
 }
 
@@ -558,8 +557,9 @@ static void stream_done(void *arg, const struct https_answer *answer, mono_t now
 	a->stream = NULL;
 	if (answer->status == 307 && follow(a, answer, now))
 		return;
-	if (answer->status == 200)
-		snprintf(why, sizeof(why), "it has ended the stream");
+	if (a->connected)
+		snprintf(why, sizeof(why), "the connection has ended%s%s",
+			 *answer->error ? ": " : "", answer->error);
 	else
 		words_of(answer, why);
 	lost(a, why, now);
