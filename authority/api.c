@@ -5,7 +5,7 @@
  * log: a body that is no JSON is passed on as arguments that are no object. What has no
  * route is no operation, and only answered.
  */
-#include "authority/api.h"
+#include "authority/api_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,6 +59,7 @@ static const char *reason_of(int status)
 {
 	switch (status) {
 	case 200: return "OK";
+	case 307: return "Temporary Redirect";
 	case 400: return "Bad Request";
 	case 401: return "Unauthorized";
 	case 403: return "Forbidden";
@@ -70,8 +71,7 @@ static const char *reason_of(int status)
 	}
 }
 
-/* Takes over the body. */
-static void answer(struct evhttp_request *q, int status, json_t *body)
+void api_answer(struct evhttp_request *q, int status, json_t *body)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(q);
 	char *text = json_dumps(body, JSON_COMPACT);
@@ -94,11 +94,25 @@ static void answer(struct evhttp_request *q, int status, json_t *body)
 	evbuffer_free(b);
 }
 
-static void problem(struct evhttp_request *q, int status, const char *detail)
+void api_problem(struct evhttp_request *q, int status, const char *detail)
 {
-	answer(q, status,
-	       mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
-				  reason_of(status), "status", status, "detail", detail)));
+	api_answer(q, status,
+		   mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
+				      reason_of(status), "status", status, "detail", detail)));
+}
+
+bool api_query(struct evhttp_request *q, const char *name, char *ret, size_t size)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q)), *text;
+	struct evkeyvalq list = { 0 };
+
+	if (!query || evhttp_parse_query_str(query, &list))
+		return false;
+	text = evhttp_find_header(&list, name);
+	if (text)
+		snprintf(ret, size, "%s", text);
+	evhttp_clear_headers(&list);
+	return text != NULL;
 }
 
 /* ---- certificates -------------------------------------------------------------- */
@@ -183,19 +197,17 @@ static void was_read(struct work *w)
 	bool audit = c->route->operation == OPERATION_AUDIT;
 
 	if (c->result)
-		problem(c->http, 503, c->error);
+		api_problem(c->http, 503, c->error);
 	else
-		answer(c->http, 200,
-		       mem_json(json_pack("{s:O}", audit ? "audit" : "log", c->list)));
+		api_answer(c->http, 200,
+			   mem_json(json_pack("{s:O}", audit ? "audit" : "log", c->list)));
 	call_free(c);
 }
 
 /* ?after=ID, ?since=MILLISECONDS, ?limit=N */
 static void begin_read(struct call *c, const json_t *result)
 {
-	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(c->http);
-	const char *query = evhttp_uri_get_query(uri), *text;
-	struct evkeyvalq list = { 0 };
+	char text[STORE_KEY_MAX];
 
 	c->limit = PAGE;
 	if (c->route->operation == OPERATION_AUDIT)
@@ -203,23 +215,25 @@ static void begin_read(struct call *c, const json_t *result)
 	else
 		snprintf(c->prefix, sizeof(c->prefix), "log/%u/",
 			 (unsigned)json_integer_value(json_object_get(result, "vn")));
-	if (query && !evhttp_parse_query_str(query, &list)) {
-		text = evhttp_find_header(&list, "limit");
-		if (text && atoi(text) > 0)
-			c->limit = atoi(text) < PAGE_MOST ? (size_t)atoi(text) : PAGE_MOST;
-		text = evhttp_find_header(&list, "since");
-		if (text)
-			snprintf(c->after, sizeof(c->after), "%s%012llx", c->prefix,
-				 strtoull(text, NULL, 10));
-		text = evhttp_find_header(&list, "after");
-		if (text)
-			snprintf(c->after, sizeof(c->after), "%s%.100s", c->prefix, text);
-		evhttp_clear_headers(&list);
-	}
+	if (api_query(c->http, "limit", text, sizeof(text)) && atoi(text) > 0)
+		c->limit = atoi(text) < PAGE_MOST ? (size_t)atoi(text) : PAGE_MOST;
+	if (api_query(c->http, "since", text, sizeof(text)))
+		snprintf(c->after, sizeof(c->after), "%s%012llx", c->prefix,
+			 strtoull(text, NULL, 10));
+	if (api_query(c->http, "after", text, sizeof(text)))
+		snprintf(c->after, sizeof(c->after), "%s%.100s", c->prefix, text);
 	c->service = c->api->service;
 	c->work = (struct work){ .run = run_read, .done = was_read };
 	list_init(&c->work.node);
 	worker_post(service_worker(c->service), &c->work);
+}
+
+/* Allowed, and only to be served. */
+static void serve_tables(struct call *c)
+{
+	api_tables(c->api, c->route, c->http,
+		   json_string_value(json_object_get(c->arguments, "router")));
+	call_free(c);
 }
 
 static void done(struct ask *a, const struct outcome *o)
@@ -229,18 +243,22 @@ static void done(struct ask *a, const struct outcome *o)
 	json_t *result;
 
 	if (o->status != 200) {
-		problem(c->http, o->status, o->detail);
+		api_problem(c->http, o->status, o->detail);
 	} else if (op == OPERATION_AUDIT || op == OPERATION_VN_LOG) {
 		begin_read(c, o->result);
+		return;
+	} else if (api_is_tables(c->route)) {
+		serve_tables(c);
 		return;
 	} else {
 		result = o->result ? json_deep_copy(o->result) : json_object();
 		mem_json(result);
+		api_add_status(c->api, op, result);
 		if (!c->key || a->request.dry_run || certify(c, result)) {
-			answer(c->http, 200, result);
+			api_answer(c->http, 200, result);
 		} else {
 			json_decref(result);
-			problem(c->http, 500, "no certificate could be made");
+			api_problem(c->http, 500, "no certificate could be made");
 		}
 	}
 	call_free(c);
@@ -320,9 +338,9 @@ static const struct route *find_route(struct evhttp_request *q, const char *path
 		there = true;
 	}
 	if (there)
-		problem(q, 405, "this path has other methods: see the OpenAPI document");
+		api_problem(q, 405, "this path has other methods: see the OpenAPI document");
 	else
-		problem(q, 404, "there is nothing at this path: see the OpenAPI document");
+		api_problem(q, 404, "there is nothing at this path: see the OpenAPI document");
 	return NULL;
 }
 
@@ -358,11 +376,11 @@ static bool take_request(struct call *c)
 	c->kind = kind && !strcmp(kind, "router") ? CA_ROUTER : CA_USER;
 	snprintf(c->name, sizeof(c->name), "%s", name ? name : "");
 	if (!kind || (strcmp(kind, "user") && strcmp(kind, "router")))
-		problem(c->http, 400, "'csr' is for a 'kind' of user or router");
+		api_problem(c->http, 400, "'csr' is for a 'kind' of user or router");
 	else if (!json_is_string(csr))
-		problem(c->http, 400, "'csr' is not a text");
+		api_problem(c->http, 400, "'csr' is not a text");
 	else if (!(c->key = ca_request_key(json_string_value(csr), error)))
-		problem(c->http, 400, error);
+		api_problem(c->http, 400, error);
 	else
 		c->proved = pki_key_text(c->key);
 	if (!c->proved)
@@ -394,7 +412,8 @@ static bool find_caller(struct call *c)
 
 	if (c->route->operation == OPERATION_RENEW) {
 		if (!c->key) {
-			problem(c->http, 400, "'csr' is missing: a request signed with the key");
+			api_problem(c->http, 400,
+				    "'csr' is missing: a request signed with the key");
 			return false;
 		}
 		*caller =
@@ -428,6 +447,11 @@ static bool find_caller(struct call *c)
 	return true;
 }
 
+static bool is_frequent(const struct route *r)
+{
+	return r->operation == OPERATION_UPDATE_TABLES || r->operation == OPERATION_HEARTBEAT;
+}
+
 void api_handle(struct evhttp_request *q, void *arg)
 {
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(q));
@@ -440,7 +464,7 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->api = arg;
 	c->http = q;
 	c->route = route;
-	c->arguments = read_body(q);
+	c->arguments = api_is_tables(route) ? mem_json(json_object()) : read_body(q);
 	if (json_is_object(c->arguments))
 		match(route->path, path, c->arguments);
 	take_token(c);
@@ -452,5 +476,8 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->ask.request.arguments = c->arguments;
 	c->ask.request.dry_run = dry_run(q);
 	c->ask.done = done;
-	service_ask(c->api->service, &c->ask);
+	if (is_frequent(route) && service_allows(c->api->service, &c->ask.request))
+		serve_tables(c);
+	else
+		service_ask(c->api->service, &c->ask);
 }

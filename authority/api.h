@@ -7,6 +7,7 @@
 
 #include "authority/ca.h"
 #include "authority/http.h"
+#include "authority/push.h"
 #include "authority/roles.h"
 #include "authority/service.h"
 
@@ -21,7 +22,9 @@ extern const struct route api_routes[];
 
 struct api {
 	struct service *service;
+	struct push *push;
 	struct ca *ca;
+	char *url;	     /* where routers reach this process */
 	long users, routers; /* seconds that their certificates are good */
 };
 

@@ -2,7 +2,7 @@
  * The API's description (OpenAPI 3.0), made of the route table, the operations' table of
  * arguments, and what form each argument has, which is here.
  */
-#include "authority/api.h"
+#include "authority/api_private.h"
 
 #include <string.h>
 
@@ -100,6 +100,17 @@ static json_t *parameter(const char *name, const char *in, bool required, json_t
 				  "schema", s ? s : json_null()));
 }
 
+static bool is_stream(const struct route *r)
+{
+	return r->operation == OPERATION_GET_TABLES && strstr(r->path, "/stream");
+}
+
+static json_t *version_schema(void)
+{
+	return mem_json(json_pack("{s:s,s:s,s:s}", "type", "string", "pattern", "^[0-9]+[.][0-9]+$",
+				  "description", "A version of tables: generation, number"));
+}
+
 /* Those of the path. */
 static json_t *parameters_of(const struct route *r)
 {
@@ -116,7 +127,9 @@ static json_t *parameters_of(const struct route *r)
 		json_array_append_new(list, parameter("since", "query", false, schema(NUMBER)));
 		json_array_append_new(list, parameter("limit", "query", false, schema(NUMBER)));
 	}
-	if (strcmp(r->method, "GET"))
+	if (is_stream(r))
+		json_array_append_new(list, parameter("have", "query", false, version_schema()));
+	if (strcmp(r->method, "GET") && !api_is_tables(r))
 		json_array_append_new(list, parameter("dry_run", "query", false, schema(TRUTH)));
 	return list;
 }
@@ -138,6 +151,12 @@ static json_t *body_of(const struct route *r)
 			json_decref(s);
 	}
 	free(all);
+	if (r->operation == OPERATION_UPDATE_TABLES) {
+		json_object_set_new(properties, "version", version_schema());
+		json_object_set_new(properties, "error",
+				    mem_json(json_pack("{s:s,s:s}", "type", "string", "description",
+						       "Why it doesn't run what it was given")));
+	}
 	if (r->operation == OPERATION_REGISTER)
 		json_object_set_new(properties, "token", schema(TEXT));
 	if (r->operation == OPERATION_RENEW) {
@@ -155,12 +174,13 @@ static json_t *describe(const struct route *r)
 {
 	json_t *roles = roles_json(operation_rules[r->operation].paper |
 				   operation_rules[r->operation].ours);
-	json_t *o = mem_json(json_pack("{s:s,s:s,s:o,s:o,s:{s:{s:s,s:{s:{s:{s:s}}}},s:{s:s}}}",
-				       "operationId", operation_rules[r->operation].name, "summary",
-				       r->summary, "x-roles", roles, "parameters", parameters_of(r),
-				       "responses", "200", "description", "Done", "content",
-				       "application/json", "schema", "type", "object", "default",
-				       "$ref", "#/components/responses/problem"));
+	json_t *o = mem_json(
+		json_pack("{s:s,s:s,s:o,s:o,s:{s:{s:s,s:{s:{s:{s:s}}}},s:{s:s}}}", "operationId",
+			  is_stream(r) ? "stream-tables" : operation_rules[r->operation].name,
+			  "summary", r->summary, "x-roles", roles, "parameters", parameters_of(r),
+			  "responses", "200", "description", "Done", "content",
+			  is_stream(r) ? "application/x-ndjson" : "application/json", "schema",
+			  "type", "object", "default", "$ref", "#/components/responses/problem"));
 	json_t *body = body_of(r);
 
 	if (json_object_size(body))

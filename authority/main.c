@@ -18,7 +18,9 @@
 #include <event2/event.h>
 
 #include "authority/api.h"
+#include "authority/election.h"
 #include "authority/init.h"
+#include "authority/memory.h"
 #include "authority/settings.h"
 #include "common/log.h"
 #include "common/notify.h"
@@ -34,6 +36,8 @@ struct program {
 	struct ca *ca;
 	struct store *store;
 	struct service *service;
+	struct push *push;
+	struct election *election; /* NULL: the store is this process's alone */
 	struct http *http;
 	struct api api;
 	struct event *term, *interrupt, *hangup, *tick;
@@ -47,6 +51,7 @@ static void usage(FILE *to)
 	fputs("usage: vine-authority serve [--config FILE] [--check]\n"
 	      "       vine-authority init --name NAME ...\n"
 	      "       vine-authority ca next|promote|drop [--config FILE]\n"
+	      "       vine-authority restored [--config FILE]\n"
 	      "       vine-authority openapi\n"
 	      "\n"
 	      "Keeps sites, routers, hosts, users and virtual networks, and says who may\n"
@@ -55,6 +60,7 @@ static void usage(FILE *to)
 	      "  serve          runs in the foreground, logs to standard error\n"
 	      "  init           makes everything that it begins with; see init --help\n"
 	      "  ca             replaces its CA in three steps; then SIGHUP each process\n"
+	      "  restored       once after its store was restored from a backup\n"
 	      "  openapi        prints the description of its API\n"
 	      "  --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	      "  --check        only check the configuration\n"
@@ -151,17 +157,70 @@ static void on_lost(void *arg, const char *why)
 	event_base_loopbreak(p->base);
 }
 
+static void on_applied(void *arg)
+{
+	struct program *p = arg;
+
+	if (p->push)
+		push_applied(p->push, service_revision(p->service));
+}
+
+static void on_won(void *arg)
+{
+	struct program *p = arg;
+
+	log_info("this process has the routers now");
+	push_begin(p->push, service_revision(p->service));
+}
+
+static void on_no_longer(void *arg)
+{
+	struct program *p = arg;
+
+	log_warn("another process has the routers now, or the store can't be reached");
+	push_end(p->push);
+}
+
+/* Tables are published by one process. */
+static bool publish(struct program *p)
+{
+	const struct settings *s = p->settings;
+	const struct election_hooks hooks = { .arg = p, .won = on_won, .lost = on_no_longer };
+
+	p->push = push_new(p->base, service_registry_observed(p->service), p->ca,
+			   s->encrypt ? s->encrypt : s->sign);
+	if (!p->push) {
+		log_error("%s/tables.key is no key that can sign", s->directory);
+		return false;
+	}
+	if (strncmp(s->store, "etcd:", 5)) {
+		push_begin(p->push, service_revision(p->service));
+		return true;
+	}
+	p->election = election_new(p->base, p->service, p->api.url, &hooks);
+	return p->election != NULL;
+}
+
 static bool add_signal(struct program *p, struct event **ret, int signal, event_callback_fn fn)
 {
 	*ret = evsignal_new(p->base, signal, fn, p);
 	return *ret && !event_add(*ret, NULL);
 }
 
+/* Under the first name. */
+static char *own_url(const struct settings *s)
+{
+	bool v6 = strchr(s->names[0], ':');
+
+	return mem_format("https://%s%s%s:%u", v6 ? "[" : "", s->names[0], v6 ? "]" : "",
+			  s->listen[0].port);
+}
+
 static bool start(struct program *p)
 {
 	const struct settings *s = p->settings;
 	const struct store_tls tls = { s->tls.ca, s->tls.certificate, s->tls.key };
-	const struct service_hooks hooks = { .arg = p, .lost = on_lost };
+	const struct service_hooks hooks = { .arg = p, .lost = on_lost, .applied = on_applied };
 	static const struct timeval second = { .tv_sec = 1 };
 	char error[STORE_ERROR > CA_ERROR ? STORE_ERROR : CA_ERROR], text[ENDPOINT_TEXT];
 
@@ -176,9 +235,13 @@ static bool start(struct program *p)
 		return false;
 	}
 	p->api = (struct api){ .service = p->service,
+			       .url = own_url(s),
 			       .ca = p->ca,
 			       .users = s->users / ns_per_s,
 			       .routers = s->routers / ns_per_s };
+	if (!publish(p))
+		return false;
+	p->api.push = p->push;
 	p->http = http_new(p->base, s->connections, api_handle, &p->api);
 	if (!p->http || !certify(p, time(NULL)))
 		return false;
@@ -207,6 +270,9 @@ static void free_event(struct event *e)
 static void end(struct program *p)
 {
 	http_free(p->http);
+	election_free(p->election);
+	push_free(p->push);
+	free(p->api.url);
 	service_close(p->service);
 	if (p->store)
 		store_close(p->store);
@@ -271,6 +337,65 @@ static int replace_ca(const struct settings *s, const char *step)
 	return EXIT_DONE;
 }
 
+/* ---- a store from a backup ------------------------------------------------------ */
+
+/* Routers run what came after the backup was made, and take nothing older: of the next
+ * generation everything is newer. */
+static int raise_generation(struct store *store)
+{
+	struct store_page page = { 0 };
+	struct record rec;
+	char error[RECORD_ERROR];
+	int r = store_get(store, "order", &page);
+	json_t *value = !r && page.n
+				? json_loadb(page.entries[0].value, page.entries[0].size, 0, NULL)
+				: NULL;
+	struct store_condition same = { .key = "order", .test = STORE_AT };
+	struct store_entry change = { .key = "order" };
+	const struct store_transaction t = { &same, 1, &change, 1 };
+
+	if (!r && !record_decode("order", value, &rec, error)) {
+		json_t *next;
+
+		rec.order.generation++;
+		next = record_encode(&rec);
+		change.value = json_dumps(next, JSON_COMPACT);
+		change.size = change.value ? strlen(change.value) : 0;
+		same.is = page.entries[0].revision;
+		r = change.value ? store_commit(store, &t, NULL) : -ENOMEM;
+		if (!r)
+			printf("Tables are of generation %llu from now on.\n",
+			       (unsigned long long)rec.order.generation);
+		json_decref(next);
+		free((void *)change.value);
+		record_done(&rec);
+	} else if (!r) {
+		fputs("vine-authority: the store has no authority's records\n", stderr);
+		r = -ENOENT;
+	}
+	json_decref(value);
+	store_page_done(&page);
+	return r;
+}
+
+static int restored(const struct settings *s)
+{
+	const struct store_tls tls = { s->tls.ca, s->tls.certificate, s->tls.key };
+	char error[STORE_ERROR] = "";
+	struct store *store;
+	int r = store_open(s->store, s->tls.ca ? &tls : NULL, &store, error);
+
+	if (!r) {
+		r = raise_generation(store);
+		if (r && r != -ENOENT)
+			store_error(store, error);
+		store_close(store);
+	}
+	if (*error)
+		fprintf(stderr, "vine-authority: %s\n", error);
+	return r ? EXIT_FAILED : EXIT_DONE;
+}
+
 /* ---- arguments ----------------------------------------------------------------- */
 
 static int wrong(const char *what, const char *argument)
@@ -289,7 +414,7 @@ static int configured(const char *command, int argc, char **argv)
 		{ 0 },
 	};
 	const char *file = DEFAULT_CONFIG, *step = NULL;
-	bool check = false, for_ca = !strcmp(command, "ca");
+	bool check = false, for_ca = !strcmp(command, "ca"), serves = !strcmp(command, "serve");
 	struct settings *s;
 	int o, r;
 
@@ -311,9 +436,9 @@ static int configured(const char *command, int argc, char **argv)
 	s = settings_load(file, stderr);
 	if (!s)
 		return EXIT_USAGE;
-	if (!for_ca && !check)
+	if (serves && !check)
 		return serve(s);
-	r = for_ca ? replace_ca(s, step) : EXIT_DONE;
+	r = for_ca ? replace_ca(s, step) : serves ? EXIT_DONE : restored(s);
 	settings_free(s);
 	return r;
 }
@@ -333,7 +458,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(command, "init"))
 		return init_run(argc - 1, argv + 1);
-	if (!strcmp(command, "serve") || !strcmp(command, "ca"))
+	if (!strcmp(command, "serve") || !strcmp(command, "ca") || !strcmp(command, "restored"))
 		return configured(command, argc - 1, argv + 1);
 	if (!strcmp(command, "openapi") && argc == 2) {
 		description = api_description();

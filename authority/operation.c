@@ -18,6 +18,18 @@ static bool allowed(struct task *t)
 	return true;
 }
 
+/* ... and whether the router that it is about is the caller. */
+static bool its_own(struct task *t)
+{
+	const struct router *router = named_router(t, "router");
+
+	if (!router)
+		return false;
+	if (router != t->router)
+		return refuse(t, 403, "this is for router '%s' alone", router->object.name);
+	return allowed(t);
+}
+
 static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_REGISTER] = operation_register,
 	[OPERATION_LIST_SITES] = operation_list_sites,
@@ -31,8 +43,9 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_LIST_VNS] = operation_list_vns,
 	[OPERATION_VN_JOIN] = operation_vn_join,
 	[OPERATION_VN_LEAVE] = operation_vn_leave,
-	[OPERATION_GET_TABLES] = allowed,
-	[OPERATION_UPDATE_TABLES] = allowed,
+	[OPERATION_GET_TABLES] = its_own,
+	[OPERATION_UPDATE_TABLES] = its_own,
+	[OPERATION_HEARTBEAT] = its_own,
 	[OPERATION_GET_METRICS] = allowed,
 	[OPERATION_MANAGE_USERS] = operation_manage_users,
 	[OPERATION_LIST_USERS] = operation_list_users,
@@ -127,6 +140,8 @@ void change_order(struct task *t, uint32_t vn, uint32_t router, const struct blo
 		return;
 	t->ordered = true;
 	rec.order.n++;
+	if (!rec.order.generation)
+		rec.order.generation = 1;
 	if (vn && vn >= rec.order.next_vn)
 		rec.order.next_vn = vn == UINT32_MAX ? vn : vn + 1;
 	if (router && router >= rec.order.next_router)

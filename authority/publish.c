@@ -276,14 +276,19 @@ static struct image *next_image(struct publish *p, const struct round *round,
 
 /* ---- telling routers ----------------------------------------------------------- */
 
-static void send_whole(struct publish *p, struct target *t, mono_t now)
+static void give(const struct publish *p, const struct target *t, publish_send_fn *send, void *arg)
 {
 	size_t len;
 	uint8_t *bytes = have(image_encode(t->image, p->signer, &len));
 
-	t->sent = now;
-	t->send(t->arg, t->image->version, t->image->step, bytes, len);
+	send(arg, t->image->version, t->image->step, bytes, len);
 	free(bytes);
+}
+
+static void send_whole(const struct publish *p, struct target *t, mono_t now)
+{
+	t->sent = now;
+	give(p, t, t->send, t->arg);
 }
 
 static void send_change(struct publish *p, struct target *t, const struct image *from, mono_t now)
@@ -365,6 +370,16 @@ int publish_attach(struct publish *p, uint32_t router, struct version version,
 			t->since = now;
 		send_whole(p, t, now);
 	}
+	return 0;
+}
+
+int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void *arg)
+{
+	const struct router *r = registry_router_id(p->registry, router);
+
+	if (!r || r->record.revoked)
+		return -ENOENT;
+	give(p, target_need(p, router), send, arg);
 	return 0;
 }
 

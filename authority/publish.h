@@ -56,6 +56,8 @@ int publish_attach(struct publish *, uint32_t router, struct version have, publi
 		   void *arg, mono_t now);
 void publish_detach(struct publish *, uint32_t router);
 void publish_confirm(struct publish *, uint32_t router, struct version, mono_t now);
+/* What it is to run now, whole, to a function. -ENOENT as above. */
+int publish_give(struct publish *, uint32_t router, publish_send_fn *, void *arg);
 /* Does what is due, and says when there is something again; {0}: nothing is. To be
  * called after every other call, and at that time. */
 mono_t publish_due(struct publish *, mono_t now);

@@ -60,6 +60,7 @@ static const struct field order_fields[] = {
 	FIELD(order, n, U64, .max = INT64_MAX),
 	FIELD(order, next_vn, U32, .max = UINT32_MAX),
 	FIELD(order, next_router, U32, .max = UINT32_MAX),
+	FIELD(order, generation, U64, .max = INT64_MAX),
 	FIELD(order, space, BLOCKS, .max = LIST),
 	{ 0 },
 };

@@ -72,6 +72,7 @@ struct order_record {
 	uint64_t n;	  /* such operations until now */
 	uint32_t next_vn; /* the next network ID that nobody chose */
 	uint32_t next_router;
+	uint64_t generation; /* of tables: see publish.h */
 	struct blocks space; /* that blocks are taken from */
 };
 

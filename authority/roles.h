@@ -33,8 +33,8 @@
 	X(LIST_VNS, "list-vns", ROLE_SA | ROLE_VNA | ROLE_EU, 0, "") \
 	X(VN_JOIN, "vn-join", ROLE_SA | ROLE_VNA | ROLE_EU, ROLE_VR, "vn hosts") \
 	X(VN_LEAVE, "vn-leave", ROLE_SA | ROLE_VNA | ROLE_EU, ROLE_VR, "vn hosts") \
-	X(GET_TABLES, "get-tables", ROLE_VR, 0, "") \
-	X(UPDATE_TABLES, "update-tables", ROLE_VR, 0, "") \
+	X(GET_TABLES, "get-tables", ROLE_VR, 0, "router") \
+	X(UPDATE_TABLES, "update-tables", ROLE_VR, 0, "router") \
 	X(GET_METRICS, "get-metrics", ROLE_VR, ROLE_ADM | ROLE_SA, "") \
 	X(MANAGE_USERS, "manage-users", ROLE_ADM, 0, "user roles") \
 	X(LIST_USERS, "list-users", 0, ROLE_ADM, "") \
@@ -60,6 +60,7 @@
 	  "hash operations vns expires") \
 	X(REVOKE, "revoke", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "kind name") \
 	X(AUDIT, "audit", 0, ROLE_ADM, "") \
+	X(HEARTBEAT, "heartbeat", 0, ROLE_VR, "router") \
 	X(RENEW, "renew", 0, ROLE_ANY, "")
 
 enum operation {

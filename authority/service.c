@@ -37,6 +37,8 @@ struct service {
 	struct service_hooks hooks;
 	struct event *readable, *tick;
 	uint64_t applied;    /* revision that the registry is at */
+	bool changed;	     /* ... and that tables depend on, since they were told */
+	char publisher[300]; /* URL */
 	struct ask *busy;    /* whose turn it is */
 	struct list turn;    /* asks that wait for theirs */
 	struct list waiting; /* ... for the registry to be further */
@@ -378,16 +380,35 @@ static bool needs_log(struct ask *a)
 	return true;
 }
 
-void service_ask(struct service *s, struct ask *a)
+static uint64_t now_ms(void)
 {
 	struct timeval now;
 
 	gettimeofday(&now, NULL);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+}
+
+bool service_allows(struct service *s, const struct request *q)
+{
+	struct request asked = *q;
+	struct outcome o;
+	bool allowed;
+
+	asked.now = now_ms();
+	asked.id = "-";
+	operate(s->registry, &asked, &o);
+	allowed = o.status == 200;
+	outcome_done(&o);
+	return allowed;
+}
+
+void service_ask(struct service *s, struct ask *a)
+{
 	a->service = s;
 	a->outcome = (struct outcome){ 0 };
 	a->change = NULL;
 	a->since = monotonic_ms();
-	a->request.now = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+	a->request.now = now_ms();
 	snprintf(a->id, sizeof(a->id), "%.12s-%llu", s->prefix, (unsigned long long)++s->counter);
 	a->request.id = a->id;
 	list_init(&a->node);
@@ -402,6 +423,15 @@ void service_ask(struct service *s, struct ask *a)
 }
 
 /* ---- keeping in step ----------------------------------------------------------- */
+
+static void take_publisher(struct service *s, const struct store_entry *e)
+{
+	json_t *value = e->value ? json_loadb(e->value, e->size, 0, NULL) : NULL;
+	const char *url = json_string_value(json_object_get(value, "url"));
+
+	snprintf(s->publisher, sizeof(s->publisher), "%s", url ? url : "");
+	json_decref(value);
+}
 
 /* Applies what the store says. False: it can't be. */
 static bool apply(struct service *s, const struct store_entry *entries, size_t n,
@@ -419,6 +449,12 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 
 		if (kind >= RECORD_CHANGE && kind < RECORD_KINDS)
 			continue;
+		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
+			take_publisher(s, e);
+			continue;
+		}
+		s->changed |= kind == RECORD_ORDER || kind == RECORD_ROUTER ||
+			      kind == RECORD_HOST || kind == RECORD_VN;
 		if (e->value) {
 			values[used] = json_loadb(e->value, e->size, 0, NULL);
 			good = values[used] != NULL;
@@ -457,14 +493,12 @@ static void follow(evutil_socket_t fd, short events, void *arg)
 	char error[STORE_ERROR] = "";
 	struct store_page page;
 	int r = 0;
-	bool some = false;
 
 	(void)fd, (void)events;
 	while (!*error && !(r = store_watch_next(s->watch, &page))) {
 		if (apply(s, page.entries, page.n, error))
 			s->applied = page.revision;
 		store_page_done(&page);
-		some = true;
 	}
 	if (r != -EAGAIN && !*error)
 		snprintf(error, sizeof(error), "the store's watch has ended (%s)", strerror(-r));
@@ -473,8 +507,9 @@ static void follow(evutil_socket_t fd, short events, void *arg)
 		s->hooks.lost(s->hooks.arg, error);
 		return;
 	}
-	if (some && s->hooks.applied)
+	if (s->changed && s->hooks.applied)
 		s->hooks.applied(s->hooks.arg);
+	s->changed = false;
 	wake(s);
 }
 
@@ -544,6 +579,13 @@ static bool load(struct service *s, char error[static STORE_ERROR])
 	store_page_done(&page);
 	if (!good)
 		return false;
+	if (store_get(s->store, SERVICE_PUBLISHER, &page)) {
+		store_error(s->store, error);
+		return false;
+	}
+	if (page.n)
+		take_publisher(s, &page.entries[0]);
+	store_page_done(&page);
 	if (!registry_order(s->registry)->object.revision) {
 		snprintf(error, STORE_ERROR, "the store is empty: vine-authority init begins one");
 		return false;
@@ -603,6 +645,16 @@ void service_close(struct service *s)
 bool service_idle(const struct service *s)
 {
 	return !s->n && worker_idle(s->worker);
+}
+
+uint64_t service_revision(const struct service *s)
+{
+	return s->applied;
+}
+
+const char *service_publisher(const struct service *s)
+{
+	return s->publisher;
 }
 
 const struct registry *service_registry(const struct service *s)

@@ -18,6 +18,9 @@
 
 struct service;
 
+/* No record: {"url"} of the process that has the routers (election.h). */
+#define SERVICE_PUBLISHER "publisher"
+
 struct ask {
 	/* Caller, operation, arguments, token, dry_run: the asker's, unchanged until done.
 	 * The rest is filled in. */
@@ -43,7 +46,7 @@ struct service_hooks {
 	void *arg;
 	/* The registry can't be kept in step any more: the process has to begin anew. */
 	void (*lost)(void *arg, const char *why);
-	/* A transaction of the store has been applied, or several. */
+	/* Something that tables depend on has been applied. */
 	void (*applied)(void *arg);
 };
 
@@ -55,7 +58,14 @@ struct service *service_open(struct event_base *, struct store *, const struct s
 void service_close(struct service *);
 bool service_idle(const struct service *);
 void service_ask(struct service *, struct ask *);
+/* For what is asked often and changes no record: whether it may be, at once and without an
+ * audit record. Else service_ask refuses it, with one. */
+bool service_allows(struct service *, const struct request *);
 
+/* Of the store: what the registry is at. */
+uint64_t service_revision(const struct service *);
+/* The URL of the process that has the routers, as the store has it; "": none. */
+const char *service_publisher(const struct service *);
 const struct registry *service_registry(const struct service *);
 struct registry *service_registry_observed(struct service *);
 struct store *service_store(const struct service *);

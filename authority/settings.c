@@ -131,6 +131,29 @@ static const struct ini_option certificate_options[] = {
 	LIFE(server, "720h"),
 };
 
+static const struct ini_word sign_words[] = { { "hmac-sha256", PROTECT_HMAC },
+					      { "none", PROTECT_NONE },
+					      { 0 } };
+static const struct ini_word encrypt_words[] = {
+	{ "none", PROTECT_NONE },
+	{ "aes-256-gcm", PROTECT_AES_256_GCM },
+	{ "chacha20-poly1305", PROTECT_CHACHA20_POLY1305 },
+	{ 0 },
+};
+
+static const struct ini_option network_options[] = {
+	{ .key = "sign",
+	  .type = &ini_choice,
+	  INI_FIELD(struct settings, sign),
+	  .words = sign_words,
+	  .fallback = "hmac-sha256" },
+	{ .key = "encrypt",
+	  .type = &ini_choice,
+	  INI_FIELD(struct settings, encrypt),
+	  .words = encrypt_words,
+	  .fallback = "none" },
+};
+
 static void *open_section(void *arg, struct ini *ini, struct ini_section *s)
 {
 	(void)ini, (void)s;
@@ -142,6 +165,7 @@ static void *open_section(void *arg, struct ini *ini, struct ini_section *s)
 static const struct ini_kind kinds[] = {
 	{ .name = "server", OPTIONS(server_options), .open = open_section },
 	{ .name = "store", OPTIONS(store_options), .open = open_section },
+	{ .name = "networks", OPTIONS(network_options), .open = open_section },
 	{ .name = "certificates", OPTIONS(certificate_options), .open = open_section },
 };
 

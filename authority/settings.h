@@ -11,6 +11,7 @@
 
 #include "authority/store.h"
 #include "common/addr.h"
+#include "common/wire.h"
 
 struct settings {
 	struct endpoint *listen;
@@ -25,6 +26,7 @@ struct settings {
 	} tls;
 	char *directory;		/* of the CA */
 	int64_t users, routers, server; /* how long certificates are good, in ns */
+	enum protection sign, encrypt;	/* of hosts' packets; what encrypts is enough */
 };
 
 /* NULL: all that is wrong is said in errors. */

@@ -260,7 +260,7 @@ static int print(const struct ctl *ctl, const struct ask *a, const struct identi
 	}
 	if (secret)
 		printf("%s\n", secret);
-	else if (a->verb->key)
+	else if (a->verb->lists[0].key)
 		show_list(a->verb, result);
 	else
 		show_outcome(result, a->dry_run);

@@ -8,6 +8,12 @@
 
 #include "ctl/ctl.h"
 
+/* A list of an answer: its key, the columns' titles, and their fields; a field that ends in @
+ * is a time. */
+struct listing {
+	const char *key, *titles, *fields;
+};
+
 struct verb {
 	const char *command, *name; /* "vn", "create"; name "": the command alone */
 	const char *usage;
@@ -16,10 +22,8 @@ struct verb {
 	 * least one, "address?" may be missing, "=vns" one more of a list. */
 	const char *words;
 	/* What --options there are, with their types: text, number, list, yes or no. */
-	const char *options; /* "id:n users:l location:t disabled:b" */
-	/* Answers that are lists: the key, the columns' titles, and their fields; a field
-	 * that ends in @ is a time. */
-	const char *key, *titles, *fields;
+	const char *options;	 /* "id:n users:l location:t disabled:b" */
+	struct listing lists[2]; /* of an answer that is one, or two; key NULL: it is none */
 	const char *text;
 };
 

@@ -65,18 +65,30 @@ static void add_field(struct columns *c, json_t *row, const char *field, size_t 
 	}
 }
 
-void show_list(const struct verb *v, json_t *result)
+static void show_rows(const struct listing *l, const json_t *rows)
 {
-	struct columns *c = columns_new(v->titles);
-	json_t *rows = json_object_get(result, v->key), *row;
+	struct columns *c = columns_new(l->titles);
+	json_t *row;
 	size_t i;
 
 	json_array_foreach(rows, i, row)
 	{
-		for (const char *f = v->fields; *f; f += strcspn(f, " "), f += *f == ' ')
+		for (const char *f = l->fields; *f; f += strcspn(f, " "), f += *f == ' ')
 			add_field(c, row, f, strcspn(f, " "));
 	}
 	columns_print(c, 0, "none", stdout);
+}
+
+void show_list(const struct verb *v, json_t *result)
+{
+	const struct listing *more = &v->lists[1];
+	const json_t *rows = more->key ? json_object_get(result, more->key) : NULL;
+
+	show_rows(&v->lists[0], json_object_get(result, v->lists[0].key));
+	if (json_array_size(rows)) {
+		putchar('\n');
+		show_rows(more, rows);
+	}
 }
 
 /* "gain": pairs of groups of hosts that reach each other from now on, or no longer. */

@@ -3,17 +3,35 @@
  */
 #include "ctl/operations.h"
 
-#define LIST(key, titles, fields) key, titles, fields
-#define NONE NULL, NULL, NULL
+#define LIST(key, titles, fields) \
+	{ \
+		{ \
+			key, titles, fields \
+		} \
+	}
+#define NONE \
+	{ \
+		{ \
+			NULL, NULL, NULL \
+		} \
+	}
 
 const struct verb verbs[] = {
 	{ "vn", "list", "", "GET", "/v1/vns", "", "",
 	  LIST("vns", "NAME|>ID|>HOSTS|CREATOR|ADMINISTRATORS|CREATED",
 	       "name id members creator admins created@"),
 	  "VNs" },
-	{ "vn", "show", "VN", "GET", "/v1/vns/{vn}/hosts", "vn", "",
-	  LIST("hosts", "HOST|SITE|ROUTER|OWNER|ADDRESSES", "name site router owner addresses"),
-	  "The members of a VN" },
+	{ "vn",
+	  "show",
+	  "VN",
+	  "GET",
+	  "/v1/vns/{vn}/hosts",
+	  "vn",
+	  "",
+	  { { "hosts", "HOST|SITE|ROUTER|OWNER|ADDRESSES", "name site router owner addresses" },
+	    { "routers", "ROUTER|TABLES|GIVEN|STATE|HEARD|ERROR",
+	      "name runs given state heard@ error" } },
+	  "The members of a VN, and which tables their routers run" },
 	{ "vn", "create", "NAME [HOST...] [--id ID] [--users USER,...]", "POST", "/v1/vns",
 	  "name hosts*", "id:n users:l", NONE, "Create a VN; users: who may join" },
 	{ "vn", "join", "VN HOST...", "POST", "/v1/vns/{vn}/join", "vn hosts+", "", NONE,
@@ -46,8 +64,8 @@ const struct verb verbs[] = {
 	  "PATCH", "/v1/sites/{site}", "site", "admins:l subnets:l location:t contact:t", NONE,
 	  "Change a site" },
 	{ "router", "list", "", "GET", "/v1/routers", "", "",
-	  LIST("routers", "NAME|>ID|SITE|ENDPOINT|BLOCKS|DISABLED|REVOKED",
-	       "name id site endpoint blocks disabled revoked"),
+	  LIST("routers", "NAME|>ID|SITE|ENDPOINT|BLOCKS|DISABLED|REVOKED|TABLES|STATE|HEARD",
+	       "name id site endpoint blocks disabled revoked runs state heard@"),
 	  "Routers" },
 	{ "router", "change",
 	  "ROUTER [--endpoint HOST:PORT] [--queue-routers ROUTER,...] [--disabled yes|no]", "PATCH",

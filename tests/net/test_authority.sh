@@ -207,6 +207,122 @@ unset VINE_CREDENTIAL
 check "hostile requests" on a "$PYTHON" "$here/hostile.py" "$PORT" "$WORK/id-admin" 400
 is "... and it serves on" "$(status joe GET /v1/vns)" "200 application/json"
 
+# ---- Tables --------------------------------------------------------------------
+
+# listen ROUTER [PORT]: it has a stream, and says in $WORK/listen-ROUTER.log what comes.
+listen()
+{
+	spawn "listen-$1" a "$PYTHON" "$here/listen.py" "https://127.0.0.1:${2:-$PORT}" \
+		"$WORK/id-$1" "$1" "$WORK/control-$1" "$WORK/image-$1"
+	listener[$1]=$spawned
+}
+declare -A listener
+
+# said ROUTER PATTERN [LINE]: in its log, from that line on.
+said()
+{
+	tail -n +"${3:-1}" "$WORK/listen-$1.log" | grep -Eq "$2"
+}
+lines()
+{
+	echo $(($(wc -l < "$WORK/listen-$1.log") + 1))
+}
+
+# states [VN]: of its routers, or of all.
+states()
+{
+	if [ $# -gt 0 ]; then
+		as joe --json vn show "$1"
+	else
+		as admin --json router list
+	fi | jq -c '[.routers[].state]'
+}
+are()
+{
+	[ "$(states)" = "$1" ]
+}
+CURRENT='["current","current","current"]'
+
+is "routers without a stream are away" "$(states vn3)" '["away","away","away"]'
+for i in 1 2 3; do
+	listen "r$i"
+done
+check "three routers get their tables" wait_for 10 are "$CURRENT"
+is "... whole, since they had none" "$(grep -c ' 3 tables$' "$WORK/listen-r1.log")" 1
+is "a VN's routers are shown with it" "$(states vn3)" "$CURRENT"
+check "... for people too" eval 'as joe vn show vn3 | grep -Eq "^r2 +1\.[0-9]+ +1\.[0-9]+ +current "'
+signed()
+{
+	head -c -64 "$WORK/image-$1" > "$WORK/bytes" && tail -c 64 "$WORK/image-$1" > "$WORK/signature" &&
+		base64 -d "$WORK/id-$1/tables.pub" > "$WORK/public" &&
+		openssl pkeyutl -verify -pubin -keyform DER -inkey "$WORK/public" -rawin \
+			-in "$WORK/bytes" -sigfile "$WORK/signature"
+}
+check "tables are signed" signed r1
+is "they can be had whole" "$(status r1 GET /v1/routers/r1/tables)" "200 application/json"
+is "... the same" "$(jq -r .image "$WORK/answer" | base64 -d | cmp - "$WORK/image-r1" && jq -r .type \
+	"$WORK/answer")" tables
+is "not by another router" "$(status r2 GET /v1/routers/r1/tables)" "403 $PROBLEM"
+is "... nor its stream" "$(status r2 GET /v1/routers/r1/stream)" "403 $PROBLEM"
+is "... nor by a user" "$(status admin GET /v1/routers/r1/stream)" "403 $PROBLEM"
+is "... nor by nobody" "$(status - GET /v1/routers/r1/stream)" "401 $PROBLEM"
+is "a confirmation for another" "$(status r2 POST /v1/routers/r1/confirm '{"version":"1.1"}')" \
+	"403 $PROBLEM"
+is "one that is none" "$(status r1 POST /v1/routers/r1/confirm '{}')" "400 $PROBLEM"
+is "a heartbeat that is none" "$(status r1 POST /v1/routers/r1/heartbeat '[]')" "400 $PROBLEM"
+is "no version" "$(status r1 GET '/v1/routers/r1/stream?have=x')" "400 $PROBLEM"
+at1=$(lines r1) at2=$(lines r2)
+check "a VN of one router" as jane vn create vn4 jane4
+check "... changes its tables" wait_for 10 said r1 ' 3 change$' "$at1"
+check "... and nobody else's" eval '! said r2 . "$at2"'
+at1=$(lines r1) at3=$(lines r3)
+check "a split" as joe vn split vn3 vn1=jane1,jane2,jane3 vn2=joe2,joe3
+check "... comes in three steps" wait_for 10 said r3 ' 3 change$' "$at3"
+is "... one after the other" "$(tail -n +"$at3" "$WORK/listen-r3.log" | cut -d ' ' -f 2,3 | paste -sd ,)" \
+	"1 change,2 change,3 change"
+check "... at each" wait_for 10 said r1 ' 3 change$' "$at1"
+
+# Who doesn't answer, or doesn't take it, holds up nobody for long.
+echo mute > "$WORK/control-r2"
+at1=$(lines r1)
+check "a change at a router that doesn't answer" as joe vn merge vn1 vn2 vn3
+check "... goes on without it" wait_for 20 said r1 ' 3 change$' "$at1"
+is "... which is late" "$(states)" '["current","late","current"]'
+check "... and reported" grep -q 'router r2: it has not confirmed' "$WORK/serve-$PORT.log"
+echo refuse no room > "$WORK/control-r2"
+refuses_it()
+{
+	as joe vn show vn3 | grep -Eq '^r2 .* late .* no room$'
+}
+check "why a router refuses its tables is shown" wait_for 10 refuses_it
+rm "$WORK/control-r2"
+check "it catches up" wait_for 10 are "$CURRENT"
+at1=$(lines r1)
+is "another stream of a router" "$(on a curl -sS --max-time 1 --cacert "$WORK/id-r1/ca.pem" \
+	--cert "$WORK/id-r1/certificate.pem" --key "$WORK/id-r1/key.pem" -o "$WORK/answer" \
+	-w '%{http_code} %{content_type}' "$URL/v1/routers/r1/stream" 2> /dev/null)" \
+	"200 application/x-ndjson"
+check "... is in the place of the one before" said r1 '^ended 200' "$at1"
+check "... and the other way round" wait_for 10 are "$CURRENT"
+
+at1=$(lines r1)
+end "${authority[$PORT]}" KILL
+check "the authority is killed, and up again" serve "$PORT"
+check "... its routers come back" wait_for 20 are "$CURRENT"
+end "${authority[$PORT]}"
+check "of a store from a backup" "$BUILD/vine-authority" restored --config "$DIR/$PORT.conf"
+check "... served" serve "$PORT"
+check "... all is newer" wait_for 20 said r1 '^2\.[0-9]+ 3 tables$' "$at1"
+check "... and taken" wait_for 20 are "$CURRENT"
+at3=$(lines r3)
+check "a router is revoked" as admin revoke router r3
+check "... its stream ends" wait_for 5 said r3 '^ended 200' "$at3"
+check "... and there is no other" wait_for 5 said r3 '^ended 403' "$at3"
+check "... the others' tables change" wait_for 20 are '["current","current","away"]'
+for i in 1 2 3; do
+	end "${listener[r$i]}"
+done
+
 # ---- Certificates end --------------------------------------------------------
 
 end "${authority[$PORT]}"
@@ -329,9 +445,26 @@ same()
 	[ "$(as admin --json vn list)" = "$(URL=https://127.0.0.1:8465 as admin --json vn list)" ]
 }
 check "both have all" wait_for 3 same
+let_in_one()
+{
+	as admin site add site1 --admins admin &&
+		enroll router r1 "$(token router --site site1)" --endpoint 198.51.100.1:8463 &&
+		as admin router block r1 172.16.1.0/24 && as admin host add h1 r1 && as admin host add h2 r1
+}
+check "a router" let_in_one
+at1=$(lines r1)
+listen r1 8465
+check "... has a stream, by whichever has the routers" wait_for 10 said r1 ' [03] tables$' "$at1"
+check "... at the other it is sent on" said r1 '^ended 307' "$at1"
+is "one process has them" "$(status r1 GET /v1/routers/r1/tables | cut -c 1-3)" 200
+is "... and the other says which" "$(URL=https://127.0.0.1:8465 status r1 GET /v1/routers/r1/tables)" \
+	"307 $PROBLEM"
 is "no ID was given twice" "$(as admin --json vn list | jq '[.vns[].id] | length, (unique | length)' |
 	sort -u)" 21
 end "${authority[8464]}" KILL
 URL=https://127.0.0.1:8465
-check "one is killed: the other serves" as admin vn create e2
+at1=$(lines r1)
+check "one is killed: the other serves" as admin vn create e2 h1
+check "... and has the routers" wait_for 10 said r1 '^stream https://127.0.0.1:8465' "$at1"
+check "... with what is new" wait_for 10 said r1 ' 3 (tables|change)$' "$at1"
 finish

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "authority/api.h"
+#include "authority/election.h"
 
 /* ---- routes -------------------------------------------------------------------- */
 
@@ -29,11 +30,11 @@ static void test_routes(void **state)
 			assert_false(!strcmp(o->method, r->method) && !strcmp(o->path, r->path));
 	}
 	for (int o = 0; o < OPERATIONS; o++) {
-		/* Those of a router's stream, which isn't of this table. */
-		bool streamed = o == OPERATION_GET_TABLES || o == OPERATION_UPDATE_TABLES ||
-				o == OPERATION_GET_METRICS;
+		unsigned expected = o == OPERATION_GET_METRICS	? 0 /* there are none yet */
+				    : o == OPERATION_GET_TABLES ? 2 /* stream and whole */
+								: 1;
 
-		if (routes[o] != !streamed)
+		if (routes[o] != expected)
 			fail_msg("'%s' has %u routes", operation_rules[o].name, routes[o]);
 	}
 }
@@ -258,6 +259,77 @@ static void test_conflict(void **state)
 	assert_int_equal(registry_vn_named(service_registry(w->service), "v1")->id, 5000);
 }
 
+/* ---- which process has the routers ----------------------------------------------- */
+
+struct candidate {
+	struct service *service;
+	struct election *election;
+	unsigned won, lost;
+};
+
+static void on_won(void *arg)
+{
+	((struct candidate *)arg)->won++;
+}
+
+static void on_no_longer(void *arg)
+{
+	((struct candidate *)arg)->lost++;
+}
+
+static void stand(struct world *w, struct candidate *c, const char *url)
+{
+	const struct election_hooks hooks = { c, on_won, on_no_longer };
+
+	c->election = election_new(w->base, c->service, url, &hooks);
+	assert_non_null(c->election);
+}
+
+/* One of two has them; when it ends the other has; taken away, it knows. */
+static void test_election(void **state)
+{
+	struct world *w = *state;
+	struct service_hooks hooks = { .arg = w, .lost = on_lost };
+	char error[STORE_ERROR];
+	struct candidate a = { .service = w->service };
+	struct candidate b = { .service = service_open(w->base, w->store, &hooks, error) };
+	struct store_entry gone = { .key = SERVICE_PUBLISHER };
+	struct store_transaction t = { NULL, 0, &gone, 1 };
+	struct store_page page;
+
+	assert_non_null(b.service);
+	stand(w, &a, "https://a:1");
+	while (!a.won)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	stand(w, &b, "https://b:1");
+	while (strcmp(service_publisher(b.service), "https://a:1"))
+		event_base_loop(w->base, EVLOOP_ONCE);
+	for (int i = 0; i < 20; i++) /* longer than the lease */
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(b.won, 0);
+	election_free(a.election);
+	while (!b.won)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(a.won + b.won, 2);
+	assert_int_equal(a.lost + b.lost, 0);
+	/* Its lease is gone, whoever did it. */
+	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
+	assert_int_equal(page.n, 1);
+	assert_int_equal(store_lease_revoke(w->store, page.entries[0].lease), 0);
+	store_page_done(&page);
+	while (!b.lost)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	while (b.won < 2) /* and stands again */
+		event_base_loop(w->base, EVLOOP_ONCE);
+	election_free(b.election);
+	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
+	assert_int_equal(page.n, 0);
+	store_page_done(&page);
+	assert_int_equal(store_commit(w->store, &t, NULL), 0); /* no record: nobody minds */
+	service_close(b.service);
+	assert_false(w->lost);
+}
+
 static void test_nonsense(void **state)
 {
 	struct world *w = *state;
@@ -277,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_description),
 		cmocka_unit_test_setup_teardown(test_many, begin, end),
 		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 	};
 

@@ -17,7 +17,7 @@
 static const struct sample {
 	const char *key, *value;
 } samples[] = {
-	{ "order", "{'n': 7, 'next_vn': 8, 'next_router': 4294967295, "
+	{ "order", "{'n': 7, 'next_vn': 8, 'next_router': 4294967295, 'generation': 3, "
 		   "'space': ['172.16.0.0/12', 'fd00::/16']}" },
 	{ "user/jane.doe-1", "{'roles': ['vna', 'eu'], 'key': 'abc', 'revoked': false, "
 			     "'created': 1700000000000}" },

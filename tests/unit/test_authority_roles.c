@@ -27,8 +27,8 @@ static const struct row {
 	{ "list-vns", "sa vna eu", "" },
 	{ "vn-join", "sa vna eu +vr", "sa vna eu vr" },
 	{ "vn-leave", "sa vna eu +vr", "sa vna eu vr" },
-	{ "get-tables", "vr", "" },
-	{ "update-tables", "vr", "" },
+	{ "get-tables", "vr", "vr" },
+	{ "update-tables", "vr", "vr" },
 	{ "get-metrics", "vr +adm +sa", "" },
 	{ "manage-users", "adm", "" },
 	/* Ours. */
@@ -51,6 +51,7 @@ static const struct row {
 	{ "delegate", "+adm +sa +vna +eu", "" },
 	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
 	{ "audit", "+adm", "" },
+	{ "heartbeat", "+vr", "vr" },
 	{ "renew", "+vr +adm +sa +vna +eu", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
@@ -123,6 +124,8 @@ static json_t *arguments_of(const char *o, const char *role)
 	snprintf(in, sizeof(in), "in-%s", role);
 	if (!strcmp(o, "register"))
 		return json_pack("{s:s,s:s,s:s}", "kind", "host", "name", "new", "router", "vr");
+	if (!strcmp(o, "get-tables") || !strcmp(o, "update-tables") || !strcmp(o, "heartbeat"))
+		return json_pack("{s:s}", "router", "vr");
 	if (!strcmp(o, "vn-create"))
 		return json_pack("{s:s,s:[s]}", "name", "new", "hosts", own);
 	if (!strcmp(o, "vn-merge"))
