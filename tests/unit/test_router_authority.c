@@ -327,8 +327,8 @@ static void send_image(struct world_of_one *w, const struct image *from, const s
 static void confirmed(struct world_of_one *w, const char *body)
 {
 	for (int i = 0; i < 5000 && !asked("/confirm"); i++) {
+		loop_turn(w->loop, MSEC);
 		run_until(w, 0);
-		usleep(1000);
 	}
 	assert_non_null(asked("/confirm"));
 	assert_string_equal(asked("/confirm")->url + strlen("https://192.0.2.2:2"),
