@@ -780,6 +780,7 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 {
 	struct authority *a = calloc(1, sizeof(*a));
 	char error[IDENTITY_ERROR] = "out of memory";
+	const char *why;
 
 	if (!a)
 		return false;
@@ -798,7 +799,9 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	if (a->identity)
 		strcpy(error, "out of memory or descriptors");
 	a->disk = disk_open(r->loop);
-	a->https = https_new(r->loop);
+	a->https = https_new(r->loop, &why);
+	if (a->identity && !a->https)
+		snprintf(error, sizeof(error), "%s", why);
 	if (!a->identity || !a->disk || !a->https ||
 	    !stored_init(&a->stored, a->disk, r->config->state) || !take_places(a, r->config)) {
 		fprintf(errors, "[authority]: %s\n", error);

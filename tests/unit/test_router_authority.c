@@ -41,9 +41,10 @@ struct https_request {
 static struct https fake;
 static struct https_request requests[REQUESTS];
 
-struct https *https_new(struct loop *loop)
+struct https *https_new(struct loop *loop, const char **ret_why)
 {
 	(void)loop;
+	(void)ret_why;
 	memset(requests, 0, sizeof(requests));
 	return &fake;
 }
