@@ -2,7 +2,7 @@
 # to begin anew (check and demo install packages first, and only then can
 # pkg-config be asked).
 #
-#   make                 build/vine-router and build/vinectl
+#   make                 build/vine-router, build/vine-authority and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
 #   make unit sim cost fuzz net style   one kind of test alone
@@ -12,6 +12,7 @@
 #   make bench-paper     what the ViNe dissertation measured; PARTS, and the same others
 #   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make bench-tables    the tables at size, alone and while they change
+#   make bench-registry  the authority's registry and operations at size
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -44,7 +45,9 @@ VERSION := $(file < VERSION)
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
 	jansson libseccomp libcares
-PKG_CTL := jansson libssl libcrypto
+PKG_CTL := jansson libssl libcrypto libcurl
+PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto inih libevent_core libevent_extra \
+	libevent_openssl
 # libipsec-mb has no pkg-config file, and is for x86-64 only. MB=no: without it.
 ifndef MB
 MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
@@ -52,10 +55,11 @@ MB := $(if $(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
 	'$(hash)error' '$(hash)endif' | $(CC) -E -x c - > /dev/null 2>&1 && echo yes),yes,no)
 endif
 LIBS_MB = $(if $(filter yes,$(MB)),-lIPSec_MB)
-PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER))
+PKG_CFLAGS = $(call ask,PKG_CFLAGS,--cflags $(PKG_ROUTER) $(PKG_AUTHORITY))
 LIBS_ROUTER = $(call ask,LIBS_PKG,--libs $(PKG_ROUTER)) $(LIBS_MB)
+LIBS_AUTHORITY = $(call ask,LIBS_AUTHORITY_PKG,--libs $(PKG_AUTHORITY))
 LIBS_CTL = $(call ask,LIBS_CTL,--libs $(PKG_CTL))
-LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER)) $(LIBS_MB)
+LIBS_TEST = $(call ask,LIBS_CMOCKA,--libs cmocka $(PKG_ROUTER) $(PKG_AUTHORITY)) $(LIBS_MB)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 BASE := -std=gnu11 -D_GNU_SOURCE -DURCU_INLINE_SMALL_FUNCTIONS -DVINE_VERSION='"$(VERSION)"' -I. -pthread -g $(WARNINGS)
@@ -77,6 +81,7 @@ FUZZ_MODE := address,undefined
 COMMON := $(filter-out common/crypto_$(if $(filter yes,$(MB)),nomb,mb).c,$(wildcard common/*.c))
 ROUTER := $(wildcard router/*.c)
 CTL := $(wildcard ctl/*.c)
+AUTHORITY := $(wildcard authority/*.c)
 ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
 UNIT := $(wildcard tests/unit/test_*.c)
 SIM := $(wildcard tests/sim/sim_*.c)
@@ -98,11 +103,11 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
-	bench-paper bench-tables figures install uninstall clean FORCE
+	bench-paper bench-tables bench-registry figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/vine-router $(BUILD)/vinectl
+all: $(BUILD)/vine-router $(BUILD)/vine-authority $(BUILD)/vinectl
 
 # Programs
 
@@ -110,11 +115,17 @@ $(BUILD)/vine-router: $(call objects,$(ROUTER)) $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)$(LINK) $^ $(LIBS_ROUTER)
 
+$(BUILD)/vine-authority: $(call objects,authority/main.c) $(BUILD)/libauthority.a \
+	$(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)$(LINK) $^ $(LIBS_AUTHORITY)
+
 $(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)$(LINK) $^ $(LIBS_CTL)
 
 $(BUILD)/libcommon.a: $(call objects,$(COMMON))
+$(BUILD)/libauthority.a: $(call objects,$(filter-out authority/main.c,$(AUTHORITY)))
 $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
@@ -251,6 +262,14 @@ $(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
 bench-tables: $(BUILD)/bench/tables
 	$(Q)$<
 
+$(BUILD)/bench/registry: $(OBJ)/tests/bench/registry.o $(BUILD)/libauthority.a $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-registry: $(BUILD)/bench/registry
+	$(Q)$<
+
 # Installing
 
 BINDIR := $(DESTDIR)$(PREFIX)/bin
@@ -265,6 +284,7 @@ man_file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
 install: all
 	install -D -m 755 $(BUILD)/vine-router $(SBINDIR)/vine-router
+	install -D -m 755 $(BUILD)/vine-authority $(SBINDIR)/vine-authority
 	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
 	install -d $(UNITDIR)
@@ -281,7 +301,7 @@ DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /l
 endif
 
 uninstall:
-	rm -f $(SBINDIR)/vine-router $(BINDIR)/vinectl
+	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(BINDIR)/vinectl
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))

@@ -73,6 +73,9 @@ const char *drop_text(enum drop);
 	X(COOKIES, "handshake_cookies", "Cookies sent to would-be clients") \
 	X(RELOADS, "reloads", "Configurations applied") \
 	X(RELOADS_FAILED, "reload_failures", "Configurations refused") \
+	X(TABLES, "tables_applied", "Tables of the authority put in force") \
+	X(TABLES_REFUSED, "tables_refused", "Tables of the authority refused") \
+	X(TABLES_UNSTORED, "tables_not_stored", "Tables that could not be written to disk") \
 	X(ICMP_SENT, "icmp_errors_sent", "ICMP errors made for hosts") \
 	X(ICMP_LIMITED, "icmp_errors_suppressed", "ICMP errors withheld by their rate limit") \
 	X(MSS_CLAMPED, "mss_clamped", "TCP handshakes whose MSS was lowered") \

@@ -18,6 +18,8 @@
 /* The options that stand before the command. */
 struct ctl {
 	const char *socket;
+	const char *authority; /* URL; NULL: the identity's */
+	const char *identity;  /* directory; NULL: ~/.config/vine */
 	bool json;
 };
 
@@ -28,7 +30,10 @@ struct command {
 };
 
 extern const struct command status_command, show_command, why_command, reload_command, set_command,
-	ping_command, trace_command, netcheck_command, keygen_command;
+	ping_command, trace_command, netcheck_command, keygen_command, register_command,
+	renew_command;
+/* Those about the authority's operations; ends with one without a name. */
+extern const struct command operation_commands[];
 
 /* Both write "vinectl: ..." to stderr and return the exit code. */
 int ctl_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&status_command,   &show_command, &why_command,	   &ping_command,   &trace_command,
-	&netcheck_command, &set_command,  &reload_command, &keygen_command,
+	&status_command, &show_command,	    &why_command,   &ping_command,
+	&trace_command,	 &netcheck_command, &set_command,   &reload_command,
+	&keygen_command, &register_command, &renew_command,
 };
 
 static const struct command *command_lookup(const char *name)
@@ -18,17 +19,31 @@ static const struct command *command_lookup(const char *name)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
+	for (const struct command *c = operation_commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
 	return NULL;
+}
+
+static void help_command(const struct command *c, FILE *out)
+{
+	fprintf(out, "  %-10s %-44s %s\n", c->name, c->arguments, c->text);
 }
 
 static void help(FILE *out)
 {
-	fputs("Usage: vinectl [--json] [--control SOCKET] COMMAND ...\n\n", out);
+	fputs("Usage: vinectl [--json] [--control SOCKET] COMMAND ...\n"
+	      "       vinectl [--json] [--authority URL] [--identity DIR] COMMAND ...\n\n",
+	      out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		fprintf(out, "  %-8s %-44s %s\n", commands[i]->name, commands[i]->arguments,
-			commands[i]->text);
+		help_command(commands[i], out);
+	fputs("\nOf the authority (each alone says what it has):\n", out);
+	for (const struct command *c = operation_commands; c->name; c++)
+		help_command(c, out);
 	fputs("\n"
 	      "      --control SOCKET  the router's, else " CTL_SOCKET "\n"
+	      "      --authority URL   the authority, else the identity's\n"
+	      "      --identity DIR    keys and certificates, else ~/.config/vine\n"
 	      "      --json            the same facts as JSON\n"
 	      "  -h, --help            this, or a command's usage after its name\n"
 	      "  -V, --version\n"
@@ -80,6 +95,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "control", required_argument, NULL, 'c' },
+		{ "authority", required_argument, NULL, 'a' },
+		{ "identity", required_argument, NULL, 'i' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -92,6 +109,8 @@ int main(int argc, char **argv)
 		switch (o) {
 		case 'j': ctl.json = true; break;
 		case 'c': ctl.socket = optarg; break;
+		case 'a': ctl.authority = optarg; break;
+		case 'i': ctl.identity = optarg; break;
 		case 'h': help(stdout); return finish(EXIT_DONE);
 		case 'V': puts("vinectl " VINE_VERSION); return finish(EXIT_DONE);
 		default: fputs("Try vinectl --help.\n", stderr); return EXIT_USAGE;

@@ -8,6 +8,7 @@
 #include "ctl/columns.h"
 #include "ctl/human.h"
 #include "ctl/peers.h"
+#include "ctl/show_authority.h"
 
 static void print_peers(json_t *result)
 {
@@ -224,9 +225,10 @@ static const struct list {
 	const char *name, *entries; /* NULL: it does not come in pages */
 	void (*print)(json_t *result);
 } lists[] = {
-	{ "peers", "peers", print_peers },    { "lndt", "entries", print_lndt },
-	{ "gndt", "entries", print_gndt },    { "links", "links", print_links },
-	{ "counters", NULL, print_counters }, { "config", NULL, print_config },
+	{ "peers", "peers", print_peers },	{ "lndt", "entries", print_lndt },
+	{ "gndt", "entries", print_gndt },	{ "links", "links", print_links },
+	{ "counters", NULL, print_counters },	{ "config", NULL, print_config },
+	{ "authority", NULL, authority_print },
 };
 
 static const struct list *list_lookup(const char *name)
@@ -259,5 +261,5 @@ static int run(const struct ctl *ctl, int argc, char **argv)
 	return EXIT_DONE;
 }
 
-const struct command show_command = { "show", "peers|lndt|gndt|links|counters|config",
+const struct command show_command = { "show", "peers|lndt|gndt|links|counters|config|authority",
 				      "One of the router's lists", run };

@@ -7,6 +7,7 @@
 #include "ctl/columns.h"
 #include "ctl/human.h"
 #include "ctl/peers.h"
+#include "ctl/show_authority.h"
 
 /* "a, b, c", or "-". */
 static void print_list(json_t *list)
@@ -55,6 +56,7 @@ static void print_head(json_t *s)
 	printf("\nlistens   ");
 	print_listen(human_get(s, "listen"));
 	putchar('\n');
+	authority_print(human_get(s, "authority"));
 }
 
 static void print_networks(json_t *networks)

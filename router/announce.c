@@ -19,17 +19,24 @@
 
 /* ---- telling ------------------------------------------------------------------ */
 
+static bool names(const struct table *t, uint32_t network, uint32_t router)
+{
+	uint32_t slot = table_slot(t, network);
+
+	return slot != UINT32_MAX && gndt_names(t, slot, router);
+}
+
 /* The networks in which this peer delivers something: ascending, up to max. */
 static size_t shared_networks(const struct contact *c, const struct network **ret, size_t max)
 {
-	const struct table *t = c->router->world->table;
+	const struct world *v = c->router->world;
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->router->n_networks && n < max; i++) {
 		const struct network *net = c->router->networks[i];
-		uint32_t slot = table_slot(t, net->id);
 
-		if (slot != UINT32_MAX && gndt_names(t, slot, c->peer->id))
+		if (names(v->table, net->id, c->peer->id) ||
+		    (v->receive != v->table && names(v->receive, net->id, c->peer->id)))
 			ret[n++] = net;
 	}
 	return n;

@@ -104,8 +104,13 @@ static unsigned route_answer(struct worker *w, struct packet *p, mono_t now)
 {
 	const struct table *t = w->view->table;
 	uint32_t slot = table_slot(t, p->network->id);
-	const struct route *r =
-		slot == UINT32_MAX ? NULL : gndt_lookup(t, slot, &p->inet.dst, NULL);
+	const struct route *r;
+
+	if (slot == UINT32_MAX) { /* one that is received only, so far */
+		t = w->view->receive;
+		slot = table_slot(t, p->network->id);
+	}
+	r = slot == UINT32_MAX ? NULL : gndt_lookup(t, slot, &p->inet.dst, NULL);
 
 	(void)now;
 	return r ? route_to(w, p, r) : DROP_NO_ROUTE;

@@ -50,6 +50,13 @@ void config_done(struct config *c)
 	free(c->tls_certificate);
 	free(c->tls_key);
 	crypto_wipe(&c->proxy, sizeof(c->proxy));
+	for (size_t i = 0; i < c->n_urls; i++) {
+		free(c->urls[i].text);
+		free(c->urls[i].host);
+	}
+	free(c->urls);
+	free(c->identity);
+	free(c->state);
 	free(c->lndt);
 	free(c->gndt);
 	free(c->nets);

@@ -32,6 +32,8 @@ const char *intercept_method_name(enum intercept_method);
 bool intercept_method_parse(const char *text, enum intercept_method *ret);
 const char *inject_method_name(enum inject_method);
 
+#define RELAYS_MAX 16 /* queue routers of one peer, or of this router */
+
 /* [peer NAME] */
 struct config_peer {
 	char *name;
@@ -44,8 +46,17 @@ struct config_peer {
 	char *key_file;
 	uint8_t key[CRYPTO_KEY];
 	bool relay, transit, direct;
-	char **queue_routers; /* names of peers, in order */
+	char **queue_routers; /* names of peers, in order: as they were configured */
 	size_t n_queue_routers;
+	uint32_t relays[RELAYS_MAX]; /* who they are */
+	unsigned n_relays;
+};
+
+/* https://host[:port] */
+struct config_url {
+	char *text; /* without a path */
+	char *host; /* a name or an address */
+	uint16_t port;
 };
 
 /* [network ID], or the defaults for one that only [lndt] or [gndt] names */
@@ -98,6 +109,11 @@ struct config {
 	/* [queue]: of each router that asks for its frames */
 	uint32_t queue_bytes;
 	int64_t queue_age; /* nanoseconds */
+	/* [authority]: tables, networks and peers are what it gives */
+	struct config_url *urls;
+	size_t n_urls;
+	char *identity; /* directory; NULL: there is no authority */
+	char *state;	/* ... of what this router keeps */
 	/* [lndt], [gndt ID], [network ID], [peer NAME] */
 	struct lndt_row *lndt;
 	size_t n_lndt;
@@ -116,6 +132,8 @@ struct config *config_load(const char *file, FILE *errors);
 /* The same from memory (tests, fuzzing); key files are not read if !keys. */
 struct config *config_parse(const char *name, const char *text, size_t len, bool keys,
 			    FILE *errors);
+/* What a URL of [authority] says; false, and untouched, for anything else, or out of memory. */
+bool config_url_parse(const char *text, struct config_url *ret);
 /* Wipes the keys. NULL is fine. */
 void config_free(struct config *);
 

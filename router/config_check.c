@@ -8,6 +8,7 @@
  * it would only repeat, in other words, what was reported already.
  */
 #include "router/config_private.h"
+#include "router/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -144,16 +145,27 @@ static void check_queue_routers(struct draft *d, const struct index *ix,
 	}
 }
 
+static void find_relays(const struct index *ix, struct draft_peer *p)
+{
+	for (size_t i = 0; i < p->p.n_queue_routers && i < RELAYS_MAX; i++) {
+		const struct draft_peer *q = find_peer(ix, p->p.queue_routers[i]);
+
+		if (q)
+			p->p.relays[p->p.n_relays++] = q->p.id;
+	}
+}
+
 static void check_ways(struct draft *d, const struct index *ix)
 {
 	const struct ini_section *limited = d->plain[KIND_LIMITED];
 
-	if (limited)
+	if (limited && !d->c.identity) /* else who they are is the authority's to say */
 		check_queue_routers(d, ix, limited, d->c.queue_routers, d->c.n_queue_routers, NULL);
 	for (size_t i = 0; i < d->n_peers; i++) {
-		const struct draft_peer *p = d->peers[i];
+		struct draft_peer *p = d->peers[i];
 
 		check_queue_routers(d, ix, p->section, p->p.queue_routers, p->p.n_queue_routers, p);
+		find_relays(ix, p);
 	}
 }
 
@@ -453,6 +465,77 @@ static void check_file(struct draft *d, const char *key, const char *path)
 			  "%s can't be read: %s", path, strerror(errno));
 }
 
+/* The authority */
+
+/* What is the authority's to say can't be said here. */
+static void check_own_tables(struct draft *d)
+{
+	static const char *const expected = "no such section beside [authority], which gives "
+					    "tables, networks and peers";
+
+	if (d->plain[KIND_LNDT] && d->c.n_lndt)
+		ini_error(d->ini, d->plain[KIND_LNDT]->line, "lndt", NULL, expected, "is there");
+	for (size_t i = 0; i < d->n_gndts; i++)
+		ini_error(d->ini, d->gndts[i]->line, "gndt", NULL, expected, "is there");
+	for (size_t i = 0; i < d->n_networks; i++)
+		ini_error(d->ini, d->networks[i]->section->line, d->networks[i]->section->label,
+			  NULL, expected, "is there");
+	for (size_t i = 0; i < d->n_peers; i++)
+		ini_error(d->ini, d->peers[i]->section->line, d->peers[i]->section->label, NULL,
+			  expected, "is there");
+}
+
+/* Name, ID and URL are the identity's: what the file says of them has to agree. */
+static void check_identity(struct draft *d)
+{
+	const struct ini_section *own = d->plain[KIND_ROUTER], *s = d->plain[KIND_AUTHORITY];
+	char error[IDENTITY_ERROR];
+	struct config *c = &d->c;
+	struct identity *id = identity_load(c->identity, error);
+
+	if (!id) {
+		ini_error(d->ini, ini_line(s, "identity", 0), s->label, "identity",
+			  "a directory of vinectl register router", "%s", error);
+		return;
+	}
+	if (c->name && strcmp(c->name, id->name) != 0)
+		ini_error(d->ini, ini_line(own, "name", 0), "router", "name", id->name,
+			  "%s is not the name that %s was registered for", c->name, c->identity);
+	if (c->id && c->id != id->id)
+		ini_error(d->ini, ini_line(own, "id", 0), "router", "id",
+			  "the ID that the authority has given, or none",
+			  "%u is not %u, which %s has", c->id, id->id, c->identity);
+	c->id = id->id;
+	if (!c->n_urls && !ini_bad(s, "url")) {
+		c->urls = calloc(1, sizeof(*c->urls));
+		if (c->urls && config_url_parse(id->url, c->urls))
+			c->n_urls = 1;
+		else
+			ini_error(d->ini, s->line, s->label, "url", "https://HOST:PORT",
+				  "is missing, and %s does not say it", c->identity);
+	}
+	identity_free(id);
+}
+
+static void check_authority(struct draft *d, bool keys)
+{
+	const struct ini_section *own = d->plain[KIND_ROUTER];
+
+	if (!d->c.identity) {
+		if (!d->c.id && !ini_bad(own, "id"))
+			ini_error(d->ini, own->line, own->label, "id",
+				  "a number from 1 to 4294967294 or a dotted quad", "is missing");
+		return;
+	}
+	check_own_tables(d);
+	if (!d->c.n_networks && !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
+		ini_error(d->ini, d->plain[KIND_INTERCEPT]->line, "intercept", "networks",
+			  "the prefixes that go to the overlay",
+			  "is missing, and there is an [authority]");
+	if (keys)
+		check_identity(d);
+}
+
 static bool take_peers(struct draft *d)
 {
 	struct config *c = &d->c;
@@ -482,6 +565,7 @@ void config_check(struct draft *d, bool keys)
 	check_listen(d, "tcp", c->tcp, c->n_tcp);
 	check_listen(d, "tls", c->tls, c->n_tls);
 	check_tls(d);
+	check_authority(d, keys);
 	check_names(d, &ix);
 	check_ids(d, &ix);
 	check_ways(d, &ix);

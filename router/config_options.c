@@ -149,6 +149,7 @@ static void *open_gndt(void *arg, struct ini *ini, struct ini_section *s)
 	if (!g)
 		return NULL;
 	g->network = id;
+	g->line = s->line;
 	g->draft = d;
 	return g;
 }
@@ -160,7 +161,7 @@ static void *open_peer(void *arg, struct ini *ini, struct ini_section *s)
 
 	if (!ini_is_name(s->argument, CONFIG_NAME_MAX)) {
 		ini_error(ini, s->line, s->label, NULL,
-			  "at most 32 letters, digits, '.', '_' and '-'", "\"%s\" is no name",
+			  "at most 63 letters, digits, '.', '_' and '-'", "\"%s\" is no name",
 			  s->argument);
 		return NULL;
 	}
@@ -190,7 +191,7 @@ static const struct ini_option router_options[] = {
 	  INI_FIELD(struct config, id),
 	  .min = 1,
 	  .max = ID_LAST,
-	  .flags = INI_REQUIRED | INI_FIXED },
+	  .flags = INI_FIXED },
 	{ .key = "workers",
 	  .type = &ini_number,
 	  INI_FIELD(struct config, workers),
@@ -345,7 +346,7 @@ static const struct ini_option limited_options[] = {
 	{ .key = "queue-routers",
 	  .type = &ini_name,
 	  INI_ITEMS(struct config, queue_routers, n_queue_routers),
-	  .most = 16,
+	  .most = RELAYS_MAX,
 	  .max = CONFIG_NAME_MAX,
 	  .flags = INI_LIST | INI_REQUIRED,
 	  .expected = "names of peers, the first choice first" },
@@ -376,6 +377,26 @@ static const struct ini_option queue_options[] = {
 	  .min = 10 * NS_PER_MS,
 	  .max = 60 * NS_PER_S,
 	  .fallback = "5s",
+	  .flags = INI_FIXED },
+};
+
+static const struct ini_option authority_options[] = {
+	{ .key = "url",
+	  .type = &config_url_type,
+	  INI_ITEMS(struct config, urls, n_urls),
+	  .most = 8,
+	  .flags = INI_LIST | INI_FIXED },
+	{ .key = "identity",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, identity),
+	  .max = 3900,
+	  .fallback = "/var/lib/vine-router/identity",
+	  .flags = INI_FIXED },
+	{ .key = "state",
+	  .type = &ini_path,
+	  INI_FIELD(struct config, state),
+	  .max = 3900,
+	  .fallback = "/var/lib/vine-router",
 	  .flags = INI_FIXED },
 };
 
@@ -420,7 +441,7 @@ static const struct ini_option peer_options[] = {
 	{ .key = "queue-routers",
 	  .type = &ini_name,
 	  INI_ITEMS(struct config_peer, queue_routers, n_queue_routers),
-	  .most = 16,
+	  .most = RELAYS_MAX,
 	  .max = CONFIG_NAME_MAX,
 	  .flags = INI_LIST,
 	  .expected = "names of peers, the first choice first" },
@@ -458,6 +479,10 @@ const struct ini_kind config_kinds[KINDS] = {
 			   .optional = true,
 			   OPTIONS(limited_options),
 			   .open = open_plain },
+	[KIND_AUTHORITY] = { .name = "authority",
+			     .optional = true,
+			     OPTIONS(authority_options),
+			     .open = open_plain },
 	[KIND_QUEUE] = { .name = "queue", OPTIONS(queue_options), .open = open_plain },
 	[KIND_LNDT] = { .name = "lndt", OPTIONS(lndt_options), .open = open_plain },
 	[KIND_NETWORK] = { .name = "network",

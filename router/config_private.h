@@ -17,6 +17,7 @@ enum config_kind {
 	KIND_PROXY,
 	KIND_QUEUE,
 	KIND_LIMITED,
+	KIND_AUTHORITY,
 	KIND_LNDT,
 	KIND_NETWORK,
 	KIND_GNDT,
@@ -27,9 +28,10 @@ enum config_kind {
 extern const struct ini_kind config_kinds[KINDS];
 extern const struct ini_word config_sign_words[], config_encrypt_words[];
 extern const struct ini_type config_address_type, config_protection_type, config_host_type,
-	config_key_file_type, config_proxy_type, config_lndt_type, config_gndt_type;
+	config_key_file_type, config_proxy_type, config_url_type, config_lndt_type,
+	config_gndt_type;
 
-#define CONFIG_NAME_MAX 32
+#define CONFIG_NAME_MAX 63 /* as long as the authority's */
 
 /* The two keys that make a protection; -1: not given. */
 struct draft_protection {
@@ -45,6 +47,7 @@ struct draft_network {
 /* A section [gndt ID]: several may be of one network. */
 struct draft_gndt {
 	uint32_t network;
+	unsigned line;
 	struct draft *draft;
 };
 

@@ -92,9 +92,10 @@ void config_each(const struct config *c,
 {
 	char section[CONFIG_NAME_MAX + 16];
 
-	for (int k = KIND_ROUTER; k <= KIND_LIMITED; k++) {
+	for (int k = KIND_ROUTER; k <= KIND_AUTHORITY; k++) {
 		if ((k == KIND_PROXY && !*c->proxy.host) ||
-		    (k == KIND_LIMITED && c->limited == LIMITED_NONE))
+		    (k == KIND_LIMITED && c->limited == LIMITED_NONE) ||
+		    (k == KIND_AUTHORITY && !c->identity))
 			continue;
 		if (k == KIND_SECURITY)
 			show_protection("security", c->protection, fn, arg);
@@ -136,7 +137,7 @@ bool config_can_reload(const struct config *old, const struct config *new, FILE 
 {
 	struct difference d = { .file = new->file, .errors = errors };
 
-	for (int k = KIND_ROUTER; k <= KIND_LIMITED; k++) {
+	for (int k = KIND_ROUTER; k <= KIND_AUTHORITY; k++) {
 		d.section = config_kinds[k].name;
 		ini_fixed(&config_kinds[k], old, new, tell_difference, &d);
 	}

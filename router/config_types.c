@@ -194,6 +194,58 @@ static void proxy_url_expect(const struct ini_option *o, FILE *out)
 
 const struct ini_type config_proxy_type = { proxy_url_parse, proxy_url_format, proxy_url_expect };
 
+/* url of [authority] */
+
+bool config_url_parse(const char *text, struct config_url *ret)
+{
+	static const char scheme[] = "https://";
+	size_t len = strlen(text), n = sizeof(scheme) - 1;
+	char place[300], host[256], *copy, *name;
+	uint16_t port;
+
+	if (strncmp(text, scheme, n) != 0 || len - n > 256)
+		return false;
+	if (text[len - 1] == '/')
+		len--;
+	snprintf(place, sizeof(place), "%.*s", (int)(len - n), text + n);
+	if (!read_host(place, host, &port)) {
+		strcat(place, ":443");
+		if (!read_host(place, host, &port))
+			return false;
+	}
+	copy = strndup(text, len);
+	name = strdup(host);
+	if (!copy || !name) {
+		free(copy);
+		free(name);
+		return false;
+	}
+	*ret = (struct config_url){ copy, name, port };
+	return true;
+}
+
+static bool url_parse(const struct ini_value *v, void *field)
+{
+	if (config_url_parse(v->text, field))
+		return true;
+	ini_wrong(v);
+	return false;
+}
+
+static void url_format(const struct ini_option *o, const void *field, FILE *out)
+{
+	(void)o;
+	fputs(((const struct config_url *)field)->text, out);
+}
+
+static void url_expect(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("https://HOST:PORT", out);
+}
+
+const struct ini_type config_url_type = { url_parse, url_format, url_expect };
+
 /* key-file: relative to where the configuration is */
 
 static bool key_file_parse(const struct ini_value *v, void *field)

@@ -356,9 +356,6 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 		ways_begin_anew(c, now);
 		watch_endpoint(c);
 	}
-	ways_update(c, now);
-	ways_hurry(c, now); /* a reload asks for it */
-	contact_announce(c, now);
 }
 
 void contact_free(struct contact *c)

@@ -114,7 +114,7 @@ struct contact {
 /* Makes contact and peer; NULL: out of memory. The configuration must outlive it
  * or be replaced by contact_configure. */
 struct contact *contact_new(struct router *, const struct config_peer *, mono_t now);
-/* Takes over a changed [peer] section (the same ID and key). */
+/* Takes over a changed [peer] section (the same ID and key); limited_configure goes on. */
 void contact_configure(struct contact *, const struct config_peer *, mono_t now);
 /* The peer must be out of the published world, a grace period ago. */
 void contact_free(struct contact *);

@@ -119,7 +119,7 @@ int host_set_mtu(struct host *host, uint32_t mtu)
 /* ---- addresses ----------------------------------------------------------------- */
 
 struct address_search {
-	bool (*fn)(void *arg, const struct ip *); /* true: enough */
+	bool (*fn)(void *arg, const struct ip *, uint8_t len); /* its link's; true: enough */
 	void *arg;
 	bool found;
 };
@@ -144,7 +144,7 @@ static int on_address(const struct nlmsghdr *h, void *arg)
 			ip = host_attr_ip(a, family);
 	}
 	if (ip.family)
-		search->found = search->fn(search->arg, &ip);
+		search->found = search->fn(search->arg, &ip, m->ifa_prefixlen);
 	return MNL_CB_OK;
 }
 
@@ -161,8 +161,9 @@ static bool search_addresses(struct host *host, struct address_search *search)
 	return search->found;
 }
 
-static bool is_same(void *arg, const struct ip *ip)
+static bool is_same(void *arg, const struct ip *ip, uint8_t len)
 {
+	(void)len;
 	return ip_equal(arg, ip);
 }
 
@@ -173,35 +174,41 @@ bool host_has_address(struct host *host, const struct ip *ip)
 	return ip->family && search_addresses(host, &search);
 }
 
-struct inside {
-	const struct prefix *prefixes;
+struct beside {
+	const struct lndt_row *rows;
 	size_t n;
 	uint8_t family;
-	struct ip ip;
+	struct ip inside, link; /* family 0: not found */
 };
 
-static bool is_inside(void *arg, const struct ip *ip)
+static bool is_beside(void *arg, const struct ip *ip, uint8_t len)
 {
-	struct inside *inside = arg;
+	struct beside *b = arg;
+	struct prefix link = { .ip = *ip, .len = len };
 
-	for (size_t i = 0; ip->family == inside->family && i < inside->n; i++) {
-		if (prefix_contains(&inside->prefixes[i], ip)) {
-			inside->ip = *ip;
+	for (size_t i = 0; ip->family == b->family && i < b->n; i++) {
+		const struct prefix *p = &b->rows[i].prefix;
+
+		if (prefix_contains(p, ip)) {
+			b->inside = *ip;
 			return true;
 		}
+		if (len && !b->link.family && prefix_contains(&link, &p->ip))
+			b->link = *ip;
 	}
 	return false;
 }
 
-bool host_find_address(struct host *host, const struct prefix *prefixes, size_t n, uint8_t family,
+bool host_find_address(struct host *host, const struct lndt_row *rows, size_t n, uint8_t family,
 		       struct ip *ret)
 {
-	struct inside inside = { .prefixes = prefixes, .n = n, .family = family };
-	struct address_search search = { .fn = is_inside, .arg = &inside };
+	struct beside beside = { .rows = rows, .n = n, .family = family };
+	struct address_search search = { .fn = is_beside, .arg = &beside };
 
-	if (!search_addresses(host, &search))
+	search_addresses(host, &search);
+	if (!beside.inside.family && !beside.link.family)
 		return false;
-	*ret = inside.ip;
+	*ret = beside.inside.family ? beside.inside : beside.link;
 	return true;
 }
 
@@ -211,11 +218,12 @@ struct collection {
 };
 
 /* Keeps the list ascending and without doubles. */
-static bool collect(void *arg, const struct ip *ip)
+static bool collect(void *arg, const struct ip *ip, uint8_t len)
 {
 	struct collection *all = arg;
 	size_t i = 0;
 
+	(void)len;
 	while (i < all->n && memcmp(&all->at[i], ip, sizeof(*ip)) < 0)
 		i++;
 	if (i < all->n && ip_equal(&all->at[i], ip))

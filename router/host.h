@@ -84,8 +84,9 @@ uint32_t host_ingress_mark(const char *device);
 bool host_has_address(struct host *, const struct ip *);
 /* All addresses of this machine, up to max, ascending: how many. */
 size_t host_addresses(struct host *, struct ip *ret, size_t max);
-/* The machine's own address inside one of the prefixes; false if none. */
-bool host_find_address(struct host *, const struct prefix *, size_t n, uint8_t family,
+/* The machine's own address inside one of the members' prefixes, else one whose link a member
+ * is on; false if none. */
+bool host_find_address(struct host *, const struct lndt_row *, size_t n, uint8_t family,
 		       struct ip *ret);
 
 /* Looks for what would break the overlay silently: forwarding off, strict rp_filter,

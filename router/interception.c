@@ -112,11 +112,14 @@ static int set_ingress_rule(struct router *r, const struct config *c, bool anew,
 	struct interception *in = &r->interception;
 	struct host_interfaces found;
 	char wrong[sizeof(in->wrong)];
+	const struct lndt_row *site;
+	size_t n;
 	int e;
 
 	memset(&found, 0, sizeof(found));
-	host_find_interfaces(r->host, c->interfaces, c->n_interfaces, c->lndt, c->n_lndt, c->device,
-			     &found, wrong, sizeof(wrong));
+	site = router_site(r, c, &n);
+	host_find_interfaces(r->host, c->interfaces, c->n_interfaces, site, n, c->device, &found,
+			     wrong, sizeof(wrong));
 	if (!anew && !memcmp(&found, &in->taken_from, sizeof(found)) && !strcmp(wrong, in->wrong))
 		return 0;
 	e = host_ingress_set(r->host, c->device, c->source_check, &found, ret_what);

@@ -379,34 +379,47 @@ static void ask_due(struct timer *t, mono_t now)
 
 /* ---- configuration ------------------------------------------------------------------ */
 
-/* Those of the peer's section; else, of a peer without any way of its own, this router's. */
+/* The peer's own; else, of one without any way of its own, this router's. */
 static void set_relays(struct contact *c)
 {
-	const struct config *config = c->router->config;
-	bool common = !c->config.n_queue_routers && config->limited && !c->is_own_relay;
-	char *const *names = common ? config->queue_routers : c->config.queue_routers;
-	size_t n = common ? config->n_queue_routers : c->config.n_queue_routers;
+	const struct router *r = c->router;
+	bool common = !c->config.n_relays && r->config->limited && !c->is_own_relay;
+	const uint32_t *ids = common ? r->limited.own : c->config.relays;
+	unsigned n = common ? r->limited.n_own : c->config.n_relays;
 	struct relays old = c->relays;
 
 	memset(&c->relays, 0, sizeof(c->relays));
-	for (size_t i = 0; i < n && c->relays.n < RELAYS_MAX; i++) {
-		const struct config_peer *via = config_peer(config, names[i]);
+	for (unsigned i = 0; i < n; i++) {
 		unsigned before = 0;
 
-		if (!via || via->id == c->peer->id)
+		if (ids[i] == c->peer->id || !contact_of(r, ids[i]))
 			continue;
-		while (before < old.n && old.id[before] != via->id)
+		while (before < old.n && old.id[before] != ids[i])
 			before++;
 		if (before < old.n)
 			c->relays.wayless[c->relays.n] = old.wayless[before];
-		c->relays.id[c->relays.n++] = via->id;
+		c->relays.id[c->relays.n++] = ids[i];
 	}
 }
 
-static bool is_among(const struct config *config, const char *name)
+static void set_own(struct router *r)
 {
-	for (size_t i = 0; i < config->n_queue_routers; i++)
-		if (!strcmp(config->queue_routers[i], name))
+	const struct config *config = r->config;
+	struct limited *l = &r->limited;
+
+	l->n_own = 0;
+	for (size_t i = 0; config->limited && i < config->n_queue_routers; i++) {
+		const struct contact *c = router_contact(r, config->queue_routers[i]);
+
+		if (c && l->n_own < RELAYS_MAX)
+			l->own[l->n_own++] = c->peer->id;
+	}
+}
+
+static bool is_own(const struct limited *l, uint32_t id)
+{
+	for (unsigned i = 0; i < l->n_own; i++)
+		if (l->own[i] == id)
 			return true;
 	return false;
 }
@@ -415,11 +428,12 @@ void limited_configure(struct router *r, mono_t now)
 {
 	bool any = false;
 
+	set_own(r);
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
 		bool asked = c->asking.on;
 
-		c->is_own_relay = r->config->limited && is_among(r->config, c->peer->name);
+		c->is_own_relay = is_own(&r->limited, c->peer->id);
 		c->is_relay = c->is_own_relay;
 		c->asking.on = c->is_own_relay && asks(r->config);
 		c->asking.timer.fn = ask_due;

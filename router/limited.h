@@ -19,9 +19,8 @@
 
 #include "common/loop.h"
 #include "common/wire.h"
+#include "router/config.h"
 #include "router/path.h"
-
-#define RELAYS_MAX 16 /* of one peer */
 
 struct contact;
 struct note;
@@ -46,10 +45,12 @@ struct asking {
 /* Of a router. */
 struct limited {
 	struct timer timer;
-	mono_t looked; /* last time */
+	mono_t looked;		  /* last time */
+	uint32_t own[RELAYS_MAX]; /* its queue routers, as far as they are peers */
+	unsigned n_own;
 };
 
-/* The configuration is in force now. */
+/* The configuration, or what the authority has given, is in force now. */
 void limited_configure(struct router *, mono_t now);
 void limited_stop(struct router *);
 /* The contact goes. */

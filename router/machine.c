@@ -218,18 +218,19 @@ static bool steer(struct machine *m, unsigned n, FILE *errors)
 	return !e;
 }
 
-/* The site's own address where the configuration names none: the machine's
- * address inside one of the LNDT's prefixes. */
+/* The site's own address where the configuration names none: the machine's own beside
+ * the site's members. */
 static struct ip own_address(struct machine *m, const struct config *config, uint8_t family)
 {
 	const struct ip *configured = family == 4 ? &config->address4 : &config->address6;
+	const struct lndt_row *rows;
 	struct ip found = { .family = 0 };
+	size_t n;
 
 	if (configured->family)
 		return *configured;
-	for (size_t i = 0; i < config->n_lndt && !found.family; i++)
-		if (config->lndt[i].prefix.ip.family == family)
-			host_find_address(m->host, &config->lndt[i].prefix, 1, family, &found);
+	rows = router_site(m->router, config, &n);
+	host_find_address(m->host, rows, n, family, &found);
 	return found;
 }
 
@@ -318,11 +319,15 @@ static void publish_adjacencies(void *arg, struct adjacencies *a)
 
 static int follow_neighbours(struct machine *m, const struct config *config)
 {
+	const struct lndt_row *rows;
+	size_t n;
+
 	if (!m->neighbours)
 		m->neighbours = neighbours_open(m->router->loop, publish_adjacencies, m->router);
 	if (!m->neighbours)
 		return -errno;
-	return neighbours_set_site(m->neighbours, config->lndt, config->n_lndt, clock_now());
+	rows = router_site(m->router, config, &n);
+	return neighbours_set_site(m->neighbours, rows, n, clock_now());
 }
 
 /* Where the kernel does not route, the way to the hosts is known before the first packet
@@ -368,6 +373,21 @@ bool machine_apply(struct machine *m, const struct config *config, FILE *errors)
 	}
 	interception_refresh(r, config);
 	return set_inject(m, config, errors);
+}
+
+void machine_tables_changed(struct router *r)
+{
+	struct machine *m = r->machine;
+	const struct config *config = m->router->config;
+	int e = 0;
+
+	if (update_addresses(m, config))
+		set_up_host(m, config, stderr);
+	interception_refresh(m->router, config);
+	if (m->neighbours)
+		e = follow_neighbours(m, config);
+	if (e < 0)
+		log_warn("the way to the site's hosts can't be followed: %s", strerror(-e));
 }
 
 static void diagnosed(void *arg, const char *line)

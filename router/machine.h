@@ -25,5 +25,7 @@ void machine_close(struct machine *);
 /* Routes, addresses, interception and injection as this configuration says. False
  * with lines on errors; then the one in force is to be applied again. */
 bool machine_apply(struct machine *, const struct config *, FILE *errors);
+/* The members of the site are others now: follows them. */
+void machine_tables_changed(struct router *);
 
 #endif

@@ -2,8 +2,9 @@
  * vine-router: the program. Arguments, signals, the order in which things start
  * and end.
  *
- *   configuration -> router -> control socket -> machine (devices, sockets,
- *   routes, rules) -> metrics -> privileges given up -> threads -> ready
+ *   configuration -> router -> the authority's tables from disk -> control socket ->
+ *   machine (devices, sockets, routes, rules) -> metrics -> privileges given up ->
+ *   threads -> the authority -> ready
  *
  * and back: goodbye to peers, threads ended, everything taken down that was set
  * up, the routes that keep packets from leaking last.
@@ -21,10 +22,11 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
+#include "common/notify.h"
+#include "router/authority.h"
 #include "router/control.h"
 #include "router/machine.h"
 #include "router/metrics.h"
-#include "router/notify.h"
 #include "router/router.h"
 #include "router/sandbox.h"
 
@@ -165,6 +167,8 @@ static bool start(struct program *p, struct config *config)
 	p->router = router_new(config, count_workers(config), p->loop, clock_now(), stderr);
 	if (!p->router)
 		return false;
+	if (p->router->config->identity && !authority_open(p->router, clock_now(), stderr))
+		return false;
 	/* first, since a router that runs already is named best by its socket */
 	p->control = control_open(p->router, hooks, p->router->config->control, stderr);
 	if (!p->control)
@@ -185,6 +189,8 @@ static bool start(struct program *p, struct config *config)
 	e = machine_start(p->machine);
 	if (e < 0)
 		log_error("threads can't be started: %s", strerror(-e));
+	else if (p->router->authority)
+		authority_start(p->router->authority, machine_tables_changed, clock_now());
 	return e == 0;
 }
 
@@ -198,6 +204,8 @@ static void end(struct program *p)
 	}
 	metrics_close(p->metrics);
 	control_close(p->control);
+	if (p->router)
+		authority_close(p->router->authority);
 	if (p->machine)
 		machine_close(p->machine);
 	if (p->router)

@@ -8,6 +8,8 @@
  * destination is a member of this site in this network, or the packet is in
  * transit: only from peers that may, TTL down by one, never back.
  *
+ * All by the receive table; by aliases while a change takes its steps.
+ *
  * Packets of a flow come one behind the other: what the tables say of an address is
  * remembered for the next packet.
  */
@@ -86,7 +88,7 @@ static bool same_source(const struct packet *p, const struct packet *before)
 /* *before: the last packet whose source is behind its router, NULL for none. */
 static unsigned check_inner(struct worker *w, struct packet *p, const struct packet **before)
 {
-	const struct table *t = w->view->table;
+	const struct table *t = w->view->receive;
 	size_t len;
 
 	packet_pull(p, FRAME_HEADER);
@@ -125,12 +127,43 @@ static void check_sources(struct worker *w, struct batch *b)
 	b->n = kept;
 }
 
+/* Whether a packet passes all checks of a network. */
+static bool takes(const struct table *t, uint32_t slot, const struct packet *p)
+{
+	return (is_behind(t, slot, &p->inet.src, p->frame.source) || quotes_reverse(t, slot, p)) &&
+	       lndt_is_member(t, slot, &p->inet.dst);
+}
+
+/* While a change takes its steps, a frame may come under an ID that its hosts don't
+ * share any more: then it is of the network that they share now. Two hosts share one
+ * at most. */
+static void find_alias(struct worker *w, struct packet *p)
+{
+	const struct table *t = w->view->receive;
+	const struct network_alias *a;
+	size_t n, len;
+
+	a = world_aliases(w->view, p->frame.network, &n);
+	if (!n)
+		return;
+	packet_pull(p, FRAME_HEADER);
+	if (inet_parse(p->data, p->len - FRAME_MAC, &p->inet, &len) && !takes(t, p->slot, p))
+		for (size_t i = 0; i < n; i++)
+			if (takes(t, a[i].slot, p)) {
+				p->slot = a[i].slot;
+				break;
+			}
+	packet_push(p, FRAME_HEADER);
+}
+
 void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now)
 {
-	const struct table *t = w->view->table;
+	const struct table *t = w->view->receive;
 	const struct packet *before = NULL; /* it is for a member */
 	unsigned kept = 0;
 
+	for (unsigned i = 0; w->view->n_aliases && i < b->n; i++)
+		find_alias(w, b->p[i]);
 	check_sources(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = b->p[i];
@@ -150,7 +183,7 @@ void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now
 
 static unsigned transit_one(struct worker *w, struct packet *p, mono_t now)
 {
-	const struct table *t = w->view->table;
+	const struct table *t = w->view->receive;
 	uint32_t slot = table_slot(t, p->frame.network);
 	struct peer *sender = world_peer(w->view, p->frame.source);
 	const struct route *r;
@@ -164,7 +197,7 @@ static unsigned transit_one(struct worker *w, struct packet *p, mono_t now)
 		return DROP_TRANSIT;
 	if (r->routers[0] == p->frame.source)
 		return DROP_LOOP;
-	p->network = w->view->networks[slot];
+	p->network = w->view->receive_networks[slot];
 	if (!mono_is_set(p->since) && !inet_ttl_decrement(p->data)) {
 		answer_ttl_exceeded(w, p, now);
 		return DROP_TTL;

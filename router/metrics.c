@@ -7,7 +7,9 @@
 #include "router/metrics.h"
 
 #include <inttypes.h>
+#include <time.h>
 
+#include "router/authority.h"
 #include "router/backlog.h"
 
 void metrics_label(FILE *out, const char *value)
@@ -31,8 +33,37 @@ static void family(FILE *out, const char *name, const char *type, const char *he
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+static void authority_figures(struct router *r, FILE *out, mono_t now)
+{
+	const struct image *image = router_image(r);
+	struct authority_status s;
+
+	if (!r->authority)
+		return;
+	authority_status(r->authority, &s);
+	family(out, "vine_authority_up", "gauge", "Whether the authority is connected.");
+	fprintf(out, "vine_authority_up %d\n", s.connected);
+	if (mono_is_set(s.contact)) {
+		family(out, "vine_authority_silence_seconds", "gauge",
+		       "Time since the authority has said something.");
+		fprintf(out, "vine_authority_silence_seconds %.3f\n",
+			(double)mono_since(now, s.contact) / SEC);
+	}
+	if (image) {
+		family(out, "vine_table_generation", "gauge",
+		       "Generation of the authority's tables in force.");
+		fprintf(out, "vine_table_generation %" PRIu64 "\n", image->version.generation);
+	}
+	family(out, "vine_certificate_expiry_seconds", "gauge",
+	       "Time until the router's certificate has run out.");
+	fprintf(out, "vine_certificate_expiry_seconds %lld\n",
+		(long long)(s.certificate_end - time(NULL)));
+}
+
 static void router_figures(struct router *r, FILE *out, mono_t now)
 {
+	const struct image *image = router_image(r);
+
 	family(out, "vine_router_info", "gauge", "This router; the value is always 1.");
 	fputs("vine_router_info{name=\"", out);
 	metrics_label(out, r->config->name);
@@ -41,7 +72,8 @@ static void router_figures(struct router *r, FILE *out, mono_t now)
 	family(out, "vine_uptime_seconds", "gauge", "Time since the router has started.");
 	fprintf(out, "vine_uptime_seconds %.3f\n", (double)mono_since(now, r->started) / SEC);
 	family(out, "vine_table_version", "gauge", "Version of the tables in force.");
-	fprintf(out, "vine_table_version %" PRIu64 "\n", r->table_version);
+	fprintf(out, "vine_table_version %" PRIu64 "\n",
+		image ? image->version.number : r->table_version);
 	family(out, "vine_device_mtu_bytes", "gauge", "MTU of the router's device.");
 	fprintf(out, "vine_device_mtu_bytes %" PRIu32 "\n", r->device_mtu);
 	family(out, "vine_workers_count", "gauge", "Worker threads.");
@@ -201,6 +233,7 @@ static const struct peer_family {
 void metrics_write(struct router *r, FILE *out, mono_t now)
 {
 	router_figures(r, out, now);
+	authority_figures(r, out, now);
 	traffic_figures(r, out);
 	counted_figures(r, out);
 	for (size_t i = 0; i < sizeof(peer_families) / sizeof(*peer_families); i++) {

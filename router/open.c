@@ -90,14 +90,21 @@ static unsigned check_network(struct worker *w, struct packet *p, const struct p
 {
 	bool same = last && last->frame.type == FRAME_FORWARD &&
 		    last->frame.network == p->frame.network;
-	uint32_t slot = same ? last->slot : table_slot(w->view->table, p->frame.network);
+	uint32_t slot = same ? last->slot : table_slot(w->view->receive, p->frame.network);
 	uint8_t state = p->frame.state & (STATE_SIGNED | STATE_ENCRYPTED);
 	enum protection protection;
 
-	if (slot == UINT32_MAX)
-		return DROP_UNKNOWN_NETWORK;
 	p->slot = slot;
-	p->network = w->view->networks[slot];
+	if (slot != UINT32_MAX) {
+		p->network = w->view->receive_networks[slot];
+	} else {
+		size_t n;
+		const struct network_alias *a = world_aliases(w->view, p->frame.network, &n);
+
+		if (!n)
+			return DROP_UNKNOWN_NETWORK;
+		p->network = a->from;
+	}
 	protection = (enum protection)atomic_load_explicit(&p->network->protection,
 							   memory_order_relaxed);
 	if (protection == PROTECT_NONE)

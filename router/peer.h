@@ -90,11 +90,23 @@ static inline uint32_t peer_ask_serial(struct peer *p)
 	return serial ? serial : atomic_fetch_add_explicit(&p->asked, 1, memory_order_relaxed) + 1;
 }
 
+/* What comes as a frame of one network may be of another one, where it has to pass all
+ * checks. */
+struct network_alias {
+	struct network *from;
+	uint32_t slot; /* of the receive table */
+};
+
 /* A router's whole view of the overlay: immutable, published by pointer. */
 struct world {
-	struct table *table;
+	struct table *table;	   /* for what is sent */
 	struct network **networks; /* by slot of the table */
-	struct peer **peers;	   /* open addressing by ID, NULL: free */
+	/* For what is received: the same, but for the steps of a change. */
+	struct table *receive;
+	struct network **receive_networks;
+	struct network_alias *aliases; /* by network ID */
+	size_t n_aliases;
+	struct peer **peers; /* open addressing by ID, NULL: free */
 	uint32_t mask;
 	uint32_t self;
 	struct ip address4, address6; /* the site's own, source of ICMP errors */
@@ -116,6 +128,8 @@ void peer_free_shares(struct peer *);
 struct peer *world_peer(const struct world *, uint32_t id);
 /* Whether this is an address of this machine. */
 bool world_owns(const struct world *, const struct ip *);
+/* The aliases of a network ID, *ret_n of them. */
+const struct network_alias *world_aliases(const struct world *, uint32_t network, size_t *ret_n);
 bool peer_is_stopped(const struct peer *, uint32_t network);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "common/handshake.h"
+#include "common/image.h"
 #include "common/list.h"
 #include "common/loop.h"
 #include "router/adjacency.h"
@@ -31,12 +32,14 @@ struct router {
 	struct crypto *crypto;	   /* threads: the workers, then this one, sealing on lane 0 */
 	struct network **networks; /* ascending by ID: long-lived, counters included */
 	size_t n_networks;
+	struct given *given; /* by the authority; NULL: all is the configuration's */
 	struct list contacts;
 	unsigned n_contacts;
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
 	struct netcheck *netcheck;	 /* under way; NULL: none */
+	struct authority *authority;	 /* NULL: there is none */
 	struct host *host;		 /* NULL in a simulation */
 	struct machine *machine;	 /* this too */
 	enum intercept_method intercept; /* in force: may be changed while it runs */
@@ -70,6 +73,23 @@ bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
  * configuration says is not changed; a reload brings its tables back. */
 bool router_table_change(struct router *, const struct table_change *, size_t n, mono_t now,
 			 FILE *errors);
+
+/* The key that this router and another one share, by what is pinned. False: there is
+ * none, said why. */
+typedef bool image_key_fn(void *arg, const struct image_peer *, uint8_t ret[static CRYPTO_KEY],
+			  FILE *errors);
+
+/* Runs the tables, networks and peers that the authority gives, whose signature the
+ * caller has checked, in the place of those of the configuration: all or nothing,
+ * without losing a packet. False, with lines on errors: it is for another router, is
+ * not newer than what runs, doesn't go together. Takes over the image in any case. */
+bool router_apply_image(struct router *, struct image *, image_key_fn *, void *arg, mono_t now,
+			FILE *errors);
+
+/* The image in force; NULL: all is the configuration's. */
+const struct image *router_image(const struct router *);
+/* The members of this site: of the image in force, else of this configuration. */
+const struct lndt_row *router_site(const struct router *, const struct config *, size_t *ret_n);
 
 /* Takes in what the workers have noted, a bounded number. Called when they say there
  * is something; true if there is more. */

@@ -168,7 +168,7 @@ json_t *show_status(struct router *r, mono_t now)
 	return json_pack(
 		"{s:s, s:I, s:s, s:I, s:o, s:f, s:s?, s:o,"
 		" s:s, s:o, s:s, s:s, s:i, s:s?, s:I, s:o, s:{s:o, s:o}, s:o,"
-		" s:{s:I, s:I}, s:o, s:o, s:o}",
+		" s:{s:I, s:I}, s:o, s:o, s:o, s:o}",
 		"name", c->name, "id", (json_int_t)c->id, "version", VINE_VERSION, "pid",
 		(json_int_t)getpid(), "started", show_time(r->started, now), "uptime_seconds",
 		(double)mono_since(now, r->started) / SEC, "config", c->file, "table_version",
@@ -182,7 +182,8 @@ json_t *show_status(struct router *r, mono_t now)
 		"ipv6", address(&c->address6), "listen", listening(c),
 
 		"peer_count", "up", (json_int_t)up, "configured", (json_int_t)r->n_contacts,
-		"traffic", all_traffic(r), "networks", networks(r), "drops", drops(r, false));
+		"traffic", all_traffic(r), "networks", networks(r), "drops", drops(r, false),
+		"authority", show_authority(r, now));
 }
 
 static json_t *events(struct router *r)

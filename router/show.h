@@ -23,6 +23,8 @@
 json_t *show_status(struct router *, mono_t now);
 json_t *show_counters(struct router *, mono_t now);
 json_t *show_config(struct router *, mono_t now);
+/* null: the configuration has none. */
+json_t *show_authority(struct router *, mono_t now);
 /* Pages: from the offset-th row on. */
 json_t *show_peers(struct router *, size_t offset, mono_t now);
 json_t *show_links(struct router *, size_t offset, mono_t now);

@@ -102,8 +102,13 @@ static json_t *verb_show(struct request *q)
 		return control_ok(show_counters(r, q->now));
 	if (!strcmp(what, "config"))
 		return control_ok(show_config(r, q->now));
+	if (!strcmp(what, "authority") && !r->authority)
+		return control_error("this router has no authority: there is no [authority] in %s",
+				     r->config->file);
+	if (!strcmp(what, "authority"))
+		return control_ok(show_authority(r, q->now));
 	return control_error("there is no \"%s\" to show; expected peers, lndt, gndt, links, "
-			     "counters or config",
+			     "counters, config or authority",
 			     what);
 }
 

@@ -24,6 +24,24 @@ bool world_owns(const struct world *v, const struct ip *ip)
 	return false;
 }
 
+const struct network_alias *world_aliases(const struct world *v, uint32_t network, size_t *ret_n)
+{
+	size_t low = 0, high = v->n_aliases, n = 0;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (v->aliases[mid].from->id < network)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low + n < v->n_aliases && v->aliases[low + n].from->id == network)
+		n++;
+	*ret_n = n;
+	return v->aliases + low;
+}
+
 static bool contains(const struct stopped *s, uint32_t network)
 {
 	uint32_t low = 0, high = s->n;

@@ -202,6 +202,102 @@ static void changing_rows(void **state)
 	flow_whole(f);
 }
 
+static void image_rows(struct image *image, uint32_t id, uint8_t sides, const char *ours,
+		       const char *theirs)
+{
+	struct network_table *t = network_table_room(id, 2);
+
+	t->n = 2;
+	t->rows[0].router = 1;
+	t->rows[1].router = 2;
+	assert_int_equal(prefix_parse(ours, &t->rows[0].prefix), 0);
+	assert_int_equal(prefix_parse(theirs, &t->rows[1].prefix), 0);
+	image->networks[image->n_networks++] = (struct image_network){ sides, PROTECT_HMAC, t };
+}
+
+/* The network of the flows, and one that is different each time, with two tables, an
+ * alias, and a router that comes and goes. */
+static struct image *image_number(uint64_t number)
+{
+	struct image *image = image_new();
+
+	image->version = (struct version){ 1, number };
+	image->router = 1;
+	image->networks = calloc(4, sizeof(*image->networks));
+	image->peers = calloc(2, sizeof(image->peers[0]));
+	image->aliases = calloc(1, sizeof(image->aliases[0]));
+	image_rows(image, 9, number % 2 ? SIDES : SIDE_SEND, "10.1.0.0/16", "10.2.0.0/16");
+	if (number % 2 == 0)
+		image_rows(image, 9, SIDE_RECEIVE, "10.1.0.0/16", "10.4.0.0/16");
+	image_rows(image, 8000, SIDES, "172.16.1.0/24", "172.16.2.0/24");
+	if (number % 2 == 0)
+		image->aliases[image->n_aliases++] = (struct alias){ 8000, 9 };
+	for (uint32_t id = 2; id <= 2 + number % 2; id++) {
+		struct image_peer *p = image_peer_new();
+
+		p->id = id;
+		snprintf(p->name, sizeof(p->name), "r%u", id);
+		p->n_keys = p->keys[0].len = p->n_endpoints = 1;
+		strcpy(p->endpoints[0], "192.0.2.1:8463");
+		image->peers[image->n_peers++] = p;
+	}
+	assert_true(image_valid(image));
+	return image;
+}
+
+static bool image_key(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
+		      FILE *errors)
+{
+	const struct site *s = arg;
+
+	(void)errors;
+	memset(ret, 1, CRYPTO_KEY);
+	if (p->id == 2)
+		memcpy(ret, s->router->config->peers[0].key, CRYPTO_KEY);
+	return true;
+}
+
+/* And of images: first from none, then from one to the next, there and back. */
+static void applying_images(void **state)
+{
+	struct net *n = *state;
+	uint64_t number = 0;
+	struct site *s = &n->sites[1];
+	struct flow *f;
+
+	sites_start(n, 2, 2);
+	sites_wait_up(n);
+	f = flow4(n, 1, 2, 300, MSEC, 20000);
+	for (unsigned i = 0; i < 4; i++) {
+		bool done = false;
+		long at;
+
+		number++;
+		for (at = 1; !done && at < 5000; at++) {
+			const struct world *w = s->router->world;
+			unsigned contacts = s->router->n_contacts;
+			struct image *image = image_number(number);
+
+			fault.left = at;
+			done = router_apply_image(s->router, image, image_key, s, n->now, stderr);
+			assert_true(done || fault.left == 0);
+			fault.left = 0;
+			if (!done) {
+				assert_ptr_equal(s->router->world, w);
+				assert_int_equal(s->router->n_contacts, contacts);
+			}
+			site_settle(s);
+			net_run(n, 3 * MSEC);
+		}
+		assert_true(done && at > 10);
+		assert_int_equal(s->router->n_contacts, 1 + number % 2);
+		assert_int_equal(s->router->n_networks, 2);
+	}
+	f->left = 0;
+	net_run(n, SEC);
+	flow_whole(f);
+}
+
 /* All or nothing: the old tables serve until a reload succeeds. */
 static void reloading(void **state)
 {
@@ -284,8 +380,11 @@ static void running(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(reading_a_configuration), net_test(making_a_router),
-		net_test(changing_rows),	   net_test(reloading),
+		net_test(reading_a_configuration),
+		net_test(making_a_router),
+		net_test(changing_rows),
+		net_test(applying_images),
+		net_test(reloading),
 		cmocka_unit_test(running),
 	};
 

@@ -322,8 +322,11 @@ static void test_own_links_stay(void **state)
 
 static void test_addresses(void **state)
 {
-	struct prefix inside[] = { prefix_of("10.0.0.0/8"), prefix_of("172.16.0.0/12"),
-				   prefix_of("fd00:76::/32") };
+	struct lndt_row inside[] = { { .prefix = prefix_of("10.0.0.0/8") },
+				     { .prefix = prefix_of("172.16.0.0/12") },
+				     { .prefix = prefix_of("fd00:76::/32") } };
+	struct lndt_row hosts[] = { { .prefix = prefix_of("10.9.9.9/32") },
+				    { .prefix = prefix_of("172.16.3.20/32") } };
 	struct ip ip, all[8], found = { .family = 0 };
 	struct site s;
 	size_t n;
@@ -339,6 +342,9 @@ static void test_addresses(void **state)
 	assert_true(host_has_address(s.host, &ip));
 	assert_true(host_find_address(s.host, inside, 3, 4, &found));
 	assert_true(ip_equal(&found, &ip));
+	assert_true(host_find_address(s.host, hosts, 2, 4, &found));
+	assert_true(ip_equal(&found, &ip));
+	assert_false(host_find_address(s.host, hosts, 1, 4, &found));
 	ip = ip_of("fd00:76::7");
 	assert_true(host_has_address(s.host, &ip));
 	assert_true(host_find_address(s.host, inside, 3, 6, &found));

@@ -2,7 +2,7 @@
  * One datagram to the socket that NOTIFY_SOCKET names. RELOADING must carry the
  * time, so that it can be told from an earlier one.
  */
-#include "router/notify.h"
+#include "common/notify.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,0 +1,483 @@
+/*
+ * One request: route -> arguments of path and body -> caller -> service -> answer.
+ *
+ * Whatever can be said wrong about it is said by the operation, so that it is in the audit
+ * log: a body that is no JSON is passed on as arguments that are no object. What has no
+ * route is no operation, and only answered.
+ */
+#include "authority/api_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+
+#include "authority/memory.h"
+#include "common/pki.h"
+
+enum { PAGE = 100, PAGE_MOST = STORE_PAGE_MAX };
+
+struct call {
+	struct ask ask;
+	struct api *api;
+	struct evhttp_request *http;
+	const struct route *route;
+	json_t *arguments;
+	struct http_peer peer;
+	char *proved; /* the key that a request was signed with */
+	EVP_PKEY *key;
+	enum ca_kind kind; /* of whom a certificate is for */
+	char name[CA_NAME];
+	char token[PKI_HASH], credential[PKI_HASH];
+	/* Reading pages of the audit log, or of a VN's. */
+	struct work work;
+	struct service *service;
+	char prefix[40], after[STORE_KEY_MAX + 1];
+	size_t limit;
+	int result;
+	char error[STORE_ERROR];
+	json_t *list;
+};
+
+static void call_free(struct call *c)
+{
+	json_decref(c->arguments);
+	json_decref(c->list);
+	free(c->peer.key);
+	free(c->proved);
+	EVP_PKEY_free(c->key);
+	free(c);
+}
+
+/* ---- answers ------------------------------------------------------------------- */
+
+static const char *reason_of(int status)
+{
+	switch (status) {
+	case 200: return "OK";
+	case 307: return "Temporary Redirect";
+	case 400: return "Bad Request";
+	case 401: return "Unauthorized";
+	case 403: return "Forbidden";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 409: return "Conflict";
+	case 503: return "Service Unavailable";
+	default: return "Internal Server Error";
+	}
+}
+
+void api_answer(struct evhttp_request *q, int status, json_t *body)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(q);
+	char *text = json_dumps(body, JSON_COMPACT);
+	struct evbuffer *b = evbuffer_new();
+
+	json_decref(body);
+	if (!text || !b)
+		abort();
+	evbuffer_add(b, text, strlen(text));
+	evbuffer_add(b, "\n", 1);
+	free(text);
+	evhttp_add_header(headers, "Content-Type",
+			  status == 200 ? "application/json" : "application/problem+json");
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	if (status == 401)
+		evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
+	if (status == 503)
+		evhttp_add_header(headers, "Retry-After", "1");
+	evhttp_send_reply(q, status, reason_of(status), b);
+	evbuffer_free(b);
+}
+
+void api_problem(struct evhttp_request *q, int status, const char *detail)
+{
+	api_answer(q, status,
+		   mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
+				      reason_of(status), "status", status, "detail", detail)));
+}
+
+bool api_query(struct evhttp_request *q, const char *name, char *ret, size_t size)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q)), *text;
+	struct evkeyvalq list = { 0 };
+
+	if (!query || evhttp_parse_query_str(query, &list))
+		return false;
+	text = evhttp_find_header(&list, name);
+	if (text)
+		snprintf(ret, size, "%s", text);
+	evhttp_clear_headers(&list);
+	return text != NULL;
+}
+
+/* ---- certificates -------------------------------------------------------------- */
+
+static bool certify(struct call *c, json_t *result)
+{
+	struct api *api = c->api;
+	const struct router *router =
+		c->kind == CA_ROUTER ? registry_router(service_registry(api->service), c->name)
+				     : NULL;
+	X509 *x = ca_issue(api->ca, c->kind, c->name, c->key, time(NULL),
+			   c->kind == CA_ROUTER ? api->routers : api->users, NULL, 0);
+	char *pem = x ? pki_certificate_pem(x) : NULL,
+	     *tables = pki_key_text(ca_table_key(api->ca));
+	bool good = pem && tables;
+
+	if (good) {
+		json_object_set_new(result, "certificate", mem_json(json_string(pem)));
+		json_object_set_new(result, "expires",
+				    mem_json(json_integer((json_int_t)ca_end(x) * 1000)));
+		json_object_set_new(result, "ca", mem_json(json_string(ca_bundle(api->ca))));
+		json_object_set_new(result, "tables_key", mem_json(json_string(tables)));
+		if (router)
+			json_object_set_new(result, "id",
+					    mem_json(json_integer(router->record.id)));
+	}
+	X509_free(x);
+	free(pem);
+	free(tables);
+	return good;
+}
+
+/* ---- what is read when the operation is allowed --------------------------------- */
+
+static json_t *value_of(const struct store_entry *e)
+{
+	json_t *value = json_loadb(e->value, e->size, 0, NULL);
+	const char *id = strrchr(e->key, '/');
+
+	if (json_is_object(value))
+		json_object_set_new(value, "id", mem_json(json_string(id ? id + 1 : e->key)));
+	return value;
+}
+
+static void run_read(struct work *w)
+{
+	struct call *c = container_of(w, struct call, work);
+	struct store *store = service_store(c->service);
+	struct store_range range = { .prefix = c->prefix,
+				     .after = *c->after ? c->after : NULL,
+				     .limit = c->limit };
+	struct store_page page, change;
+	char key[STORE_KEY_MAX + 1];
+
+	c->list = mem_json(json_array());
+	c->result = store_list(store, &range, &page);
+	for (size_t i = 0; !c->result && i < page.n; i++) {
+		json_t *value = NULL;
+
+		if (c->route->operation == OPERATION_AUDIT) {
+			value = value_of(&page.entries[i]);
+		} else {
+			snprintf(key, sizeof(key), "change/%.60s",
+				 page.entries[i].key + strlen(c->prefix));
+			c->result = store_get(store, key, &change);
+			if (c->result)
+				break;
+			value = change.n ? value_of(&change.entries[0]) : NULL;
+			store_page_done(&change);
+		}
+		if (value)
+			json_array_append_new(c->list, value);
+	}
+	if (c->result)
+		store_error(store, c->error);
+	store_page_done(&page);
+}
+
+static void was_read(struct work *w)
+{
+	struct call *c = container_of(w, struct call, work);
+	bool audit = c->route->operation == OPERATION_AUDIT;
+
+	if (c->result)
+		api_problem(c->http, 503, c->error);
+	else
+		api_answer(c->http, 200,
+			   mem_json(json_pack("{s:O}", audit ? "audit" : "log", c->list)));
+	call_free(c);
+}
+
+/* ?after=ID, ?since=MILLISECONDS, ?limit=N */
+static void begin_read(struct call *c, const json_t *result)
+{
+	char text[STORE_KEY_MAX];
+
+	c->limit = PAGE;
+	if (c->route->operation == OPERATION_AUDIT)
+		strcpy(c->prefix, "audit/");
+	else
+		snprintf(c->prefix, sizeof(c->prefix), "log/%u/",
+			 (unsigned)json_integer_value(json_object_get(result, "vn")));
+	if (api_query(c->http, "limit", text, sizeof(text)) && atoi(text) > 0)
+		c->limit = atoi(text) < PAGE_MOST ? (size_t)atoi(text) : PAGE_MOST;
+	if (api_query(c->http, "since", text, sizeof(text)))
+		snprintf(c->after, sizeof(c->after), "%s%012llx", c->prefix,
+			 strtoull(text, NULL, 10));
+	if (api_query(c->http, "after", text, sizeof(text)))
+		snprintf(c->after, sizeof(c->after), "%s%.100s", c->prefix, text);
+	c->service = c->api->service;
+	c->work = (struct work){ .run = run_read, .done = was_read };
+	list_init(&c->work.node);
+	worker_post(service_worker(c->service), &c->work);
+}
+
+/* Allowed, and only to be served. */
+static void serve_tables(struct call *c)
+{
+	api_tables(c->api, c->route, c->http,
+		   json_string_value(json_object_get(c->arguments, "router")));
+	call_free(c);
+}
+
+static void done(struct ask *a, const struct outcome *o)
+{
+	struct call *c = container_of(a, struct call, ask);
+	enum operation op = c->route->operation;
+	json_t *result;
+
+	if (o->status != 200) {
+		api_problem(c->http, o->status, o->detail);
+	} else if (op == OPERATION_AUDIT || op == OPERATION_VN_LOG) {
+		begin_read(c, o->result);
+		return;
+	} else if (api_is_tables(c->route)) {
+		serve_tables(c);
+		return;
+	} else {
+		result = o->result ? json_deep_copy(o->result) : json_object();
+		mem_json(result);
+		api_add_status(c->api, op, result);
+		if (!c->key || a->request.dry_run || certify(c, result)) {
+			api_answer(c->http, 200, result);
+		} else {
+			json_decref(result);
+			api_problem(c->http, 500, "no certificate could be made");
+		}
+	}
+	call_free(c);
+}
+
+/* ---- requests ------------------------------------------------------------------ */
+
+/* null where it isn't UTF-8, which no operation takes. */
+static void set_text(json_t *arguments, const char *name, const char *value)
+{
+	json_t *text = json_string(value);
+
+	json_object_set_new(arguments, name, text ? text : json_null());
+}
+
+/* Whether a path is of that pattern. The values of its braces go into arguments, if it has
+ * any: without them only the form is compared. */
+static bool match(const char *pattern, const char *path, json_t *arguments)
+{
+	while (*pattern && *path) {
+		size_t n = strcspn(path, "/");
+
+		if (*pattern != '{') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		if (!n)
+			return false;
+		if (arguments) {
+			char name[32], *text = strndup(path, n), *value;
+			size_t len = strcspn(pattern, "}") - 1;
+
+			snprintf(name, sizeof(name), "%.*s", (int)len, pattern + 1);
+			value = text ? evhttp_uridecode(text, 0, NULL) : NULL;
+			if (!value)
+				abort();
+			/* A VN is named by its name, or by its ID: a number. */
+			if (!strcmp(name, "vn") && strspn(value, "0123456789") == strlen(value) &&
+			    strlen(value) < 12)
+				json_object_set_new(arguments, name,
+						    mem_json(json_integer(atoll(value))));
+			else
+				set_text(arguments, name, value);
+			free(value);
+			free(text);
+		}
+		pattern += strcspn(pattern, "}") + 1;
+		path += n;
+	}
+	return !*pattern && !*path;
+}
+
+static const char *method_of(struct evhttp_request *q)
+{
+	switch (evhttp_request_get_command(q)) {
+	case EVHTTP_REQ_GET: return "GET";
+	case EVHTTP_REQ_POST: return "POST";
+	case EVHTTP_REQ_PUT: return "PUT";
+	case EVHTTP_REQ_PATCH: return "PATCH";
+	case EVHTTP_REQ_DELETE: return "DELETE";
+	default: return "?";
+	}
+}
+
+/* NULL: answered. */
+static const struct route *find_route(struct evhttp_request *q, const char *path)
+{
+	const char *method = method_of(q);
+	bool there = false;
+
+	for (const struct route *r = api_routes; r->path; r++) {
+		if (!match(r->path, path, NULL))
+			continue;
+		if (!strcmp(r->method, method))
+			return r;
+		there = true;
+	}
+	if (there)
+		api_problem(q, 405, "this path has other methods: see the OpenAPI document");
+	else
+		api_problem(q, 404, "there is nothing at this path: see the OpenAPI document");
+	return NULL;
+}
+
+static bool dry_run(struct evhttp_request *q)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q));
+
+	return query && (!strcmp(query, "dry_run") || !strcmp(query, "dry_run=true"));
+}
+
+/* Always a value: a body that is none makes arguments that are no object. */
+static json_t *read_body(struct evhttp_request *q)
+{
+	struct evbuffer *b = evhttp_request_get_input_buffer(q);
+	size_t n = evbuffer_get_length(b);
+	json_t *body = n ? json_loadb((const char *)evbuffer_pullup(b, -1), n,
+				      JSON_REJECT_DUPLICATES, NULL)
+			 : json_object();
+
+	return body ? body : mem_json(json_string("no JSON"));
+}
+
+/* Out of the body: what isn't the operation's. */
+static bool take_request(struct call *c)
+{
+	json_t *csr = json_object_get(c->arguments, "csr");
+	const char *kind = json_string_value(json_object_get(c->arguments, "kind"));
+	const char *name = json_string_value(json_object_get(c->arguments, "name"));
+	char error[CA_ERROR];
+
+	if (!csr)
+		return true;
+	c->kind = kind && !strcmp(kind, "router") ? CA_ROUTER : CA_USER;
+	snprintf(c->name, sizeof(c->name), "%s", name ? name : "");
+	if (!kind || (strcmp(kind, "user") && strcmp(kind, "router")))
+		api_problem(c->http, 400, "'csr' is for a 'kind' of user or router");
+	else if (!json_is_string(csr))
+		api_problem(c->http, 400, "'csr' is not a text");
+	else if (!(c->key = ca_request_key(json_string_value(csr), error)))
+		api_problem(c->http, 400, error);
+	else
+		c->proved = pki_key_text(c->key);
+	if (!c->proved)
+		return false;
+	json_object_del(c->arguments, "csr");
+	if (c->route->operation == OPERATION_REGISTER)
+		json_object_set_new(c->arguments, "key", mem_json(json_string(c->proved)));
+	return true;
+}
+
+static void take_token(struct call *c)
+{
+	const char *token = json_string_value(json_object_get(c->arguments, "token"));
+
+	if (!token)
+		return;
+	pki_secret_hash(token, c->token);
+	c->ask.request.token = c->token;
+	json_object_del(c->arguments, "token");
+}
+
+/* By a request for renewal, a delegated credential, or the connection's certificate. */
+static bool find_caller(struct call *c)
+{
+	struct caller *caller = &c->ask.request.caller;
+	const char *header =
+		evhttp_find_header(evhttp_request_get_input_headers(c->http), "Authorization");
+	const struct credential *credential;
+
+	if (c->route->operation == OPERATION_RENEW) {
+		if (!c->key) {
+			api_problem(c->http, 400,
+				    "'csr' is missing: a request signed with the key");
+			return false;
+		}
+		*caller =
+			(struct caller){ .kind = c->kind == CA_ROUTER ? CALLER_ROUTER : CALLER_USER,
+					 .name = c->name,
+					 .key = c->proved };
+		json_object_clear(c->arguments);
+		return true;
+	}
+	if (header && !strncmp(header, "Bearer ", 7)) {
+		pki_secret_hash(header + 7, c->credential);
+		credential = registry_credential(service_registry(c->api->service), c->credential);
+		if (credential) {
+			snprintf(c->name, sizeof(c->name), "%s", credential->record.user);
+			*caller = (struct caller){ .kind = CALLER_USER,
+						   .name = c->name,
+						   .credential = c->credential };
+		} else {
+			caller->disbelieved = "there is no such credential, or it was revoked";
+		}
+		return true;
+	}
+	http_peer(c->http, time(NULL), &c->peer);
+	if (c->peer.invalid)
+		caller->disbelieved = c->peer.invalid;
+	else if (c->peer.certified)
+		*caller = (struct caller){ .kind = c->peer.kind == CA_ROUTER ? CALLER_ROUTER
+									     : CALLER_USER,
+					   .name = c->peer.name,
+					   .key = c->peer.key };
+	return true;
+}
+
+static bool is_frequent(const struct route *r)
+{
+	return r->operation == OPERATION_UPDATE_TABLES || r->operation == OPERATION_HEARTBEAT;
+}
+
+void api_handle(struct evhttp_request *q, void *arg)
+{
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(q));
+	const struct route *route = find_route(q, path ? path : "");
+	struct call *c;
+
+	if (!route)
+		return;
+	c = mem_new(1, sizeof(*c));
+	c->api = arg;
+	c->http = q;
+	c->route = route;
+	c->arguments = api_is_tables(route) ? mem_json(json_object()) : read_body(q);
+	if (json_is_object(c->arguments))
+		match(route->path, path, c->arguments);
+	take_token(c);
+	if (!take_request(c) || !find_caller(c)) {
+		call_free(c);
+		return;
+	}
+	c->ask.request.operation = operation_rules[route->operation].name;
+	c->ask.request.arguments = c->arguments;
+	c->ask.request.dry_run = dry_run(q);
+	c->ask.done = done;
+	if (is_frequent(route) && service_allows(c->api->service, &c->ask.request))
+		serve_tables(c);
+	else
+		service_ask(c->api->service, &c->ask);
+}

@@ -1,0 +1,188 @@
+/*
+ * What a router asks and says about its tables, once it is known to be that router; and what
+ * users are told of it.
+ *
+ * Confirmations and heartbeats are many, and have no audit record unless they are refused.
+ */
+#include "authority/api_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include <event2/buffer.h>
+
+#include "authority/memory.h"
+#include "common/feed.h"
+
+bool api_is_tables(const struct route *r)
+{
+	return r->operation == OPERATION_GET_TABLES || r->operation == OPERATION_UPDATE_TABLES ||
+	       r->operation == OPERATION_HEARTBEAT;
+}
+
+static void begin_stream(struct api *api, struct evhttp_request *q, uint32_t router)
+{
+	struct version have = { 0 };
+	char text[VERSION_TEXT];
+
+	if (api_query(q, "have", text, sizeof(text)) && !version_parse(text, &have))
+		api_problem(q, 400, "'have' is not a version, like 1.20");
+	else
+		push_stream(api->push, q, router, have);
+}
+
+static void give_tables(struct api *api, struct evhttp_request *q, uint32_t router)
+{
+	size_t len;
+	char *line = push_tables(api->push, router, &len);
+	json_t *body = line ? json_loadb(line, len, 0, NULL) : NULL;
+
+	free(line);
+	if (body)
+		api_answer(q, 200, body);
+	else
+		api_problem(q, 503, "there are no tables of this router");
+}
+
+static const char *body_of(struct evhttp_request *q, size_t *ret_len)
+{
+	struct evbuffer *b = evhttp_request_get_input_buffer(q);
+
+	*ret_len = evbuffer_get_length(b);
+	return *ret_len ? (const char *)evbuffer_pullup(b, -1) : "";
+}
+
+static void take_confirmation(struct api *api, struct evhttp_request *q, uint32_t router)
+{
+	char error[FEED_ERROR];
+	struct version version;
+	size_t len;
+	const char *body = body_of(q, &len);
+
+	if (!feed_confirm_parse(body, len, &version, error)) {
+		api_problem(q, 400,
+			    "a confirmation has the version that is run, and an error if that is "
+			    "not what was given: {\"version\": \"1.20\"}");
+		return;
+	}
+	push_confirm(api->push, router, version, error);
+	api_answer(q, 200, mem_json(json_object()));
+}
+
+/* What a heartbeat says of the router is not looked at. */
+static void take_heartbeat(struct api *api, struct evhttp_request *q, uint32_t router)
+{
+	struct timeval now;
+	size_t len;
+	const char *body = body_of(q, &len);
+	json_t *figures = len ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : json_object();
+
+	if (!json_is_object(figures)) {
+		api_problem(q, 400, "a heartbeat is a JSON object");
+	} else {
+		gettimeofday(&now, NULL);
+		push_heard(api->push, router,
+			   (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000);
+		api_answer(q, 200, mem_json(json_pack("{s:i}", "interval", PUSH_ALIVE)));
+	}
+	json_decref(figures);
+}
+
+/* To the process that has the routers. */
+static void send_on(struct api *api, struct evhttp_request *q)
+{
+	const char *url = service_publisher(api->service);
+	char *to;
+
+	if (!*url || !strcmp(url, api->url)) {
+		api_problem(q, 503, "no process of this authority has the routers yet: try again");
+		return;
+	}
+	to = mem_format("%s%s", url, evhttp_request_get_uri(q));
+	evhttp_add_header(evhttp_request_get_output_headers(q), "Location", to);
+	api_problem(q, 307, "another process of this authority has the routers: ask there");
+	free(to);
+}
+
+void api_tables(struct api *api, const struct route *route, struct evhttp_request *q,
+		const char *name)
+{
+	const struct router *router = registry_router(service_registry(api->service), name);
+
+	if (!router)
+		api_problem(q, 404, "this router is no more");
+	else if (!push_publishes(api->push))
+		send_on(api, q);
+	else if (route->operation == OPERATION_UPDATE_TABLES)
+		take_confirmation(api, q, router->record.id);
+	else if (route->operation == OPERATION_HEARTBEAT)
+		take_heartbeat(api, q, router->record.id);
+	else if (!strcmp(strrchr(route->path, '/'), "/stream"))
+		begin_stream(api, q, router->record.id);
+	else
+		give_tables(api, q, router->record.id);
+}
+
+/* ---- for users ------------------------------------------------------------------ */
+
+static json_t *status_of(const struct api *api, const char *name)
+{
+	const struct router *r = registry_router(service_registry(api->service), name);
+
+	return r ? push_status(api->push, r->record.id) : json_object();
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The routers of a VN's hosts, each once, by name. */
+static void add_routers(const struct api *api, json_t *result)
+{
+	json_t *hosts = json_object_get(result, "hosts"), *host, *list = mem_json(json_array());
+	const char **names = mem_new(json_array_size(hosts), sizeof(*names));
+	size_t i, n = 0;
+
+	json_array_foreach(hosts, i, host)
+	{
+		const char *name = json_string_value(json_object_get(host, "router"));
+
+		if (name)
+			names[n++] = name;
+	}
+	if (n)
+		qsort(names, n, sizeof(*names), compare_names);
+	for (i = 0; i < n; i++) {
+		json_t *router;
+
+		if (i && !strcmp(names[i - 1], names[i]))
+			continue;
+		router = mem_json(json_pack("{s:s}", "name", names[i]));
+		json_object_update_new(router, status_of(api, names[i]));
+		json_array_append_new(list, router);
+	}
+	free(names);
+	json_object_set_new(result, "routers", list);
+}
+
+void api_add_status(const struct api *api, enum operation operation, json_t *result)
+{
+	json_t *router;
+	size_t i;
+
+	if (operation != OPERATION_LIST_VN_HOSTS && operation != OPERATION_LIST_ROUTERS)
+		return;
+	if (!push_publishes(api->push)) { /* who knows */
+		json_object_set_new(result, "publisher",
+				    mem_json(json_string(service_publisher(api->service))));
+		return;
+	}
+	if (operation == OPERATION_LIST_VN_HOSTS)
+		add_routers(api, result);
+	if (operation != OPERATION_LIST_ROUTERS)
+		return;
+	json_array_foreach(json_object_get(result, "routers"), i, router) json_object_update_new(
+		router, status_of(api, json_string_value(json_object_get(router, "name"))));
+}

@@ -1,0 +1,237 @@
+/*
+ * A client may come without a certificate (to register), or with one that isn't believed:
+ * the handshake goes through, and whoever serves the request refuses it in words that help.
+ * The result of the check is kept with the connection. Sessions aren't resumed, so that
+ * there is none without that check.
+ *
+ * At the bound of connections no more are accepted until one ends: they wait in the
+ * kernel's queue. Connections are counted by their SSL objects, which live as long.
+ */
+#include "authority/http.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <openssl/ssl.h>
+
+#include "common/log.h"
+#include "common/pki.h"
+
+#define LISTENERS 16
+
+struct http {
+	struct event_base *base;
+	struct evhttp *evhttp;
+	SSL_CTX *context;
+	struct evconnlistener *listeners[LISTENERS];
+	size_t n_listeners;
+	unsigned n, most; /* connections */
+	bool full, deaf;
+};
+
+static int connection_index = -1; /* of the struct http at an SSL; set once */
+
+static void set_accepting(struct http *h, bool on)
+{
+	for (size_t i = 0; i < h->n_listeners; i++) {
+		if (on)
+			evconnlistener_enable(h->listeners[i]);
+		else
+			evconnlistener_disable(h->listeners[i]);
+	}
+}
+
+static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
+			    void *p)
+{
+	struct http *h = ptr;
+
+	(void)parent, (void)data, (void)index, (void)l, (void)p;
+	if (!h)
+		return;
+	h->n--;
+	if (!h->full || h->deaf)
+		return;
+	h->full = false;
+	set_accepting(h, true);
+}
+
+static struct bufferevent *connection_new(struct event_base *base, void *arg)
+{
+	struct http *h = arg;
+	SSL *ssl = SSL_new(h->context);
+	struct bufferevent *b = NULL;
+
+	if (ssl && SSL_set_ex_data(ssl, connection_index, h)) {
+		h->n++;
+		b = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+						   BEV_OPT_CLOSE_ON_FREE);
+	}
+	if (!b) /* evhttp would go on without TLS */
+		log_fatal(1, "out of memory");
+	bufferevent_openssl_set_allow_dirty_shutdown(b, 1);
+	if (h->n >= h->most && !h->full) {
+		h->full = true;
+		log_warn("%u connections: no more are accepted until one ends", h->n);
+		set_accepting(h, false);
+	}
+	return b;
+}
+
+/* The handshake goes on; the result stays with the connection. */
+static int note_result(X509_STORE_CTX *ctx, void *arg)
+{
+	(void)arg;
+	X509_verify_cert(ctx);
+	return 1;
+}
+
+static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
+{
+	SSL_CTX *c = SSL_CTX_new(TLS_server_method());
+
+	if (!c)
+		return NULL;
+	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+				       SSL_OP_IGNORE_UNEXPECTED_EOF |
+				       SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
+	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
+	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
+	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&
+	    SSL_CTX_add1_chain_cert(c, ca_certificate(ca)))
+		return c;
+	SSL_CTX_free(c);
+	return NULL;
+}
+
+bool http_certify(struct http *h, struct ca *ca, time_t now, long seconds, char *const *names,
+		  size_t n_names)
+{
+	EVP_PKEY *key = pki_key_new();
+	X509 *c = key ? ca_issue(ca, CA_SERVER, "authority", key, now, seconds, names, n_names)
+		      : NULL;
+	SSL_CTX *context = c ? context_new(ca, c, key) : NULL;
+
+	X509_free(c);
+	EVP_PKEY_free(key);
+	if (!context)
+		return false;
+	SSL_CTX_free(h->context);
+	h->context = context;
+	return true;
+}
+
+struct http *http_new(struct event_base *base, unsigned connections, http_fn *fn, void *arg)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	struct rlimit files;
+
+	if (connection_index < 0)
+		connection_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_gone);
+	if (!h || connection_index < 0 || !(h->evhttp = evhttp_new(base))) {
+		free(h);
+		return NULL;
+	}
+	h->base = base;
+	h->most = connections;
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+		if (files.rlim_cur < (rlim_t)connections + 64)
+			h->most = files.rlim_cur > 128 ? (unsigned)files.rlim_cur - 64 : 64;
+	}
+	evhttp_set_bevcb(h->evhttp, connection_new, h);
+	evhttp_set_gencb(h->evhttp, fn, arg);
+	evhttp_set_max_body_size(h->evhttp, HTTP_BODY);
+	evhttp_set_max_headers_size(h->evhttp, HTTP_HEADERS);
+	evhttp_set_timeout(h->evhttp, HTTP_SILENCE);
+	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+						      EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE);
+	return h;
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	h->deaf = true;
+	evhttp_free(h->evhttp);
+	SSL_CTX_free(h->context);
+	free(h);
+}
+
+static int make_socket(const struct endpoint *e)
+{
+	struct sockaddr_storage a;
+	socklen_t len = endpoint_to_sockaddr(e, &a);
+	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, error;
+
+	if (fd < 0)
+		return -errno;
+	/* Connections inherit it: an answer leaves in several pieces, and none waits. */
+	if (!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) &&
+	    !setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) &&
+	    (a.ss_family != AF_INET6 ||
+	     !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) &&
+	    !bind(fd, (struct sockaddr *)&a, len) && !listen(fd, 1024))
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+int http_listen(struct http *h, const struct endpoint *e)
+{
+	int fd = h->n_listeners < LISTENERS ? make_socket(e) : -ENOSPC;
+	struct evhttp_bound_socket *s;
+
+	if (fd < 0)
+		return fd;
+	s = evhttp_accept_socket_with_handle(h->evhttp, fd);
+	if (!s) {
+		close(fd);
+		return -ENOMEM;
+	}
+	h->listeners[h->n_listeners++] = evhttp_bound_socket_get_listener(s);
+	return 0;
+}
+
+void http_deaf(struct http *h)
+{
+	h->deaf = true;
+	set_accepting(h, false);
+}
+
+void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
+{
+	struct bufferevent *b = evhttp_connection_get_bufferevent(evhttp_request_get_connection(q));
+	SSL *ssl = bufferevent_openssl_get_ssl(b);
+	X509 *c = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+	EVP_PKEY *key = c ? X509_get0_pubkey(c) : NULL;
+	long result = c ? SSL_get_verify_result(ssl) : X509_V_OK;
+
+	*ret = (struct http_peer){ .certified = c != NULL };
+	if (!c)
+		return;
+	if (result != X509_V_OK)
+		ret->invalid = X509_verify_cert_error_string(result);
+	else if (ca_end(c) <= now) /* since the handshake */
+		ret->invalid = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
+	else if (!key || !ca_holder(c, &ret->kind, ret->name) || ret->kind == CA_SERVER)
+		ret->invalid = "it is neither a user's nor a router's";
+	else if (!(ret->key = pki_key_text(key)))
+		ret->invalid = "out of memory";
+}

@@ -1,0 +1,45 @@
+/*
+ * The HTTPS server: TLS 1.3 on libevent's evhttp, bounds on connections, headers, bodies
+ * and silence, and who the other side is by its certificate.
+ */
+#ifndef AUTHORITY_HTTP_H
+#define AUTHORITY_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <event2/http.h>
+
+#include "authority/ca.h"
+#include "common/addr.h"
+
+#define HTTP_BODY (2u << 20) /* bytes of a request's */
+#define HTTP_HEADERS (16 << 10)
+#define HTTP_SILENCE 60 /* seconds that a connection may say nothing */
+
+struct http;
+
+typedef void http_fn(struct evhttp_request *, void *arg);
+
+/* NULL: out of memory. It takes connections from http_listen on. */
+struct http *http_new(struct event_base *, unsigned connections, http_fn *, void *arg);
+void http_free(struct http *);
+/* With a key and certificate of its own, made anew, for connections from now on. */
+bool http_certify(struct http *, struct ca *, time_t now, long seconds, char *const *names,
+		  size_t n_names);
+int http_listen(struct http *, const struct endpoint *);
+/* No more of them. */
+void http_deaf(struct http *);
+
+/* Who asks. */
+struct http_peer {
+	bool certified;	     /* there is a certificate */
+	const char *invalid; /* why it isn't believed; NULL: it is */
+	enum ca_kind kind;
+	char name[CA_NAME];
+	char *key; /* its public key as text; to be freed */
+};
+void http_peer(struct evhttp_request *, time_t now, struct http_peer *ret);
+
+#endif

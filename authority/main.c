@@ -1,0 +1,475 @@
+/*
+ * vine-authority: the program. What it starts with (init), serving, replacing its CA.
+ *
+ *   settings -> CA -> store -> service (registry) -> sockets -> ready
+ *
+ * and back: no more connections, what is under way is answered, everything closed. SIGHUP
+ * reads the CA's files again.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "authority/api.h"
+#include "authority/election.h"
+#include "authority/init.h"
+#include "authority/memory.h"
+#include "authority/settings.h"
+#include "common/log.h"
+#include "common/notify.h"
+
+#define DEFAULT_CONFIG "/var/lib/vine-authority/authority.conf"
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { LAST_WORDS = 5 }; /* seconds for what is under way at the end */
+static const long ns_per_s = 1000000000;
+
+struct program {
+	struct settings *settings;
+	struct event_base *base;
+	struct ca *ca;
+	struct store *store;
+	struct service *service;
+	struct push *push;
+	struct election *election; /* NULL: the store is this process's alone */
+	struct http *http;
+	struct api api;
+	struct event *term, *interrupt, *hangup, *tick;
+	time_t certified; /* when the server's certificate was made */
+	int stopping;	  /* seconds since it was told to end, and one */
+	bool failed;
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: vine-authority serve [--config FILE] [--check]\n"
+	      "       vine-authority init --name NAME ...\n"
+	      "       vine-authority ca next|promote|drop [--config FILE]\n"
+	      "       vine-authority restored [--config FILE]\n"
+	      "       vine-authority openapi\n"
+	      "\n"
+	      "Keeps sites, routers, hosts, users and virtual networks, and says who may\n"
+	      "change them.\n"
+	      "\n"
+	      "  serve          runs in the foreground, logs to standard error\n"
+	      "  init           makes everything that it begins with; see init --help\n"
+	      "  ca             replaces its CA in three steps; then SIGHUP each process\n"
+	      "  restored       once after its store was restored from a backup\n"
+	      "  openapi        prints the description of its API\n"
+	      "  --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
+	      "  --check        only check the configuration\n"
+	      "  --version      print the version\n"
+	      "  --help         print this\n"
+	      "\n"
+	      "SIGHUP reads the CA again; SIGTERM and SIGINT end it.\n"
+	      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n",
+	      to);
+}
+
+/* ---- serving ------------------------------------------------------------------- */
+
+static bool certify(struct program *p, time_t now)
+{
+	const struct settings *s = p->settings;
+
+	if (!http_certify(p->http, p->ca, now, s->server / ns_per_s, s->names, s->n_names)) {
+		log_error("the server's certificate can't be made: is one of the names in "
+			  "[server] wrong?");
+		return false;
+	}
+	p->certified = now;
+	return true;
+}
+
+static void warn_of_end(struct program *p, time_t now)
+{
+	long days = (long)(ca_end(ca_certificate(p->ca)) - now) / (24 * 3600);
+
+	if (days < 365)
+		log_warn("the CA ends in %ld days: replace it (vine-authority ca next)", days);
+}
+
+static void on_hangup(evutil_socket_t fd, short events, void *arg)
+{
+	struct program *p = arg;
+	char error[CA_ERROR];
+	struct ca *ca = ca_load(p->settings->directory, error), *old = p->ca;
+
+	(void)fd, (void)events;
+	if (!ca) {
+		log_error("the CA stays as it was: %s", error);
+		return;
+	}
+	p->ca = ca;
+	if (!certify(p, time(NULL))) {
+		p->ca = old;
+		ca_free(ca);
+		return;
+	}
+	p->api.ca = ca;
+	ca_free(old);
+	log_info("the CA was read again");
+}
+
+static void on_stop(evutil_socket_t fd, short events, void *arg)
+{
+	struct program *p = arg;
+
+	(void)fd, (void)events;
+	if (p->stopping++)
+		return;
+	notify("STOPPING=1");
+	http_deaf(p->http);
+	if (service_idle(p->service))
+		event_base_loopexit(p->base, NULL);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+	struct program *p = arg;
+	time_t now = time(NULL);
+
+	(void)fd, (void)events;
+	if (p->stopping) {
+		if (service_idle(p->service) || p->stopping++ > LAST_WORDS)
+			event_base_loopexit(p->base, NULL);
+		return;
+	}
+	/* Long before its end, and when the clock was set back. */
+	if (now - p->certified > p->settings->server / ns_per_s / 3 || now < p->certified - 60) {
+		certify(p, now);
+		warn_of_end(p, now);
+	}
+}
+
+static void on_lost(void *arg, const char *why)
+{
+	struct program *p = arg;
+
+	log_error("%s: ending, so that a restart reads the store anew", why);
+	p->failed = true;
+	event_base_loopbreak(p->base);
+}
+
+static void on_applied(void *arg)
+{
+	struct program *p = arg;
+
+	if (p->push)
+		push_applied(p->push, service_revision(p->service));
+}
+
+static void on_won(void *arg)
+{
+	struct program *p = arg;
+
+	log_info("this process has the routers now");
+	push_begin(p->push, service_revision(p->service));
+}
+
+static void on_no_longer(void *arg)
+{
+	struct program *p = arg;
+
+	log_warn("another process has the routers now, or the store can't be reached");
+	push_end(p->push);
+}
+
+/* Tables are published by one process. */
+static bool publish(struct program *p)
+{
+	const struct settings *s = p->settings;
+	const struct election_hooks hooks = { .arg = p, .won = on_won, .lost = on_no_longer };
+
+	p->push = push_new(p->base, service_registry_observed(p->service), p->ca,
+			   s->encrypt ? s->encrypt : s->sign);
+	if (!p->push) {
+		log_error("%s/tables.key is no key that can sign", s->directory);
+		return false;
+	}
+	if (strncmp(s->store, "etcd:", 5)) {
+		push_begin(p->push, service_revision(p->service));
+		return true;
+	}
+	p->election = election_new(p->base, p->service, p->api.url, &hooks);
+	return p->election != NULL;
+}
+
+static bool add_signal(struct program *p, struct event **ret, int signal, event_callback_fn fn)
+{
+	*ret = evsignal_new(p->base, signal, fn, p);
+	return *ret && !event_add(*ret, NULL);
+}
+
+/* Under the first name. */
+static char *own_url(const struct settings *s)
+{
+	bool v6 = strchr(s->names[0], ':');
+
+	return mem_format("https://%s%s%s:%u", v6 ? "[" : "", s->names[0], v6 ? "]" : "",
+			  s->listen[0].port);
+}
+
+static bool start(struct program *p)
+{
+	const struct settings *s = p->settings;
+	const struct store_tls tls = { s->tls.ca, s->tls.certificate, s->tls.key };
+	const struct service_hooks hooks = { .arg = p, .lost = on_lost, .applied = on_applied };
+	static const struct timeval second = { .tv_sec = 1 };
+	char error[STORE_ERROR > CA_ERROR ? STORE_ERROR : CA_ERROR], text[ENDPOINT_TEXT];
+
+	p->ca = ca_load(s->directory, error);
+	if (!p->ca || store_open(s->store, s->tls.ca ? &tls : NULL, &p->store, error)) {
+		log_error("%s", error);
+		return false;
+	}
+	p->service = service_open(p->base, p->store, &hooks, error);
+	if (!p->service) {
+		log_error("%s: %s", s->store, error);
+		return false;
+	}
+	p->api = (struct api){ .service = p->service,
+			       .url = own_url(s),
+			       .ca = p->ca,
+			       .users = s->users / ns_per_s,
+			       .routers = s->routers / ns_per_s };
+	if (!publish(p))
+		return false;
+	p->api.push = p->push;
+	p->http = http_new(p->base, s->connections, api_handle, &p->api);
+	if (!p->http || !certify(p, time(NULL)))
+		return false;
+	for (size_t i = 0; i < s->n_listen; i++) {
+		int r = http_listen(p->http, &s->listen[i]);
+
+		if (r) {
+			log_error("%s: %s", endpoint_format(&s->listen[i], text), strerror(-r));
+			return false;
+		}
+	}
+	p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
+	warn_of_end(p, time(NULL));
+	return p->tick && !event_add(p->tick, &second) &&
+	       add_signal(p, &p->term, SIGTERM, on_stop) &&
+	       add_signal(p, &p->interrupt, SIGINT, on_stop) &&
+	       add_signal(p, &p->hangup, SIGHUP, on_hangup);
+}
+
+static void free_event(struct event *e)
+{
+	if (e)
+		event_free(e);
+}
+
+static void end(struct program *p)
+{
+	http_free(p->http);
+	election_free(p->election);
+	push_free(p->push);
+	free(p->api.url);
+	service_close(p->service);
+	if (p->store)
+		store_close(p->store);
+	ca_free(p->ca);
+	free_event(p->term);
+	free_event(p->interrupt);
+	free_event(p->hangup);
+	free_event(p->tick);
+	if (p->base)
+		event_base_free(p->base);
+	settings_free(p->settings);
+	libevent_global_shutdown();
+}
+
+static int serve(struct settings *settings)
+{
+	struct program p = { .settings = settings };
+	const struct registry *r;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_set_debug(settings->debug);
+	p.base = event_base_new();
+	p.failed = !p.base || !start(&p);
+	if (!p.failed) {
+		r = service_registry(p.service);
+		log_info("authority %s is up: %zu sites, %zu routers, %zu hosts, %zu VNs",
+			 settings->names[0], registry_count(r, RECORD_SITE),
+			 registry_count(r, RECORD_ROUTER), registry_count(r, RECORD_HOST),
+			 registry_count(r, RECORD_VN));
+		notify("READY=1");
+		event_base_dispatch(p.base);
+	}
+	end(&p);
+	return p.failed ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* ---- the CA -------------------------------------------------------------------- */
+
+static int replace_ca(const struct settings *s, const char *step)
+{
+	char error[CA_ERROR];
+	int r;
+
+	if (!strcmp(step, "next"))
+		r = ca_next(s->directory, time(NULL), error);
+	else if (!strcmp(step, "promote"))
+		r = ca_promote(s->directory, error);
+	else
+		r = ca_drop(s->directory, error);
+	if (r) {
+		fprintf(stderr, "vine-authority: %s\n", error);
+		return EXIT_FAILED;
+	}
+	if (!strcmp(step, "next"))
+		puts("The next CA is trusted once vine-authority is told (SIGHUP).\n"
+		     "When all users and routers have renewed since: vine-authority ca promote");
+	else if (!strcmp(step, "promote"))
+		puts("The next CA issues once vine-authority is told (SIGHUP).\n"
+		     "When all users and routers have renewed since: vine-authority ca drop");
+	else
+		puts("The old CA is no longer trusted once vine-authority is told (SIGHUP).");
+	return EXIT_DONE;
+}
+
+/* ---- a store from a backup ------------------------------------------------------ */
+
+/* Routers run what came after the backup was made, and take nothing older: of the next
+ * generation everything is newer. */
+static int raise_generation(struct store *store)
+{
+	struct store_page page = { 0 };
+	struct record rec;
+	char error[RECORD_ERROR];
+	int r = store_get(store, "order", &page);
+	json_t *value = !r && page.n
+				? json_loadb(page.entries[0].value, page.entries[0].size, 0, NULL)
+				: NULL;
+	struct store_condition same = { .key = "order", .test = STORE_AT };
+	struct store_entry change = { .key = "order" };
+	const struct store_transaction t = { &same, 1, &change, 1 };
+
+	if (!r && !record_decode("order", value, &rec, error)) {
+		json_t *next;
+
+		rec.order.generation++;
+		next = record_encode(&rec);
+		change.value = json_dumps(next, JSON_COMPACT);
+		change.size = change.value ? strlen(change.value) : 0;
+		same.is = page.entries[0].revision;
+		r = change.value ? store_commit(store, &t, NULL) : -ENOMEM;
+		if (!r)
+			printf("Tables are of generation %llu from now on.\n",
+			       (unsigned long long)rec.order.generation);
+		json_decref(next);
+		free((void *)change.value);
+		record_done(&rec);
+	} else if (!r) {
+		fputs("vine-authority: the store has no authority's records\n", stderr);
+		r = -ENOENT;
+	}
+	json_decref(value);
+	store_page_done(&page);
+	return r;
+}
+
+static int restored(const struct settings *s)
+{
+	const struct store_tls tls = { s->tls.ca, s->tls.certificate, s->tls.key };
+	char error[STORE_ERROR] = "";
+	struct store *store;
+	int r = store_open(s->store, s->tls.ca ? &tls : NULL, &store, error);
+
+	if (!r) {
+		r = raise_generation(store);
+		if (r && r != -ENOENT)
+			store_error(store, error);
+		store_close(store);
+	}
+	if (*error)
+		fprintf(stderr, "vine-authority: %s\n", error);
+	return r ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* ---- arguments ----------------------------------------------------------------- */
+
+static int wrong(const char *what, const char *argument)
+{
+	fprintf(stderr, "vine-authority: %s \"%s\"\n", what, argument);
+	usage(stderr);
+	return EXIT_USAGE;
+}
+
+static int configured(const char *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'f' },
+		{ "check", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *file = DEFAULT_CONFIG, *step = NULL;
+	bool check = false, for_ca = !strcmp(command, "ca"), serves = !strcmp(command, "serve");
+	struct settings *s;
+	int o, r;
+
+	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (o) {
+		case 'f': file = optarg; break;
+		case 'c': check = true; break;
+		case 'h': usage(stdout); return EXIT_DONE;
+		default: usage(stderr); return EXIT_USAGE;
+		}
+	}
+	if (for_ca && optind < argc)
+		step = argv[optind++];
+	if (optind < argc)
+		return wrong("unexpected argument", argv[optind]);
+	if (for_ca &&
+	    (!step || (strcmp(step, "next") && strcmp(step, "promote") && strcmp(step, "drop"))))
+		return wrong("expected next, promote or drop, not", step ? step : "");
+	s = settings_load(file, stderr);
+	if (!s)
+		return EXIT_USAGE;
+	if (serves && !check)
+		return serve(s);
+	r = for_ca ? replace_ca(s, step) : serves ? EXIT_DONE : restored(s);
+	settings_free(s);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	json_t *description;
+
+	if (!strcmp(command, "--version") || !strcmp(command, "-V")) {
+		puts("vine-authority " VINE_VERSION);
+		return EXIT_DONE;
+	}
+	if (!strcmp(command, "--help") || !strcmp(command, "-h")) {
+		usage(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(command, "init"))
+		return init_run(argc - 1, argv + 1);
+	if (!strcmp(command, "serve") || !strcmp(command, "ca") || !strcmp(command, "restored"))
+		return configured(command, argc - 1, argv + 1);
+	if (!strcmp(command, "openapi") && argc == 2) {
+		description = api_description();
+		json_dumpf(description, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(description);
+		return EXIT_DONE;
+	}
+	if (!*command) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	return wrong("there is no command", command);
+}

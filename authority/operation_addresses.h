@@ -1,0 +1,13 @@
+/*
+ * Addresses of hosts: virtual ones out of the router's blocks, or physical ones.
+ */
+#ifndef AUTHORITY_OPERATION_ADDRESSES_H
+#define AUTHORITY_OPERATION_ADDRESSES_H
+
+#include "authority/operation_private.h"
+
+/* A list of addresses for a new host; NULL: one is chosen from the router's blocks. Fills
+ * ret, also with what there is when it is refused. */
+bool addresses_from(struct task *, const struct router *, const json_t *, struct addresses *ret);
+
+#endif

@@ -1,0 +1,353 @@
+/*
+ * Registering: sites, users, routers, hosts. Everybody may who has a one-time token, which
+ * says what it is good for; without one: ADM any site, user or router; SA routers and
+ * hosts of its sites; a router hosts of its own.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authority/memory.h"
+#include "authority/operation_addresses.h"
+#include "authority/operation_private.h"
+
+/* A record of this kind and name, which must be new. */
+static bool begin_record(struct task *t, enum record_kind kind, const void *there, const char *name,
+			 struct record *ret)
+{
+	if (there)
+		return refuse(t, 409, "the name '%s' is taken", name);
+	*ret = (struct record){ .kind = kind };
+	snprintf(ret->id, sizeof(ret->id), "%s", name);
+	return true;
+}
+
+/* One that was registered: the record is the result. */
+static bool finish(struct task *t, struct record *rec)
+{
+	set_result(t,
+		   mem_json(json_pack("{s:s,s:o}", "name", rec->id, "record", record_encode(rec))));
+	change_record(t, rec, NULL);
+	return true;
+}
+
+static bool known_users(struct task *t, const struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (!registry_user(t->registry, names->at[i]))
+			return refuse(t, 404, "there is no user '%s'", names->at[i]);
+	return names->n <= 256 ? true : refuse(t, 400, "more than 256 administrators");
+}
+
+/* ---- sites --------------------------------------------------------------------- */
+
+/* The fields of a site that are among the arguments. */
+static bool site_fields(struct task *t, struct site_record *site)
+{
+	const char *text;
+
+	if (argument(t, "admins")) {
+		names_done(&site->admins);
+		if (!argument_names(t, "admins", false, false, &site->admins) ||
+		    !known_users(t, &site->admins))
+			return false;
+	}
+	if (argument(t, "subnets")) {
+		free(site->subnets.at);
+		site->subnets = (struct blocks){ 0 };
+		if (!argument_blocks(t, "subnets", &site->subnets))
+			return false;
+	}
+	if (argument(t, "location")) {
+		if (!argument_text(t, "location", 256, &text))
+			return false;
+		free(site->location);
+		site->location = mem_text(text);
+	}
+	if (argument(t, "contact")) {
+		if (!argument_text(t, "contact", 256, &text))
+			return false;
+		free(site->contact);
+		site->contact = mem_text(text);
+	}
+	return true;
+}
+
+static bool register_site(struct task *t, const char *name)
+{
+	struct record rec;
+
+	if (!(t->roles & ROLE_ADM))
+		return refuse(t, 403, "only the role adm registers sites");
+	if (!begin_record(t, RECORD_SITE, registry_site(t->registry, name), name, &rec))
+		return false;
+	rec.site.created = t->request->now;
+	if (site_fields(t, &rec.site))
+		return finish(t, &rec);
+	record_done(&rec);
+	return false;
+}
+
+bool operation_site_change(struct task *t)
+{
+	const struct site *site = named_site(t, "site");
+	struct record rec = { .kind = RECORD_SITE };
+	const struct site_record *was;
+
+	if (!site)
+		return false;
+	if (!(t->roles & ROLE_ADM) && !owns_site(t, site))
+		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
+	was = &site->record;
+	snprintf(rec.id, sizeof(rec.id), "%s", site->object.name);
+	rec.site = (struct site_record){ .location = mem_text(was->location),
+					 .contact = mem_text(was->contact),
+					 .created = was->created };
+	names_copy(&rec.site.admins, &was->admins);
+	rec.site.subnets.n = was->subnets.n;
+	rec.site.subnets.at = mem_new(was->subnets.n, sizeof(struct prefix));
+	for (size_t i = 0; i < was->subnets.n; i++)
+		rec.site.subnets.at[i] = was->subnets.at[i];
+	if (site_fields(t, &rec.site)) {
+		change_record(t, &rec, &site->object);
+		return true;
+	}
+	record_done(&rec);
+	return false;
+}
+
+/* ---- users --------------------------------------------------------------------- */
+
+static bool register_user(struct task *t, const char *name, const struct token *token)
+{
+	const char *key;
+	struct record rec;
+	uint32_t roles;
+
+	if (!token && !(t->roles & ROLE_ADM))
+		return refuse(t, 403, "without a token only the role adm registers users");
+	if (token && argument(t, "roles"))
+		return refuse(t, 400, "the token says which roles");
+	if (token)
+		roles = token->record.roles;
+	else if (!roles_parse(argument(t, "roles"), &roles) || !roles || roles & ROLE_VR)
+		return refuse(t, 400, "'roles' has to be a list of adm, sa, vna, eu");
+	if (!argument_text(t, "key", 1024, &key) ||
+	    !begin_record(t, RECORD_USER, registry_user(t->registry, name), name, &rec))
+		return false;
+	rec.user = (struct user_record){ .roles = roles,
+					 .key = mem_text(key),
+					 .created = t->request->now };
+	return finish(t, &rec);
+}
+
+/* ---- routers ------------------------------------------------------------------- */
+
+static bool router_fields(struct task *t, struct router_record *router)
+{
+	const char *text;
+
+	if (argument(t, "endpoint")) {
+		if (!argument_text(t, "endpoint", 256, &text))
+			return false;
+		free(router->endpoint);
+		router->endpoint = mem_text(text);
+	}
+	if (!argument(t, "queue_routers"))
+		return true;
+	names_done(&router->queue_routers);
+	if (!argument_names(t, "queue_routers", false, false, &router->queue_routers))
+		return false;
+	if (router->queue_routers.n > 16)
+		return refuse(t, 400, "more than 16 queue routers");
+	for (size_t i = 0; i < router->queue_routers.n; i++)
+		if (!registry_router(t->registry, router->queue_routers.at[i]))
+			return refuse(t, 404, "there is no router '%s'",
+				      router->queue_routers.at[i]);
+	return true;
+}
+
+static bool router_id(struct task *t, uint32_t *ret)
+{
+	uint64_t asked;
+	uint32_t id = registry_order(t->registry)->record.next_router;
+
+	if (!argument_number(t, "id", UINT32_MAX, 0, &asked))
+		return false;
+	if (asked && registry_router_id(t->registry, (uint32_t)asked))
+		return refuse(t, 409, "the router ID %u is taken", (unsigned)asked);
+	while (!id || registry_router_id(t->registry, id))
+		id++;
+	*ret = asked ? (uint32_t)asked : id;
+	return true;
+}
+
+static bool register_router(struct task *t, const char *name, const struct token *token)
+{
+	const struct site *site =
+		token ? registry_site(t->registry, token->record.site) : named_site(t, "site");
+	struct record rec;
+	const char *key;
+	uint32_t id = 0;
+
+	if (!site)
+		return token ? refuse(t, 404, "there is no site '%s'", token->record.site) : false;
+	if (!token && !(t->roles & ROLE_ADM) && !owns_site(t, site))
+		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
+	if (!argument_text(t, "key", 1024, &key) || !router_id(t, &id) ||
+	    !begin_record(t, RECORD_ROUTER, registry_router(t->registry, name), name, &rec))
+		return false;
+	rec.router = (struct router_record){ .id = id,
+					     .site = mem_text(site->object.name),
+					     .key = mem_text(key),
+					     .endpoint = mem_text(""),
+					     .created = t->request->now };
+	if (!router_fields(t, &rec.router)) {
+		record_done(&rec);
+		return false;
+	}
+	change_order(t, 0, id, NULL);
+	return finish(t, &rec);
+}
+
+bool operation_router_change(struct task *t)
+{
+	const struct router *router = named_router(t, "router");
+	const json_t *disabled = argument(t, "disabled");
+	struct record rec;
+
+	if (!router)
+		return false;
+	if (!(t->roles & ROLE_ADM) && !owns_site(t, router->site))
+		return refuse(t, 403, "router '%s' is of a site of other administrators",
+			      router->object.name);
+	if (disabled && !json_is_boolean(disabled))
+		return refuse(t, 400, "'disabled' is neither true nor false");
+	router_record(router, &rec);
+	if (!router_fields(t, &rec.router)) {
+		record_done(&rec);
+		return false;
+	}
+	if (disabled)
+		rec.router.disabled = json_is_true(disabled);
+	change_record(t, &rec, &router->object);
+	return true;
+}
+
+/* ---- hosts --------------------------------------------------------------------- */
+
+/* Whose the host is going to be: who is named, else who asks. */
+static bool host_owner(struct task *t, const struct token *token, const char **ret)
+{
+	if (argument(t, "owner")) {
+		if (!argument_name(t, "owner", ret))
+			return false;
+	} else if (t->user) {
+		*ret = t->user->object.name;
+	} else if (token) {
+		*ret = token->record.issuer;
+	} else {
+		return refuse(t, 400, "'owner' is missing: the user whose host it is");
+	}
+	return registry_user(t->registry, *ret) ? true
+						: refuse(t, 404, "there is no user '%s'", *ret);
+}
+
+static bool register_host(struct task *t, const char *name, const struct token *token)
+{
+	const struct router *router =
+		t->router && !argument(t, "router") ? t->router : named_router(t, "router");
+	struct record rec;
+	const char *owner;
+
+	if (!router)
+		return false;
+	if (token && strcmp(router->site->object.name, token->record.site))
+		return refuse(t, 403, "the token is for site '%s'", token->record.site);
+	if (!token && t->router != router && !owns_site(t, router->site))
+		return refuse(t, 403,
+			      "a host of site '%s' is registered by its administrators, by its "
+			      "router, or with a token",
+			      router->site->object.name);
+	if (token && !t->user && argument(t, "owner"))
+		return refuse(t, 400, "the host will be the token's issuer's: leave 'owner' out");
+	if (!host_owner(t, token, &owner) ||
+	    !begin_record(t, RECORD_HOST, registry_host(t->registry, name), name, &rec))
+		return false;
+	if (token && t->user && strcmp(owner, t->user->object.name))
+		return refuse(t, 403, "with a token one registers hosts of one's own");
+	rec.host = (struct host_record){ .router = mem_text(router->object.name),
+					 .owner = mem_text(owner),
+					 .created = t->request->now };
+	if (!addresses_from(t, router, argument(t, "addresses"), &rec.host.addresses)) {
+		record_done(&rec);
+		return false;
+	}
+	change_order(t, 0, 0, NULL);
+	return finish(t, &rec);
+}
+
+bool operation_host_remove(struct task *t)
+{
+	const struct host *host = named_host(t, "host");
+	char key[RECORD_KEY];
+
+	if (!host)
+		return false;
+	if (!owns_host(t, host) && !owns_site(t, host->router->site))
+		return refuse(t, 403, "host '%s' is not the caller's", host->object.name);
+	if (host->n_vns)
+		return refuse(t, 409, "host '%s' is in VN '%s': it has to leave first",
+			      host->object.name, host->vns[0]->object.name);
+	snprintf(key, sizeof(key), "host/%s", host->object.name);
+	change_delete(t, key, &host->object);
+	change_order(t, 0, 0, NULL);
+	return true;
+}
+
+/* ---- tokens -------------------------------------------------------------------- */
+
+static bool use_token(struct task *t, const struct token **ret)
+{
+	struct record rec = { .kind = RECORD_TOKEN };
+	const struct token *token;
+
+	*ret = NULL;
+	if (!t->request->token)
+		return true;
+	token = registry_token(t->registry, t->request->token);
+	if (!token)
+		return refuse(t, 403, "there is no such token");
+	if (token->record.expires <= t->request->now)
+		return refuse(t, 403, "the token has expired");
+	if (token->record.used >= token->record.count)
+		return refuse(t, 403, "the token has been used up");
+	snprintf(rec.id, sizeof(rec.id), "token/%s", token->object.name);
+	rec.token = token->record;
+	rec.token.used++;
+	change_put(t, rec.id, record_encode(&rec), &token->object);
+	*ret = token;
+	return true;
+}
+
+bool operation_register(struct task *t)
+{
+	static const char *const by_token[] = { "user", "router", "host" };
+	const struct token *token;
+	const char *kind, *name;
+
+	if (!argument_name(t, "kind", &kind) || !argument_name(t, "name", &name) ||
+	    !use_token(t, &token))
+		return false;
+	if (token && strcmp(kind, by_token[token->record.registers]))
+		return refuse(t, 403, "the token is for a %s", by_token[token->record.registers]);
+	if (!strcmp(kind, "site"))
+		return register_site(t, name);
+	if (!strcmp(kind, "user"))
+		return register_user(t, name, token);
+	if (!strcmp(kind, "router"))
+		return register_router(t, name, token);
+	if (!strcmp(kind, "host"))
+		return register_host(t, name, token);
+	return refuse(t, 400, "'kind' is none of site, user, router, host");
+}

@@ -1,0 +1,671 @@
+/*
+ * Publishing: what each router is to run, rounds and their steps.
+ *
+ * Of every router there is the image that it is to run now, whose networks and peers are
+ * objects that all images share. A round makes the next image of those that it
+ * touches; what goes out is the difference, or the whole where the router has not
+ * confirmed what it was given before. So a router that has been away needs nothing
+ * special: its image has gone on without it.
+ *
+ * A router is waited for in one round at a time: the first that touches it.
+ */
+#include "authority/publish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authority/memory.h"
+#include "authority/tables.h"
+
+/* A router. */
+struct target {
+	uint32_t id;
+	struct image *image;	 /* that it is to run */
+	size_t room;		 /* for networks, while the first images are made */
+	struct image_peer *peer; /* what others know of it; NULL: revoked, or gone */
+	struct version runs;	 /* that it has confirmed */
+	bool late;
+	publish_send_fn *send; /* NULL: not attached */
+	void *arg;
+	struct round *round;	 /* that waits for it */
+	struct list outstanding; /* has not confirmed what it is to run */
+	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	uint64_t mark;		 /* for sets of them */
+};
+
+struct round {
+	struct list node;
+	struct tables_change *change;
+	uint64_t revision;
+	struct target **touched;
+	size_t n;
+	unsigned step;	/* 0: it waits for others */
+	size_t waiting; /* for so many */
+};
+
+struct publish {
+	struct registry *registry;
+	const struct signer *signer;
+	uint64_t generation, revision;
+	enum protection protection;
+	publish_event_fn *event;
+	void *arg;
+	struct tables_change *gathering;
+	bool gathers;
+	mono_t first, last; /* change of those */
+	struct list rounds; /* in order */
+	struct list outstanding;
+	struct target **targets; /* by ID */
+	size_t n, room;
+	uint64_t mark;
+};
+
+static struct version version_of(const struct publish *p, uint64_t revision, unsigned step)
+{
+	return (struct version){ p->generation, revision * IMAGE_STEPS + step };
+}
+
+/* ---- routers ------------------------------------------------------------------- */
+
+static size_t place_of(const struct publish *p, uint32_t id)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->targets[middle]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct target *target_find(const struct publish *p, uint32_t id)
+{
+	size_t at = place_of(p, id);
+
+	return at < p->n && p->targets[at]->id == id ? p->targets[at] : NULL;
+}
+
+/* Images fail for lack of memory only. */
+static void *have(void *object)
+{
+	if (!object)
+		abort();
+	return object;
+}
+
+/* What others are to know of it. */
+static void target_refresh(const struct publish *p, struct target *t)
+{
+	const struct router *r = registry_router_id(p->registry, t->id);
+	struct image_peer *peer;
+
+	image_peer_unref(t->peer);
+	t->peer = NULL;
+	if (!r || r->record.revoked)
+		return;
+	peer = have(image_peer_new());
+	peer->id = t->id;
+	strcpy(peer->name, r->object.name);
+	peer->n_keys = 1;
+	peer->keys[0].len = (uint8_t)strnlen(r->record.key, IMAGE_KEY);
+	memcpy(peer->keys[0].bytes, r->record.key, peer->keys[0].len);
+	for (size_t i = 0; i < r->record.queue_routers.n; i++) {
+		const struct router *q =
+			registry_router(p->registry, r->record.queue_routers.at[i]);
+
+		if (q && q != r && peer->n_queue_routers < IMAGE_QUEUE_ROUTERS)
+			peer->queue_routers[peer->n_queue_routers++] = q->record.id;
+	}
+	if (r->record.endpoint[0] && strlen(r->record.endpoint) <= IMAGE_ENDPOINT)
+		strcpy(peer->endpoints[peer->n_endpoints++], r->record.endpoint);
+	if (!image_peer_valid(peer)) /* no endpoint that a router can use */
+		peer->n_endpoints = 0;
+	if (image_peer_valid(peer)) /* else it has no key yet */
+		t->peer = peer;
+	else
+		image_peer_unref(peer);
+}
+
+static struct target *target_need(struct publish *p, uint32_t id)
+{
+	size_t at = place_of(p, id);
+	struct target *t;
+
+	if (at < p->n && p->targets[at]->id == id)
+		return p->targets[at];
+	t = mem_new(1, sizeof(*t));
+	t->id = id;
+	t->image = have(image_new());
+	t->image->router = id;
+	t->image->version = version_of(p, 0, 0); /* so long as it is in no round */
+	list_init(&t->outstanding);
+	target_refresh(p, t);
+	p->targets = mem_more(p->targets, p->n, &p->room, sizeof(*p->targets));
+	memmove(p->targets + at + 1, p->targets + at, (p->n++ - at) * sizeof(*p->targets));
+	p->targets[at] = t;
+	return t;
+}
+
+static int compare_peers(const void *a, const void *b)
+{
+	const struct image_peer *x = *(struct image_peer *const *)a;
+	const struct image_peer *y = *(struct image_peer *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* The routers that the image's rows name. */
+static void find_peers(struct publish *p, struct image *image)
+{
+	size_t room = 0;
+
+	p->mark++;
+	for (size_t i = 0; i < image->n_networks; i++) {
+		const struct network_table *t = image->networks[i].table;
+
+		for (size_t k = 0; k < t->n; k++) {
+			struct target *other;
+
+			if (t->rows[k].router == image->router ||
+			    (k && t->rows[k].router == t->rows[k - 1].router))
+				continue;
+			other = target_need(p, t->rows[k].router);
+			if (other->mark == p->mark || !other->peer)
+				continue;
+			other->mark = p->mark;
+			image->peers = mem_more(image->peers, image->n_peers, &room,
+						sizeof(*image->peers));
+			image->peers[image->n_peers++] = image_peer_ref(other->peer);
+		}
+	}
+	if (image->n_peers)
+		qsort(image->peers, image->n_peers, sizeof(*image->peers), compare_peers);
+}
+
+/* ---- images -------------------------------------------------------------------- */
+
+static void add_network(struct publish *p, struct image *image, size_t *room, uint8_t sides,
+			const struct network_table *t, uint32_t id)
+{
+	image->networks =
+		mem_more(image->networks, image->n_networks, room, sizeof(*image->networks));
+	image->networks[image->n_networks++] = (struct image_network){
+		sides, p->protection, t ? network_table_ref(t) : have(network_table_room(id, 0))
+	};
+}
+
+/* What a changing network is in a step: its tables, or where an alias comes from. */
+static void add_step(struct publish *p, struct image *image, size_t *room,
+		     const struct step_image *step, uint32_t id)
+{
+	const struct network_table *out = networks_get(&step->send, id);
+	const struct network_table *in = networks_get(&step->receive, id);
+
+	if (out && out == in) {
+		add_network(p, image, room, SIDES, out, id);
+		return;
+	}
+	if (out)
+		add_network(p, image, room, SIDE_SEND, out, id);
+	if (in)
+		add_network(p, image, room, SIDE_RECEIVE, in, id);
+	for (size_t i = 0; !out && !in && i < step->n_aliases; i++)
+		if (step->aliases[i].from == id) {
+			add_network(p, image, room, 0, NULL, id);
+			break;
+		}
+}
+
+static uint32_t next_id(const struct networks *l, size_t at)
+{
+	return at < l->n ? l->at[at]->id : UINT32_MAX;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The image of a router in a step of a round: its own with what changes replaced. */
+static struct image *next_image(struct publish *p, const struct round *round,
+				const struct target *t)
+{
+	struct image *image = have(image_new());
+	struct step_image before, step, after;
+	size_t room = 0, i = 0, a = 0, b = 0;
+
+	tables_change_image(round->change, 0, t->id, &before);
+	tables_change_image(round->change, round->step, t->id, &step);
+	tables_change_image(round->change, STEP_LAST, t->id, &after);
+	image->router = t->id;
+	image->step = (uint8_t)round->step;
+	image->version = version_of(p, round->revision, round->step);
+	for (;;) {
+		uint32_t changed = least(next_id(&before.send, a), next_id(&after.send, b));
+		uint32_t stays =
+			i < t->image->n_networks ? t->image->networks[i].table->id : UINT32_MAX;
+
+		if (changed == UINT32_MAX && stays == UINT32_MAX)
+			break;
+		if (stays < changed) {
+			const struct image_network *n = &t->image->networks[i++];
+
+			add_network(p, image, &room, n->sides, n->table, stays);
+			continue;
+		}
+		add_step(p, image, &room, &step, changed);
+		a += next_id(&before.send, a) == changed;
+		b += next_id(&after.send, b) == changed;
+		while (i < t->image->n_networks && t->image->networks[i].table->id == changed)
+			i++;
+	}
+	image->n_aliases = step.n_aliases;
+	image->aliases = step.aliases;
+	step.aliases = NULL;
+	find_peers(p, image);
+	step_image_done(&before);
+	step_image_done(&step);
+	step_image_done(&after);
+	return image;
+}
+
+/* ---- telling routers ----------------------------------------------------------- */
+
+static void give(const struct publish *p, const struct target *t, publish_send_fn *send, void *arg)
+{
+	size_t len;
+	uint8_t *bytes = have(image_encode(t->image, p->signer, &len));
+
+	send(arg, t->image->version, t->image->step, bytes, len);
+	free(bytes);
+}
+
+static void send_whole(const struct publish *p, struct target *t, mono_t now)
+{
+	t->sent = now;
+	give(p, t, t->send, t->arg);
+}
+
+static void send_change(struct publish *p, struct target *t, const struct image *from, mono_t now)
+{
+	struct image_change *change = have(image_change_new(from, t->image));
+	size_t len;
+	uint8_t *bytes = have(image_change_encode(change, p->signer, &len));
+
+	t->sent = now;
+	t->send(t->arg, t->image->version, t->image->step, bytes, len);
+	free(bytes);
+	image_change_free(change);
+}
+
+static bool runs_it(const struct target *t)
+{
+	return !version_compare(t->runs, t->image->version);
+}
+
+static void waits_for(struct publish *p, struct target *t, mono_t now)
+{
+	if (list_is_empty(&t->outstanding)) {
+		list_insert(&p->outstanding, &t->outstanding);
+		t->since = now;
+	}
+}
+
+static void event(const struct publish *p, enum publish_event e, const struct target *t)
+{
+	const struct router *r = registry_router_id(p->registry, t->id);
+
+	if (r)
+		p->event(p->arg, e, r, t->runs);
+}
+
+static void waits_no_more(struct target *t)
+{
+	if (t->round)
+		t->round->waiting--;
+	t->round = NULL;
+}
+
+void publish_confirm(struct publish *p, uint32_t router, struct version version, mono_t now)
+{
+	struct target *t = target_find(p, router);
+
+	(void)now;
+	if (!t)
+		return;
+	t->runs = version;
+	if (version_compare(version, t->image->version) > 0)
+		event(p, PUBLISH_AHEAD, t);
+	if (!runs_it(t))
+		return;
+	list_remove(&t->outstanding);
+	list_init(&t->outstanding);
+	waits_no_more(t);
+	if (t->late) {
+		t->late = false;
+		event(p, PUBLISH_CAUGHT_UP, t);
+	}
+}
+
+int publish_attach(struct publish *p, uint32_t router, struct version version,
+		   publish_send_fn *send, void *arg, mono_t now)
+{
+	const struct router *r = registry_router_id(p->registry, router);
+	struct target *t;
+
+	if (!r || r->record.revoked)
+		return -ENOENT;
+	t = target_need(p, router);
+	t->send = send;
+	t->arg = arg;
+	publish_confirm(p, router, version, now);
+	if (!runs_it(t)) {
+		waits_for(p, t, now);
+		if (!t->round) /* it has its time from now on */
+			t->since = now;
+		send_whole(p, t, now);
+	}
+	return 0;
+}
+
+int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void *arg)
+{
+	const struct router *r = registry_router_id(p->registry, router);
+
+	if (!r || r->record.revoked)
+		return -ENOENT;
+	give(p, target_need(p, router), send, arg);
+	return 0;
+}
+
+void publish_detach(struct publish *p, uint32_t router)
+{
+	struct target *t = target_find(p, router);
+
+	if (t)
+		t->send = NULL;
+}
+
+/* ---- rounds -------------------------------------------------------------------- */
+
+static void round_free(struct round *round)
+{
+	list_remove(&round->node);
+	tables_change_free(round->change);
+	free(round->touched);
+	free(round);
+}
+
+static void round_touch(struct publish *p, struct round *round, size_t *room, uint32_t id)
+{
+	struct target *t = target_need(p, id);
+
+	if (t->mark == p->mark)
+		return;
+	t->mark = p->mark;
+	round->touched = mem_more(round->touched, round->n, room, sizeof(*round->touched));
+	round->touched[round->n++] = t;
+}
+
+/* What has been gathered becomes a round. */
+static void gathered(struct publish *p)
+{
+	struct round *round = mem_new(1, sizeof(*round));
+	const uint32_t *ids;
+	size_t n, room = 0;
+
+	p->gathers = false;
+	round->change = p->gathering;
+	round->revision = p->revision;
+	list_init(&round->node);
+	tables_change_finish(round->change);
+	p->gathering = tables_change_new(p->registry);
+	n = tables_change_routers(round->change, &ids);
+	for (size_t i = 0; i < n; i++)
+		target_refresh(p, target_need(p, ids[i]));
+	p->mark++;
+	for (size_t i = 0; i < n; i++) { /* those that know them */
+		const struct target *t = target_find(p, ids[i]);
+
+		for (size_t k = 0; k < t->image->n_peers; k++)
+			round_touch(p, round, &room, t->image->peers[k]->id);
+	}
+	n = tables_change_touched(round->change, &ids);
+	for (size_t i = 0; i < n; i++)
+		round_touch(p, round, &room, ids[i]);
+	list_insert(&p->rounds, &round->node);
+}
+
+static void begin_step(struct publish *p, struct round *round, mono_t now)
+{
+	unsigned last = tables_change_steps(round->change);
+
+	round->step++;
+	if (round->step >= last) /* without aliases there are fewer */
+		round->step = STEP_LAST;
+	for (size_t i = 0; i < round->n; i++) {
+		struct target *t = round->touched[i];
+		struct image *old = t->image;
+		bool ran = runs_it(t);
+
+		t->image = next_image(p, round, t);
+		if (!t->late) {
+			t->round = round;
+			round->waiting++;
+			waits_for(p, t, now);
+			t->since = now;
+		}
+		if (t->send && ran)
+			send_change(p, t, old, now);
+		else if (t->send)
+			send_whole(p, t, now);
+		image_free(old);
+	}
+}
+
+/* Begins and ends what can. */
+static void advance(struct publish *p, mono_t now)
+{
+	uint64_t mark = ++p->mark; /* of routers in rounds before */
+	struct list *next;
+
+	for (struct list *node = p->rounds.next; node != &p->rounds; node = next) {
+		struct round *round = container_of(node, struct round, node);
+		bool free_to_go = true;
+
+		next = node->next;
+		for (size_t i = 0; !round->step && i < round->n && free_to_go; i++)
+			free_to_go = round->touched[i]->mark != mark;
+		while (free_to_go && !round->waiting && round->step < STEP_LAST) {
+			begin_step(p, round, now);
+			mark = ++p->mark; /* images were made meanwhile: marks are to be set anew */
+			for (struct list *b = p->rounds.next; b != node; b = b->next) {
+				struct round *before = container_of(b, struct round, node);
+
+				for (size_t i = 0; i < before->n; i++)
+					before->touched[i]->mark = mark;
+			}
+		}
+		if (round->step == STEP_LAST && !round->waiting) {
+			round_free(round);
+			continue;
+		}
+		for (size_t i = 0; i < round->n; i++)
+			round->touched[i]->mark = mark;
+	}
+}
+
+void publish_changed(struct publish *p, uint64_t revision, mono_t now)
+{
+	if (!p->gathers)
+		p->first = now;
+	p->gathers = true;
+	p->last = now;
+	p->revision = revision;
+}
+
+static mono_t earlier(mono_t a, mono_t b)
+{
+	return mono_is_set(a) && a.ns < b.ns ? a : b;
+}
+
+/* Those that don't answer: when to look at them again. */
+static mono_t look_after(struct publish *p, mono_t now)
+{
+	mono_t due = { 0 };
+	struct list *next;
+
+	for (struct list *node = p->outstanding.next; node != &p->outstanding; node = next) {
+		struct target *t = container_of(node, struct target, outstanding);
+
+		next = node->next;
+		if (!t->late && mono_since(now, t->since) >= PUBLISH_LATE) {
+			t->late = true;
+			waits_no_more(t);
+			event(p, PUBLISH_IS_LATE, t);
+		}
+		if (t->late && !t->send) {
+			list_remove(node);
+			list_init(node);
+			continue;
+		}
+		if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
+			send_whole(p, t, now);
+		if (!t->late)
+			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
+		if (t->send)
+			due = earlier(due, mono_add(t->sent, PUBLISH_AGAIN));
+	}
+	return due;
+}
+
+mono_t publish_due(struct publish *p, mono_t now)
+{
+	mono_t due, gather;
+
+	look_after(p, now);
+	if (p->gathers) {
+		gather = earlier(mono_add(p->last, PUBLISH_GATHER),
+				 mono_add(p->first, PUBLISH_GATHER_MAX));
+		if (mono_since(now, gather) >= 0)
+			gathered(p);
+	}
+	advance(p, now);
+	due = look_after(p, now);
+	return p->gathers ? earlier(due, gather) : due;
+}
+
+/* ---- life ---------------------------------------------------------------------- */
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Everything as the registry has it now; each network's table is made once. */
+static void make_images(struct publish *p)
+{
+	size_t n = 0, place = 0;
+	uint32_t *ids = mem_new(registry_count(p->registry, RECORD_VN), sizeof(*ids));
+	const struct router *r;
+	const struct vn *vn;
+
+	while ((r = registry_each(p->registry, RECORD_ROUTER, &place))) {
+		struct image *image = target_need(p, r->record.id)->image;
+
+		image->version = version_of(p, p->revision, STEP_LAST);
+		image->step = STEP_LAST;
+	}
+	for (place = 0; (vn = registry_each(p->registry, RECORD_VN, &place));)
+		ids[n++] = vn->id;
+	if (n)
+		qsort(ids, n, sizeof(*ids), compare_ids);
+	for (size_t i = 0; i < n; i++) {
+		struct network_table *t =
+			network_table_new(ids[i], registry_vn(p->registry, ids[i]));
+
+		for (size_t k = 0; k < t->n; k++) {
+			struct target *target;
+
+			if (k && t->rows[k].router == t->rows[k - 1].router)
+				continue;
+			target = target_find(p, t->rows[k].router);
+			add_network(p, target->image, &target->room, SIDES, t, t->id);
+		}
+		network_table_unref(t);
+	}
+	free(ids);
+	for (size_t i = 0; i < p->n; i++)
+		find_peers(p, p->targets[i]->image);
+}
+
+struct publish *publish_new(struct registry *registry, const struct signer *signer,
+			    uint64_t generation, uint64_t revision, enum protection protection,
+			    publish_event_fn *fn, void *arg)
+{
+	struct publish *p = mem_new(1, sizeof(*p));
+
+	*p = (struct publish){ .registry = registry,
+			       .signer = signer,
+			       .generation = generation,
+			       .revision = revision,
+			       .protection = protection,
+			       .event = fn,
+			       .arg = arg };
+	list_init(&p->rounds);
+	list_init(&p->outstanding);
+	make_images(p);
+	p->gathering = tables_change_new(registry);
+	return p;
+}
+
+void publish_free(struct publish *p)
+{
+	if (!p)
+		return;
+	while (!list_is_empty(&p->rounds))
+		round_free(container_of(p->rounds.next, struct round, node));
+	tables_change_free(p->gathering);
+	for (size_t i = 0; i < p->n; i++) {
+		image_free(p->targets[i]->image);
+		image_peer_unref(p->targets[i]->peer);
+		free(p->targets[i]);
+	}
+	free(p->targets);
+	free(p);
+}
+
+bool publish_status(const struct publish *p, uint32_t router, struct publish_status *ret)
+{
+	const struct target *t = target_find(p, router);
+
+	if (!t)
+		return false;
+	*ret = (struct publish_status){ .runs = t->runs,
+					.given = t->image->version,
+					.step = t->image->step,
+					.attached = t->send != NULL,
+					.late = t->late };
+	return true;
+}
+
+size_t publish_rounds(const struct publish *p)
+{
+	size_t n = 0;
+
+	list_for_each(node, &p->rounds)
+		n++;
+	return n;
+}
+
+bool publish_settled(const struct publish *p)
+{
+	return !p->gathers && list_is_empty(&p->rounds);
+}

@@ -1,0 +1,77 @@
+/*
+ * Publishing: from changes of the registry to the images that routers run.
+ *
+ * Changes are gathered while they follow each other within half a second, for three at
+ * most, and go out as one round: the steps of tables.h, each confirmed by all routers
+ * that the round touches before the next. Rounds that touch no router in common go on
+ * beside each other; else one waits for the other. Work is in proportion to the routers
+ * and networks touched.
+ *
+ * A router that doesn't confirm within ten seconds, attached or not, is late: it is
+ * reported, rounds go on without it, and from wherever it is it gets a whole image;
+ * once it has confirmed that, it is waited for again.
+ *
+ * Pure but for what it is told to call: time is an argument, bytes go to a function.
+ */
+#ifndef AUTHORITY_PUBLISH_H
+#define AUTHORITY_PUBLISH_H
+
+#include "authority/registry.h"
+#include "common/clock.h"
+#include "common/image.h"
+
+#define PUBLISH_GATHER (500 * MSEC)
+#define PUBLISH_GATHER_MAX (3 * SEC)
+#define PUBLISH_LATE (10 * SEC)
+#define PUBLISH_AGAIN (3 * SEC) /* without an answer it is sent again, whole */
+
+struct publish;
+
+enum publish_event {
+	PUBLISH_IS_LATE,   /* it has not confirmed in time */
+	PUBLISH_CAUGHT_UP, /* ... and now it has */
+	PUBLISH_AHEAD,	   /* it runs what this authority has never made: its generation has
+			      to be raised */
+};
+typedef void publish_event_fn(void *arg, enum publish_event, const struct router *,
+			      struct version runs);
+
+/* Tables for a router's stream; the bytes are the caller's only during the call, which
+ * calls nothing here. */
+typedef void publish_send_fn(void *arg, struct version, uint8_t step, const uint8_t *bytes,
+			     size_t len);
+
+/* Watches the registry (tables_change): nobody else may. `revision` is the store's that
+ * it is at. Versions are (generation, revision * 4 + step): so they go on rising
+ * whenever the authority is started again. Takes over nothing. */
+struct publish *publish_new(struct registry *, const struct signer *, uint64_t generation,
+			    uint64_t revision, enum protection, publish_event_fn *, void *arg);
+void publish_free(struct publish *);
+
+/* The registry has been applied to, up to this revision. */
+void publish_changed(struct publish *, uint64_t revision, mono_t now);
+/* A router's stream begins, in the place of one that it had. `have` is what it runs,
+ * zero for nothing. -ENOENT: there is no such router, or it is revoked. */
+int publish_attach(struct publish *, uint32_t router, struct version have, publish_send_fn *,
+		   void *arg, mono_t now);
+void publish_detach(struct publish *, uint32_t router);
+void publish_confirm(struct publish *, uint32_t router, struct version, mono_t now);
+/* What it is to run now, whole, to a function. -ENOENT as above. */
+int publish_give(struct publish *, uint32_t router, publish_send_fn *, void *arg);
+/* Does what is due, and says when there is something again; {0}: nothing is. To be
+ * called after every other call, and at that time. */
+mono_t publish_due(struct publish *, mono_t now);
+
+struct publish_status {
+	struct version runs, given; /* zero: not known */
+	uint8_t step;		    /* of what is given */
+	bool attached, late;
+};
+/* False: not known. */
+bool publish_status(const struct publish *, uint32_t router, struct publish_status *ret);
+/* Whether every change is with every router that isn't late. */
+bool publish_settled(const struct publish *);
+/* Rounds under way or waiting. */
+size_t publish_rounds(const struct publish *);
+
+#endif

@@ -1,0 +1,411 @@
+/*
+ * A stream is the answer to a request, and has no end: its chunks are lines. What a router
+ * doesn't read in time is not heaped up: with anything left to be written on its stream,
+ * tables are left out, and since it doesn't confirm them publishing says them again, whole.
+ *
+ * Whose record is revoked loses its stream with the change.
+ */
+#include "authority/push.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <openssl/crypto.h>
+
+#include "authority/memory.h"
+#include "common/feed.h"
+#include "common/log.h"
+
+enum {
+	UNREAD = 1024,	    /* bytes of a stream that may be left and more is added */
+	TAKEN_IN = 4096,    /* bytes that a router may say where it has nothing to say */
+	WRITE_PATIENCE = 30 /* seconds in which it has to read something */
+};
+
+/* A router that has had a stream, or said something. */
+struct listener {
+	struct push *push;
+	uint32_t id;
+	struct evhttp_request *http; /* its stream; NULL: none */
+	uint64_t heard;		     /* ms since 1970; 0: never */
+	char error[FEED_ERROR];	     /* why it has refused its tables */
+};
+
+struct push {
+	struct event_base *base;
+	struct registry *registry;
+	struct signer *signer;
+	enum protection protection;
+	struct publish *publish; /* NULL: another process does */
+	uint64_t generation;
+	struct event *due, *alive;
+	struct listener **listeners; /* by ID */
+	size_t n, room;
+};
+
+static const char *name_of(const struct push *p, uint32_t id)
+{
+	const struct router *r = registry_router_id(p->registry, id);
+
+	return r ? r->object.name : "?";
+}
+
+/* ---- listeners ------------------------------------------------------------------ */
+
+static size_t place_of(const struct push *p, uint32_t id)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->listeners[middle]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct listener *listener_find(const struct push *p, uint32_t id)
+{
+	size_t at = place_of(p, id);
+
+	return at < p->n && p->listeners[at]->id == id ? p->listeners[at] : NULL;
+}
+
+static struct listener *listener_need(struct push *p, uint32_t id)
+{
+	size_t at = place_of(p, id);
+	struct listener *l;
+
+	if (at < p->n && p->listeners[at]->id == id)
+		return p->listeners[at];
+	l = mem_new(1, sizeof(*l));
+	l->push = p;
+	l->id = id;
+	p->listeners = mem_more(p->listeners, p->n, &p->room, sizeof(*p->listeners));
+	memmove(p->listeners + at + 1, p->listeners + at, (p->n++ - at) * sizeof(*p->listeners));
+	p->listeners[at] = l;
+	return l;
+}
+
+/* ---- publishing ----------------------------------------------------------------- */
+
+static void run(struct push *p)
+{
+	mono_t now = clock_now(), next = publish_due(p->publish, now);
+	int64_t wait = mono_since(next, now);
+	struct timeval time = { 0 };
+
+	if (!mono_is_set(next)) {
+		evtimer_del(p->due);
+		return;
+	}
+	if (wait > 0) {
+		time.tv_sec = wait / SEC;
+		time.tv_usec = (wait % SEC + 999) / 1000;
+	}
+	evtimer_add(p->due, &time);
+}
+
+static void on_due(evutil_socket_t fd, short events, void *arg)
+{
+	struct push *p = arg;
+
+	(void)fd, (void)events;
+	if (p->publish)
+		run(p);
+}
+
+static void on_event(void *arg, enum publish_event e, const struct router *r, struct version runs)
+{
+	const struct push *p = arg;
+	const struct listener *l = listener_find(p, r->record.id);
+	char text[VERSION_TEXT];
+
+	version_format(runs, text);
+	switch (e) {
+	case PUBLISH_IS_LATE:
+		log_warn("router %s: %s: changes go on without it", r->object.name,
+			 !l || !l->http ? "it is away" : "it has not confirmed its tables in time");
+		break;
+	case PUBLISH_CAUGHT_UP:
+		log_info("router %s: it runs its tables, %s", r->object.name, text);
+		break;
+	case PUBLISH_AHEAD:
+		log_error("router %s runs tables %s, which are newer than all of this authority: "
+			  "was its store restored from a backup? (vine-authority restored)",
+			  r->object.name, text);
+		break;
+	}
+}
+
+void push_begin(struct push *p, uint64_t revision)
+{
+	p->generation = registry_order(p->registry)->record.generation;
+	p->publish = publish_new(p->registry, p->signer, p->generation, revision, p->protection,
+				 on_event, p);
+	run(p);
+}
+
+static void end_stream(struct listener *);
+
+void push_end(struct push *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		end_stream(p->listeners[i]);
+	evtimer_del(p->due);
+	publish_free(p->publish);
+	p->publish = NULL;
+}
+
+bool push_publishes(const struct push *p)
+{
+	return p->publish != NULL;
+}
+
+void push_applied(struct push *p, uint64_t revision)
+{
+	if (!p->publish)
+		return;
+	if (registry_order(p->registry)->record.generation != p->generation) {
+		push_end(p);
+		push_begin(p, revision);
+		return;
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		struct listener *l = p->listeners[i];
+		const struct router *r = l->http ? registry_router_id(p->registry, l->id) : NULL;
+
+		if (l->http && (!r || r->record.revoked))
+			end_stream(l);
+	}
+	publish_changed(p->publish, revision, clock_now());
+	run(p);
+}
+
+/* ---- streams -------------------------------------------------------------------- */
+
+static struct evbuffer *output_of(struct evhttp_request *q)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
+}
+
+/* Its connection is no more. */
+static void on_close(struct evhttp_connection *connection, void *arg)
+{
+	struct listener *l = arg;
+	struct evhttp_request *q = l->http;
+
+	(void)connection;
+	l->http = NULL;
+	if (l->push->publish)
+		publish_detach(l->push->publish, l->id);
+	log_debug("router %s: its stream has ended", name_of(l->push, l->id));
+	if (!evhttp_request_get_connection(q)) /* else it goes with the connection */
+		evhttp_send_reply_end(q);
+}
+
+static void end_stream(struct listener *l)
+{
+	struct evhttp_request *q = l->http;
+
+	if (!q)
+		return;
+	l->http = NULL;
+	publish_detach(l->push->publish, l->id);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(q), NULL, NULL);
+	evhttp_send_reply_end(q);
+}
+
+static void free_line(const void *data, size_t len, void *arg)
+{
+	(void)data, (void)len;
+	free(arg);
+}
+
+/* Takes over the line. */
+static void send_line(struct evhttp_request *q, char *line, size_t len)
+{
+	struct evbuffer *b = line ? evbuffer_new() : NULL;
+
+	if (!b || evbuffer_add_reference(b, line, len, free_line, line))
+		abort();
+	evhttp_send_reply_chunk(q, b);
+	evbuffer_free(b);
+}
+
+static void on_tables(void *arg, struct version version, uint8_t step, const uint8_t *bytes,
+		      size_t len)
+{
+	struct listener *l = arg;
+	size_t n;
+	char *line;
+
+	if (evbuffer_get_length(output_of(l->http)) > UNREAD)
+		return;
+	line = feed_tables(version, step, bytes, len, &n);
+	send_line(l->http, line, n);
+}
+
+static void on_alive(evutil_socket_t fd, short events, void *arg)
+{
+	struct push *p = arg;
+
+	(void)fd, (void)events;
+	for (size_t i = 0; i < p->n; i++) {
+		struct evhttp_request *q = p->listeners[i]->http;
+
+		if (q && !evbuffer_get_length(output_of(q)))
+			send_line(q, mem_text(feed_alive), strlen(feed_alive));
+	}
+}
+
+void push_stream(struct push *p, struct evhttp_request *q, uint32_t router, struct version have)
+{
+	static const struct timeval patience = { .tv_sec = WRITE_PATIENCE };
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(q);
+	struct listener *l = listener_need(p, router);
+	struct bufferevent *b;
+
+	if (!c) { /* it has gone meanwhile */
+		evhttp_send_reply_end(q);
+		return;
+	}
+	end_stream(l);
+	evhttp_add_header(headers, "Content-Type", "application/x-ndjson");
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "Connection", "close");
+	evhttp_send_reply_start(q, 200, "OK");
+	b = evhttp_connection_get_bufferevent(c);
+	bufferevent_set_timeouts(b, NULL, &patience);
+	bufferevent_setwatermark(b, EV_READ, 0, TAKEN_IN);
+	evhttp_connection_set_closecb(c, on_close, l);
+	l->http = q;
+	send_line(q, mem_text(feed_alive), strlen(feed_alive));
+	if (publish_attach(p->publish, router, have, on_tables, l, clock_now()))
+		end_stream(l); /* revoked meanwhile */
+	run(p);
+}
+
+/* ---- what else routers ask and say ---------------------------------------------- */
+
+struct line {
+	char *text;
+	size_t len;
+};
+
+static void on_line(void *arg, struct version version, uint8_t step, const uint8_t *bytes,
+		    size_t len)
+{
+	struct line *line = arg;
+
+	line->text = feed_tables(version, step, bytes, len, &line->len);
+}
+
+char *push_tables(struct push *p, uint32_t router, size_t *ret_len)
+{
+	struct line line = { 0 };
+
+	publish_give(p->publish, router, on_line, &line);
+	*ret_len = line.len;
+	return line.text;
+}
+
+void push_confirm(struct push *p, uint32_t router, struct version version, const char *error)
+{
+	struct listener *l = listener_need(p, router);
+
+	if (*error && strcmp(error, l->error))
+		log_warn("router %s refuses its tables: %s", name_of(p, router), error);
+	snprintf(l->error, sizeof(l->error), "%s", error);
+	publish_confirm(p->publish, router, version, clock_now());
+	run(p);
+}
+
+void push_heard(struct push *p, uint32_t router, uint64_t now)
+{
+	listener_need(p, router)->heard = now;
+}
+
+static json_t *version_json(struct version v)
+{
+	char text[VERSION_TEXT];
+
+	return mem_json(v.generation ? json_string(version_format(v, text)) : json_null());
+}
+
+json_t *push_status(const struct push *p, uint32_t router)
+{
+	const struct listener *l = listener_find(p, router);
+	struct publish_status s = { 0 };
+	const char *state = "away", *error = l && *l->error ? l->error : NULL;
+
+	if (p->publish)
+		publish_status(p->publish, router, &s);
+	if (s.attached)
+		state = !version_compare(s.runs, s.given) ? "current"
+			: s.late			  ? "late"
+							  : "changing";
+	return mem_json(json_pack(
+		"{s:o,s:o,s:i,s:s,s:o,s:s?}", "runs", version_json(s.runs), "given",
+		version_json(s.given), "step", s.step, "state", state, "heard",
+		mem_json(l && l->heard ? json_integer((json_int_t)l->heard) : json_null()), "error",
+		error));
+}
+
+/* ---- life ----------------------------------------------------------------------- */
+
+static struct signer *signer_of(struct ca *ca)
+{
+	uint8_t key[SIGN_KEY];
+	size_t len = sizeof(key);
+	struct signer *s = NULL;
+
+	if (EVP_PKEY_get_raw_private_key(ca_table_key(ca), key, &len) == 1 && len == SIGN_KEY)
+		s = signer_new(key);
+	OPENSSL_cleanse(key, sizeof(key));
+	return s;
+}
+
+struct push *push_new(struct event_base *base, struct registry *registry, struct ca *ca,
+		      enum protection protection)
+{
+	static const struct timeval interval = { .tv_sec = PUSH_ALIVE };
+	struct push *p = mem_new(1, sizeof(*p));
+
+	p->base = base;
+	p->registry = registry;
+	p->protection = protection;
+	p->signer = signer_of(ca);
+	p->due = evtimer_new(base, on_due, p);
+	p->alive = event_new(base, -1, EV_PERSIST, on_alive, p);
+	if (p->signer && p->due && p->alive && !event_add(p->alive, &interval))
+		return p;
+	push_free(p);
+	return NULL;
+}
+
+void push_free(struct push *p)
+{
+	if (!p)
+		return;
+	if (p->publish)
+		push_end(p);
+	for (size_t i = 0; i < p->n; i++)
+		free(p->listeners[i]);
+	free(p->listeners);
+	if (p->due)
+		event_free(p->due);
+	if (p->alive)
+		event_free(p->alive);
+	signer_free(p->signer);
+	free(p);
+}

@@ -1,0 +1,46 @@
+/*
+ * Routers at the other end of the authority: their streams, on which they get their tables
+ * (publish.h decides which and when, common/feed.h has what is said), and what is known of
+ * them.
+ *
+ * One of the processes that serve a store publishes, since each step of a change waits for
+ * what all routers have confirmed. Everything here is the loop's.
+ */
+#ifndef AUTHORITY_PUSH_H
+#define AUTHORITY_PUSH_H
+
+#include <event2/http.h>
+
+#include "authority/ca.h"
+#include "authority/publish.h"
+
+#define PUSH_ALIVE 10 /* seconds from one sign of life on a stream to the next */
+
+struct push;
+
+/* Nothing is published yet. NULL: out of memory, or the CA can't sign. The registry
+ * remains the caller's, and is observed from push_begin to push_end. */
+struct push *push_new(struct event_base *, struct registry *, struct ca *, enum protection);
+void push_free(struct push *);
+
+/* Publishes from now on: the registry is at this revision of the store. */
+void push_begin(struct push *, uint64_t revision);
+/* No longer: streams end. */
+void push_end(struct push *);
+bool push_publishes(const struct push *);
+/* The registry has come to this revision. */
+void push_applied(struct push *, uint64_t revision);
+
+/* While it publishes. Answers the request with the router's stream, in the place of one that
+ * it has; `have` is what it runs, zero for nothing. */
+void push_stream(struct push *, struct evhttp_request *, uint32_t router, struct version have);
+/* What it is to run now, whole: a line of common/feed.h, to be freed. NULL: it is revoked. */
+char *push_tables(struct push *, uint32_t router, size_t *ret_len);
+/* It runs that version; error: why nothing newer, or "". */
+void push_confirm(struct push *, uint32_t router, struct version, const char *error);
+/* A heartbeat, at ms since 1970. */
+void push_heard(struct push *, uint32_t router, uint64_t now);
+/* {"runs", "given", "step", "state", "heard", "error"}: see docs/authority.md. */
+json_t *push_status(const struct push *, uint32_t router);
+
+#endif

@@ -1,0 +1,215 @@
+/*
+ * The kinds of record that the authority keeps, and their form in the store: a key
+ * ("vn/8000"), and a JSON object whose fields are those of the struct.
+ *
+ * Names (sites, users, routers, hosts, VNs) are 1 to 63 of [a-z0-9.-], the first a
+ * letter or digit. Lists of names ascend (strcmp) and hold none twice. Times are
+ * milliseconds since 1970, UTC.
+ */
+#ifndef AUTHORITY_RECORDS_H
+#define AUTHORITY_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "common/addr.h"
+
+#define RECORD_NAME 63	      /* longest name */
+#define RECORD_KEY 200	      /* longest key */
+#define RECORD_ERROR 200      /* room for the words of an error */
+#define RECORD_MEMBERS 100000 /* of one VN */
+
+/* In the order in which records refer to each other: later ones to earlier ones. */
+enum record_kind {
+	RECORD_ORDER,	   /* "order" */
+	RECORD_USER,	   /* "user/NAME" */
+	RECORD_SITE,	   /* "site/NAME" */
+	RECORD_ROUTER,	   /* "router/NAME" */
+	RECORD_HOST,	   /* "host/NAME" */
+	RECORD_VN,	   /* "vn/ID" */
+	RECORD_POLICY,	   /* "policy/SITE/NAME" */
+	RECORD_TOKEN,	   /* "token/HASH": of the secret, which isn't stored */
+	RECORD_CREDENTIAL, /* "credential/HASH" */
+	RECORD_CHANGE,	   /* "change/ID": what an operation on VNs did, for undo */
+	RECORD_LOG,	   /* "log/VN/ID": refers to a change */
+	RECORD_AUDIT,	   /* "audit/ID" */
+	RECORD_KINDS,
+};
+
+/* Table 5-1 of the dissertation. */
+enum role {
+	ROLE_VR = 1 << 0,
+	ROLE_ADM = 1 << 1,
+	ROLE_SA = 1 << 2,
+	ROLE_VNA = 1 << 3,
+	ROLE_EU = 1 << 4,
+};
+#define ROLES 5
+extern const char *const role_names[ROLES + 1]; /* by bit; then NULL */
+
+struct names {
+	size_t n;
+	char **at;
+};
+
+struct addresses {
+	size_t n;
+	struct ip *at;
+};
+
+struct blocks {
+	size_t n;
+	struct prefix *at;
+};
+
+/* Every operation that changes what must agree between records (members, addresses,
+ * blocks, IDs) writes this one, so that the store lets one of two through that were
+ * decided on the same state. */
+struct order_record {
+	uint64_t n;	  /* such operations until now */
+	uint32_t next_vn; /* the next network ID that nobody chose */
+	uint32_t next_router;
+	uint64_t generation; /* of tables: see publish.h */
+	struct blocks space; /* that blocks are taken from */
+};
+
+struct user_record {
+	uint32_t roles;
+	char *key; /* public key or its fingerprint, as the CA writes it */
+	bool revoked;
+	uint64_t created;
+};
+
+struct site_record {
+	struct names admins;
+	struct blocks subnets; /* the physical network's */
+	char *location, *contact;
+	uint64_t created;
+};
+
+struct router_record {
+	uint32_t id;
+	char *site;
+	char *key;
+	char *endpoint; /* "": none, nobody can connect to it */
+	struct names queue_routers;
+	struct blocks blocks;
+	bool disabled; /* silent for too long: carries nothing */
+	bool revoked;
+	uint64_t created;
+};
+
+struct host_record {
+	char *router;
+	char *owner;
+	struct addresses addresses;
+	uint64_t created;
+};
+
+struct vn_record {
+	char *name;
+	char *creator;
+	struct names admins;
+	struct names users; /* who may have hosts of their own join; "*": anybody */
+	struct names members;
+	uint64_t created;
+	char *change; /* ID of the change that last wrote it */
+};
+
+/* Hosts, VNs, users: "*" is any. A rule holds from minute to minute of the day, UTC,
+ * the end not included; equal: all day; over midnight where `from` is the later. */
+struct policy_record {
+	enum { POLICY_PERMIT, POLICY_FORBID } effect;
+	struct names hosts;
+	struct names vns;
+	struct names creators; /* of the VN */
+	uint32_t from, to;
+};
+
+struct token_record {
+	enum { TOKEN_USER, TOKEN_ROUTER, TOKEN_HOST } registers;
+	char *site;	/* of a router or host; "" for a user */
+	uint32_t roles; /* of a user */
+	char *issuer;
+	uint32_t count, used;
+	uint64_t expires;
+};
+
+struct credential_record {
+	char *user; /* whom its bearer acts for */
+	struct names operations;
+	struct names vns; /* "*": any */
+	uint64_t expires;
+};
+
+/* `before` and `after` hold the VN records by key, null where there was none. */
+struct change_record {
+	uint64_t time;
+	char *caller;
+	char *operation;
+	json_t *before, *after;
+};
+
+struct log_record {
+	uint64_t time;
+};
+
+struct audit_record {
+	uint64_t time;
+	char *caller; /* "user/NAME", "router/NAME", "-" */
+	char *operation;
+	char *target; /* what it was about */
+	bool allowed;
+	char *detail; /* why not */
+};
+
+struct record {
+	enum record_kind kind;
+	char id[RECORD_KEY]; /* the key after the kind; a policy's is "SITE/NAME" */
+	union {
+		struct order_record order;
+		struct user_record user;
+		struct site_record site;
+		struct router_record router;
+		struct host_record host;
+		struct vn_record vn;
+		struct policy_record policy;
+		struct token_record token;
+		struct credential_record credential;
+		struct change_record change;
+		struct log_record log;
+		struct audit_record audit;
+	};
+};
+
+/* The kind of a key, its ID checked; *ret_id (may be NULL) points into it.
+ * RECORD_KINDS: it is none. */
+enum record_kind record_key(const char *key, const char **ret_id);
+/* 0; -EINVAL: the words for it in error, *ret is nothing to be freed. The value
+ * may be anything. */
+int record_decode(const char *key, const json_t *value, struct record *ret,
+		  char error[static RECORD_ERROR]);
+/* The caller's. What it makes, record_decode takes. */
+json_t *record_encode(const struct record *);
+/* Frees what the record's fields hold. */
+void record_done(struct record *);
+
+bool name_valid(const char *);
+bool names_have(const struct names *, const char *name);
+/* Names ascending, without doubles. */
+bool names_match(const struct names *, const char *name); /* or "*" is among them */
+/* Takes over no text: copies. */
+void names_insert(struct names *, const char *name);
+void names_remove(struct names *, const char *name);
+void names_copy(struct names *, const struct names *from);
+void names_done(struct names *);
+/* The list as JSON; of bit names. */
+json_t *names_json(const struct names *);
+json_t *roles_json(uint32_t roles);
+/* False: not a list of role names without doubles. */
+bool roles_parse(const json_t *, uint32_t *ret);
+
+#endif

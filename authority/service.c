@@ -1,0 +1,678 @@
+/*
+ * An ask goes: (vn-log, vn-undo: the log's last change is read) -> turn -> decided ->
+ * committed -> applied -> answered. Asks that change nothing but the audit log need no
+ * turn, and any number of their records go into one transaction.
+ *
+ * Strangers (no certificate that is believed) could fill the audit log with refusals: only
+ * so many a second are written.
+ */
+#include "authority/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <event2/event.h>
+#include <openssl/rand.h>
+
+#include "authority/memory.h"
+#include "common/log.h"
+
+enum {
+	STRANGERS = 20,	  /* of their refusals are written in a second */
+	TOGETHER = 256,	  /* audit records in one transaction */
+	PATIENCE = 10000, /* ms that an ask may take */
+	SETTLE_TRIES = 5, /* times the store is asked what became of a transaction */
+};
+static const char audit_kind[] = "audit";
+
+struct service {
+	struct store *store;
+	struct store_watch *watch;
+	struct registry *registry;
+	struct worker *worker;
+	struct service_hooks hooks;
+	struct event *readable, *tick;
+	uint64_t applied;    /* revision that the registry is at */
+	bool changed;	     /* ... and that tables depend on, since they were told */
+	char publisher[300]; /* URL */
+	struct ask *busy;    /* whose turn it is */
+	struct list turn;    /* asks that wait for theirs */
+	struct list waiting; /* ... for the registry to be further */
+	size_t n;	     /* asks under way */
+	uint64_t counter;
+	char prefix[17];
+	unsigned strangers; /* refusals of this second */
+	bool telling;	    /* that there were more */
+};
+
+static void decide(struct ask *);
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- the end of an ask --------------------------------------------------------- */
+
+static void serve_next(struct service *s)
+{
+	while (!s->busy && !list_is_empty(&s->turn)) {
+		struct ask *a = container_of(s->turn.next, struct ask, node);
+
+		list_remove(&a->node);
+		decide(a);
+	}
+}
+
+static void finish(struct ask *a)
+{
+	struct service *s = a->service;
+
+	list_remove(&a->node);
+	if (s->busy == a)
+		s->busy = NULL;
+	s->n--;
+	json_decref(a->change);
+	{
+		/* The ask may be gone after this. */
+		struct outcome outcome = a->outcome;
+
+		a->done(a, &outcome);
+		outcome_done(&outcome);
+	}
+	serve_next(s);
+}
+
+static void fail(struct ask *a, const char *what)
+{
+	outcome_done(&a->outcome);
+	a->outcome.status = 503;
+	a->outcome.title = "Service Unavailable";
+	snprintf(a->outcome.detail, sizeof(a->outcome.detail), "%s", what);
+	finish(a);
+}
+
+/* ---- committing: in the worker ------------------------------------------------- */
+
+static const struct change *audit_of(const struct ask *a)
+{
+	return &a->outcome.changes[a->outcome.n - 1];
+}
+
+static struct store_entry entry_of(const struct change *c)
+{
+	char *text = c->value ? json_dumps(c->value, JSON_COMPACT) : NULL;
+
+	if (c->value && !text)
+		abort();
+	return (struct store_entry){ .key = c->key,
+				     .value = text,
+				     .size = text ? strlen(text) : 0 };
+}
+
+/* Makes the transaction impossible, unless it was made: its audit record is written under
+ * the condition that it isn't there, as in the transaction. -ECANCELED: it was not, and
+ * never will be. 0: it was. */
+static int settle(struct ask *a)
+{
+	const struct change *audit = audit_of(a);
+	struct store_condition absent = { .key = audit->key, .test = STORE_ABSENT };
+	json_t *value = mem_json(json_deep_copy(audit->value));
+	struct change instead = { .key = audit->key, .value = value };
+	struct store_page page;
+	struct store_entry entry;
+	int r = -ETIMEDOUT;
+
+	json_object_set_new(value, "allowed", mem_json(json_false()));
+	json_object_set_new(value, "detail",
+			    mem_json(json_string("the store did not take it in time")));
+	entry = entry_of(&instead);
+	for (int i = 0; i < SETTLE_TRIES && r != -ECANCELED; i++) {
+		struct store_transaction t = { &absent, 1, &entry, 1 };
+
+		r = store_commit(a->service->store, &t, NULL);
+		if (!r) {
+			r = -ECANCELED;
+		} else if (r == -EAGAIN && !store_get(a->service->store, audit->key, &page)) {
+			r = page.n ? 0 : -EIO;
+			a->revision = page.n ? page.entries[0].revision : 0;
+			store_page_done(&page);
+			if (!r)
+				break;
+		}
+	}
+	free((void *)entry.value);
+	json_decref(value);
+	return r;
+}
+
+static bool is_unknown(int r)
+{
+	return r == -ETIMEDOUT || r == -EIO || r == -EPROTO;
+}
+
+static void run_commit(struct work *w)
+{
+	struct ask *a = container_of(w, struct ask, work);
+	const struct outcome *o = &a->outcome;
+	struct store_condition *conditions = mem_new(o->n, sizeof(*conditions));
+	struct store_entry *changes = mem_new(o->n, sizeof(*changes));
+	struct store_transaction t = { .conditions = conditions,
+				       .changes = changes,
+				       .n_changes = o->n };
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct change *c = &o->changes[i];
+
+		changes[i] = entry_of(c);
+		if (c->expect != EXPECT_NOTHING)
+			conditions[t.n_conditions++] = (struct store_condition){
+				.key = c->key,
+				.test = c->expect == EXPECT_ABSENT ? STORE_ABSENT : STORE_AT,
+				.is = c->revision,
+			};
+	}
+	a->result = store_commit(a->service->store, &t, &a->revision);
+	if (is_unknown(a->result))
+		a->result = settle(a);
+	if (a->result)
+		store_error(a->service->store, a->error);
+	for (size_t i = 0; i < o->n; i++)
+		free((void *)changes[i].value);
+	free(changes);
+	free(conditions);
+}
+
+/* Their IDs are like no others, so that there is nothing to be conditioned on. */
+static void run_audit(struct work *w)
+{
+	struct ask *all[TOGETHER];
+	struct store_entry changes[TOGETHER];
+	struct store_transaction t = { .changes = changes };
+	struct service *s;
+	uint64_t revision = 0;
+	int r;
+
+	do {
+		all[t.n_changes] = container_of(w, struct ask, work);
+		s = all[t.n_changes]->service;
+		changes[t.n_changes] = entry_of(audit_of(all[t.n_changes]));
+		t.n_changes++;
+	} while (t.n_changes < TOGETHER && (w = worker_next(s->worker, audit_kind)));
+	r = store_commit(s->store, &t, &revision);
+	for (size_t i = 0; i < t.n_changes; i++) {
+		all[i]->result = r;
+		all[i]->revision = revision;
+		if (r)
+			store_error(s->store, all[i]->error);
+		free((void *)changes[i].value);
+	}
+}
+
+/* ---- deciding: in the loop ----------------------------------------------------- */
+
+static void retry(struct ask *a)
+{
+	struct service *s = a->service;
+
+	outcome_done(&a->outcome);
+	if (s->applied > a->decided) {
+		decide(a);
+		return;
+	}
+	/* Whoever was faster: what it did is on its way. */
+	a->state = ASK_WAITS_RETRY;
+	a->revision = s->applied + 1;
+	list_insert(&s->waiting, &a->node);
+}
+
+static void committed(struct work *w)
+{
+	struct ask *a = container_of(w, struct ask, work);
+	struct service *s = a->service;
+	char text[STORE_ERROR + 80];
+
+	a->state = ASK_RUNS;
+	if (a->result == -EAGAIN && monotonic_ms() - a->since < PATIENCE) {
+		retry(a);
+	} else if (a->result == -ECANCELED || a->result == -EAGAIN) {
+		fail(a, "the store could not do it in time: nothing was done, try again");
+	} else if (a->result) {
+		snprintf(text, sizeof(text), "%s: %.200s",
+			 is_unknown(a->result) ? "it is unknown whether this was done"
+					       : "the store does not take it, nothing was done",
+			 a->error);
+		fail(a, text);
+	} else if (s->busy != a || a->revision <= s->applied) {
+		finish(a);
+	} else {
+		a->state = ASK_WAITS_ANSWER;
+		list_insert(&s->waiting, &a->node);
+	}
+}
+
+/* Those whose outcome is never more than an audit record. */
+static bool only_reads(const struct request *q)
+{
+	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
+					     "get-metrics", "renew",  NULL };
+
+	for (int i = 0; names[i]; i++)
+		if (!strcmp(q->operation, names[i]))
+			return true;
+	return q->dry_run || !strncmp(q->operation, "list-", 5);
+}
+
+/* Whether a stranger's refusal is one too many to be written. */
+static bool too_many(struct service *s, const struct ask *a)
+{
+	if (a->request.caller.kind != CALLER_NOBODY || a->outcome.status == 200)
+		return false;
+	if (s->strangers < STRANGERS) {
+		s->strangers++;
+		return false;
+	}
+	if (!s->telling)
+		log_warn("more than %d requests without a certificate refused in a second: no "
+			 "audit records of the rest",
+			 STRANGERS);
+	s->telling = true;
+	return true;
+}
+
+static void decide(struct ask *a)
+{
+	struct service *s = a->service;
+
+	if (s->busy && s->busy != a && !only_reads(&a->request)) {
+		a->state = ASK_WAITS_TURN;
+		list_insert(&s->turn, &a->node);
+		return;
+	}
+	a->state = ASK_RUNS;
+	a->decided = s->applied;
+	operate(s->registry, &a->request, &a->outcome);
+	if (a->outcome.n == 1 && s->busy == a)
+		s->busy = NULL; /* decided again, and refused now */
+	if (too_many(s, a)) {
+		finish(a);
+		return;
+	}
+	a->work = (struct work){ .done = committed };
+	list_init(&a->work.node);
+	if (a->outcome.n == 1) {
+		a->work.run = run_audit;
+		a->work.kind = audit_kind;
+	} else {
+		a->work.run = run_commit;
+		s->busy = a;
+	}
+	worker_post(s->worker, &a->work);
+	serve_next(s);
+}
+
+/* ---- the log of a VN ----------------------------------------------------------- */
+
+static void run_read(struct work *w)
+{
+	struct ask *a = container_of(w, struct ask, work);
+	struct store *store = a->service->store;
+	char prefix[64], last[STORE_KEY_MAX + 1] = "";
+	struct store_range range = { .prefix = prefix, .limit = STORE_PAGE_MAX };
+	struct store_page page;
+	bool more = true;
+
+	snprintf(prefix, sizeof(prefix), "log/%u/", (unsigned)a->revision);
+	while (more && !(a->result = store_list(store, &range, &page))) {
+		if (page.n) {
+			snprintf(last, sizeof(last), "%s", page.entries[page.n - 1].key);
+			range.after = last;
+		}
+		range.revision = page.revision;
+		more = page.more;
+		store_page_done(&page);
+	}
+	snprintf(a->change_key, sizeof(a->change_key), "change/%.50s",
+		 *last ? last + strlen(prefix) : "");
+	if (!a->result && *last) {
+		a->result = store_get(store, a->change_key, &page);
+		if (!a->result) {
+			a->change = page.n ? json_loadb(page.entries[0].value, page.entries[0].size,
+							0, NULL)
+					   : NULL;
+			store_page_done(&page);
+		}
+	}
+	if (a->result)
+		store_error(store, a->error);
+}
+
+static void was_read(struct work *w)
+{
+	struct ask *a = container_of(w, struct ask, work);
+
+	if (a->result) {
+		fail(a, a->error);
+		return;
+	}
+	a->request.change = a->change;
+	a->request.change_id = a->change ? a->change_key + strlen("change/") : NULL;
+	decide(a);
+}
+
+static bool needs_log(struct ask *a)
+{
+	const json_t *vn = json_object_get(a->request.arguments, "vn");
+	const struct vn *there =
+		json_is_string(vn) ? registry_vn_named(a->service->registry, json_string_value(vn))
+				   : NULL;
+
+	if (strcmp(a->request.operation, "vn-undo") && strcmp(a->request.operation, "vn-log"))
+		return false;
+	a->revision = there ? there->id : (uint32_t)json_integer_value(vn);
+	return true;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+}
+
+bool service_allows(struct service *s, const struct request *q)
+{
+	struct request asked = *q;
+	struct outcome o;
+	bool allowed;
+
+	asked.now = now_ms();
+	asked.id = "-";
+	operate(s->registry, &asked, &o);
+	allowed = o.status == 200;
+	outcome_done(&o);
+	return allowed;
+}
+
+void service_ask(struct service *s, struct ask *a)
+{
+	a->service = s;
+	a->outcome = (struct outcome){ 0 };
+	a->change = NULL;
+	a->since = monotonic_ms();
+	a->request.now = now_ms();
+	snprintf(a->id, sizeof(a->id), "%.12s-%llu", s->prefix, (unsigned long long)++s->counter);
+	a->request.id = a->id;
+	list_init(&a->node);
+	s->n++;
+	if (!needs_log(a)) {
+		decide(a);
+		return;
+	}
+	a->work = (struct work){ .run = run_read, .done = was_read };
+	list_init(&a->work.node);
+	worker_post(s->worker, &a->work);
+}
+
+/* ---- keeping in step ----------------------------------------------------------- */
+
+static void take_publisher(struct service *s, const struct store_entry *e)
+{
+	json_t *value = e->value ? json_loadb(e->value, e->size, 0, NULL) : NULL;
+	const char *url = json_string_value(json_object_get(value, "url"));
+
+	snprintf(s->publisher, sizeof(s->publisher), "%s", url ? url : "");
+	json_decref(value);
+}
+
+/* Applies what the store says. False: it can't be. */
+static bool apply(struct service *s, const struct store_entry *entries, size_t n,
+		  char error[static STORE_ERROR])
+{
+	struct registry_change *changes = mem_new(n, sizeof(*changes));
+	json_t **values = mem_new(n, sizeof(*values));
+	char why[RECORD_ERROR] = "a value is no JSON";
+	size_t used = 0;
+	bool good = true;
+
+	for (size_t i = 0; good && i < n; i++) {
+		const struct store_entry *e = &entries[i];
+		enum record_kind kind = record_key(e->key, NULL);
+
+		if (kind >= RECORD_CHANGE && kind < RECORD_KINDS)
+			continue;
+		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
+			take_publisher(s, e);
+			continue;
+		}
+		s->changed |= kind == RECORD_ORDER || kind == RECORD_ROUTER ||
+			      kind == RECORD_HOST || kind == RECORD_VN;
+		if (e->value) {
+			values[used] = json_loadb(e->value, e->size, 0, NULL);
+			good = values[used] != NULL;
+		}
+		changes[used] = (struct registry_change){ e->key, values[used], e->revision };
+		used++;
+	}
+	good = good && (!used || !registry_apply(s->registry, changes, used, why));
+	if (!good)
+		snprintf(error, STORE_ERROR, "what the store has makes no sense: %.200s", why);
+	for (size_t i = 0; i < used; i++)
+		json_decref(values[i]);
+	free(values);
+	free(changes);
+	return good;
+}
+
+static void wake(struct service *s)
+{
+	list_for_each(node, &s->waiting) {
+		struct ask *a = container_of(node, struct ask, node);
+
+		if (a->revision > s->applied)
+			continue;
+		list_remove(&a->node);
+		if (a->state == ASK_WAITS_RETRY)
+			decide(a);
+		else
+			finish(a);
+	}
+}
+
+static void follow(evutil_socket_t fd, short events, void *arg)
+{
+	struct service *s = arg;
+	char error[STORE_ERROR] = "";
+	struct store_page page;
+	int r = 0;
+
+	(void)fd, (void)events;
+	while (!*error && !(r = store_watch_next(s->watch, &page))) {
+		if (apply(s, page.entries, page.n, error))
+			s->applied = page.revision;
+		store_page_done(&page);
+	}
+	if (r != -EAGAIN && !*error)
+		snprintf(error, sizeof(error), "the store's watch has ended (%s)", strerror(-r));
+	if (r != -EAGAIN) {
+		event_del(s->readable);
+		s->hooks.lost(s->hooks.arg, error);
+		return;
+	}
+	if (s->changed && s->hooks.applied)
+		s->hooks.applied(s->hooks.arg);
+	s->changed = false;
+	wake(s);
+}
+
+/* What is committed is done, even if the watch is late; what has to wait for the watch to
+ * be decided again can't be. */
+static void each_second(evutil_socket_t fd, short events, void *arg)
+{
+	struct service *s = arg;
+	int64_t now = monotonic_ms();
+
+	(void)fd, (void)events;
+	s->strangers = 0;
+	s->telling = false;
+	list_for_each(node, &s->waiting) {
+		struct ask *a = container_of(node, struct ask, node);
+
+		if (now - a->since < PATIENCE)
+			continue;
+		if (a->state == ASK_WAITS_ANSWER)
+			finish(a);
+		else
+			fail(a, "others were faster, again and again: nothing was done, try again");
+		break; /* the list may be another one now */
+	}
+}
+
+/* All of a kind, as of one revision. */
+static bool load_kind(struct service *s, const char *prefix, struct store_page *all,
+		      uint64_t *revision, char error[static STORE_ERROR])
+{
+	struct store_range range = { .prefix = prefix, .limit = STORE_PAGE_MAX };
+	struct store_page page;
+	bool more = true;
+
+	while (more) {
+		range.revision = *revision;
+		if (store_list(s->store, &range, &page)) {
+			store_error(s->store, error);
+			return false;
+		}
+		*revision = page.revision;
+		if (!apply(s, page.entries, page.n, error)) {
+			store_page_done(&page);
+			return false;
+		}
+		store_page_done(all);
+		*all = page;
+		more = page.more && page.n;
+		range.after = page.n ? page.entries[page.n - 1].key : NULL;
+	}
+	return true;
+}
+
+static bool load(struct service *s, char error[static STORE_ERROR])
+{
+	/* What others refer to comes first. */
+	static const char *const prefixes[] = { "order",       "user/", "site/",   "router/",
+						"host/",       "vn/",	"policy/", "token/",
+						"credential/", NULL };
+	struct store_page page = { 0 };
+	uint64_t revision = 0;
+	bool good = true;
+	int r;
+
+	for (int i = 0; good && prefixes[i]; i++)
+		good = load_kind(s, prefixes[i], &page, &revision, error);
+	store_page_done(&page);
+	if (!good)
+		return false;
+	if (store_get(s->store, SERVICE_PUBLISHER, &page)) {
+		store_error(s->store, error);
+		return false;
+	}
+	if (page.n)
+		take_publisher(s, &page.entries[0]);
+	store_page_done(&page);
+	if (!registry_order(s->registry)->object.revision) {
+		snprintf(error, STORE_ERROR, "the store is empty: vine-authority init begins one");
+		return false;
+	}
+	s->applied = revision;
+	r = store_watch_open(s->store, revision, &s->watch);
+	if (r)
+		store_error(s->store, error);
+	return !r;
+}
+
+struct service *service_open(struct event_base *base, struct store *store,
+			     const struct service_hooks *hooks, char error[static STORE_ERROR])
+{
+	struct service *s = mem_new(1, sizeof(*s));
+	static const struct timeval second = { .tv_sec = 1 };
+	unsigned char random[8];
+
+	s->store = store;
+	s->hooks = *hooks;
+	s->registry = registry_new();
+	list_init(&s->turn);
+	list_init(&s->waiting);
+	snprintf(error, STORE_ERROR, "no thread, or no randomness");
+	s->worker = worker_new(base);
+	if (!s->worker || RAND_bytes(random, sizeof(random)) != 1)
+		goto failed;
+	for (int i = 0; i < 8; i++)
+		snprintf(s->prefix + 2 * i, 3, "%02x", random[i]);
+	if (!load(s, error))
+		goto failed;
+	s->readable = event_new(base, store_watch_fd(s->watch), EV_READ | EV_PERSIST, follow, s);
+	s->tick = event_new(base, -1, EV_PERSIST, each_second, s);
+	if (s->readable && s->tick && !event_add(s->readable, NULL) && !event_add(s->tick, &second))
+		return s;
+	snprintf(error, STORE_ERROR, "out of memory");
+failed:
+	service_close(s);
+	return NULL;
+}
+
+void service_close(struct service *s)
+{
+	if (!s)
+		return;
+	if (s->readable)
+		event_free(s->readable);
+	if (s->tick)
+		event_free(s->tick);
+	worker_free(s->worker);
+	if (s->watch)
+		store_watch_close(s->watch);
+	registry_free(s->registry);
+	free(s);
+}
+
+bool service_idle(const struct service *s)
+{
+	return !s->n && worker_idle(s->worker);
+}
+
+uint64_t service_revision(const struct service *s)
+{
+	return s->applied;
+}
+
+const char *service_publisher(const struct service *s)
+{
+	return s->publisher;
+}
+
+const struct registry *service_registry(const struct service *s)
+{
+	return s->registry;
+}
+
+struct registry *service_registry_observed(struct service *s)
+{
+	return s->registry;
+}
+
+struct store *service_store(const struct service *s)
+{
+	return s->store;
+}
+
+struct worker *service_worker(const struct service *s)
+{
+	return s->worker;
+}

@@ -1,0 +1,74 @@
+/*
+ * The authority at work, whoever asks and however: a request is decided on the registry
+ * (operation.h), what comes out is committed to the store by the worker, and the answer is
+ * given when the registry has it.
+ *
+ * The registry follows the store's watch and nothing else, so that it is the same in every
+ * process that serves the store. Changes of this process go one after the other; those of
+ * another process make a transaction's conditions fail, and it is decided again. A store
+ * that doesn't say whether it took a transaction is asked until it does. Everything here
+ * is the loop's, nothing waits.
+ */
+#ifndef AUTHORITY_SERVICE_H
+#define AUTHORITY_SERVICE_H
+
+#include "authority/operation.h"
+#include "authority/store.h"
+#include "authority/work.h"
+
+struct service;
+
+/* No record: {"url"} of the process that has the routers (election.h). */
+#define SERVICE_PUBLISHER "publisher"
+
+struct ask {
+	/* Caller, operation, arguments, token, dry_run: the asker's, unchanged until done.
+	 * The rest is filled in. */
+	struct request request;
+	/* Status 200 and what operations refuse with, or 503. The outcome is freed after. */
+	void (*done)(struct ask *, const struct outcome *);
+
+	/* The service's own. */
+	struct service *service;
+	struct outcome outcome;
+	struct work work;
+	struct list node;
+	enum { ASK_RUNS, ASK_WAITS_TURN, ASK_WAITS_ANSWER, ASK_WAITS_RETRY } state;
+	int result; /* of the commit */
+	uint64_t decided, revision;
+	int64_t since; /* ms of the monotonic clock */
+	char id[32], change_key[64];
+	char error[STORE_ERROR];
+	json_t *change;
+};
+
+struct service_hooks {
+	void *arg;
+	/* The registry can't be kept in step any more: the process has to begin anew. */
+	void (*lost)(void *arg, const char *why);
+	/* Something that tables depend on has been applied. */
+	void (*applied)(void *arg);
+};
+
+/* Reads the whole store, and follows it from there. NULL: the words are in error. The store
+ * remains the caller's. */
+struct service *service_open(struct event_base *, struct store *, const struct service_hooks *,
+			     char error[static STORE_ERROR]);
+/* Only when idle, or at the end of the process: what is under way is never answered. */
+void service_close(struct service *);
+bool service_idle(const struct service *);
+void service_ask(struct service *, struct ask *);
+/* For what is asked often and changes no record: whether it may be, at once and without an
+ * audit record. Else service_ask refuses it, with one. */
+bool service_allows(struct service *, const struct request *);
+
+/* Of the store: what the registry is at. */
+uint64_t service_revision(const struct service *);
+/* The URL of the process that has the routers, as the store has it; "": none. */
+const char *service_publisher(const struct service *);
+const struct registry *service_registry(const struct service *);
+struct registry *service_registry_observed(struct service *);
+struct store *service_store(const struct service *);
+struct worker *service_worker(const struct service *);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * The tables that a router receives from the authority: one image, signed, or what
+ * changes from the one that it runs (SPEC section 8; docs/image.md has the bytes).
+ *
+ * An image holds all that a router needs: networks with their rows, aliases, and the
+ * routers that it talks to, by pinned keys. Send and receive tables differ while a
+ * change goes through its steps; most networks are in both.
+ *
+ * Bytes are read as a stranger's, whether their signature is checked or not. Of one
+ * image there is one form: what is decoded comes out the same when it is encoded.
+ *
+ * Images are immutable and share networks and peers by reference: one thread.
+ */
+#ifndef COMMON_IMAGE_H
+#define COMMON_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/network.h"
+#include "common/sign.h"
+#include "common/wire.h"
+
+#define IMAGE_MAX (256u << 20) /* bytes */
+#define IMAGE_NAME 63
+#define IMAGE_ENDPOINT 261 /* text of "host:port" */
+#define IMAGE_ENDPOINTS 4
+#define IMAGE_KEYS 2 /* of one router: two while one replaces the other */
+#define IMAGE_KEY 255
+#define IMAGE_QUEUE_ROUTERS 8
+#define IMAGE_STEPS 4 /* numbered from 0 */
+
+/* Of a router's tables: the higher generation is newer, then the higher number. */
+struct version {
+	uint64_t generation, number;
+};
+int version_compare(struct version, struct version);
+
+#define SIDE_SEND 1
+#define SIDE_RECEIVE 2
+#define SIDES 3
+
+struct image_network {
+	uint8_t sides; /* in which tables; 0: none, aliases come from it */
+	enum protection protection;
+	struct network_table *table; /* ours */
+};
+
+struct image_key {
+	uint8_t len;
+	uint8_t bytes[IMAGE_KEY]; /* public key, as its certificate has it */
+};
+
+struct image_peer {
+	uint32_t refs;
+	uint32_t id;
+	bool transit, relay, direct; /* as in [peer] of a router's configuration */
+	uint16_t tls_port;
+	uint8_t n_endpoints, n_keys, n_queue_routers;
+	char name[IMAGE_NAME + 1];
+	char endpoints[IMAGE_ENDPOINTS][IMAGE_ENDPOINT + 1]; /* none: nobody can connect to it */
+	struct image_key keys[IMAGE_KEYS];
+	uint32_t queue_routers[IMAGE_QUEUE_ROUTERS]; /* IDs, the best first */
+};
+
+struct image {
+	struct version version;
+	uint32_t router; /* whose */
+	uint8_t step;
+	/* By ID, sides. One ID is here once, or for either side apart. */
+	size_t n_networks;
+	struct image_network *networks;
+	size_t n_aliases;
+	struct alias *aliases; /* by from, to */
+	size_t n_peers;
+	struct image_peer **peers; /* by ID */
+};
+
+/* Empty; NULL: out of memory. */
+struct image *image_new(void);
+void image_free(struct image *);
+/* Whether everything in it is as it should be, as decoded ones are. */
+bool image_valid(const struct image *);
+/* The network's table on this side; NULL: it isn't there. */
+const struct image_network *image_network(const struct image *, uint32_t id, uint8_t side);
+const struct image_peer *image_peer(const struct image *, uint32_t id);
+/* Empty, with what a configuration has by default, one reference; NULL: out of memory. */
+struct image_peer *image_peer_new(void);
+struct image_peer *image_peer_ref(const struct image_peer *);
+void image_peer_unref(struct image_peer *);
+bool image_peer_valid(const struct image_peer *);
+bool image_peer_equal(const struct image_peer *, const struct image_peer *);
+
+/* From one image to the next. */
+struct image_change;
+void image_change_free(struct image_change *);
+struct version image_change_base(const struct image_change *);
+struct version image_change_version(const struct image_change *);
+uint32_t image_change_router(const struct image_change *);
+/* What makes `to` of `from`. Either may be a part of the whole, the same one of both:
+ * what is in neither stays as it is. NULL: out of memory. */
+struct image_change *image_change_new(const struct image *from, const struct image *to);
+/* 0; -ESTALE: it is not about what is run, or for another router; -EBADMSG: it takes
+ * out what isn't there, or makes no good image; -ENOMEM. */
+int image_apply_change(const struct image *, const struct image_change *, struct image **ret);
+
+/* Bytes, signed; to be freed. NULL: out of memory, or larger than IMAGE_MAX. */
+uint8_t *image_encode(const struct image *, const struct signer *, size_t *ret_len);
+uint8_t *image_change_encode(const struct image_change *, const struct signer *, size_t *ret_len);
+
+enum image_kind { IMAGE_NONE, IMAGE_WHOLE, IMAGE_CHANGE };
+/* What the first bytes say. */
+enum image_kind image_kind(const uint8_t *, size_t len);
+/* Whether the authority of this key has signed the bytes. */
+bool image_verify(const uint8_t *, size_t len, const uint8_t public_key[static SIGN_KEY]);
+/* 0, -EBADMSG, -ENOMEM. The signature is not looked at. */
+int image_decode(const uint8_t *, size_t len, struct image **ret);
+int image_change_decode(const uint8_t *, size_t len, struct image_change **ret);
+
+#endif

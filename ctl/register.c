@@ -1,0 +1,309 @@
+/*
+ * vinectl register, renew: an identity with the authority, in a directory: a key made here,
+ * which never leaves it, and the certificate for it.
+ *
+ * Asked again after an answer was lost, register goes on with the key that is there: if the
+ * authority knows it already, it is a renewal.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/pki.h"
+#include "ctl/authority.h"
+#include "ctl/client.h"
+#include "ctl/human.h"
+
+/* The directories that the path goes through, and it. */
+static int make_directories(const char *path)
+{
+	char text[PATH_MAX];
+
+	snprintf(text, sizeof(text), "%s", path);
+	for (char *p = text + 1;; p++) {
+		char was = *p;
+
+		if (was && was != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(text, 0700) < 0 && errno != EEXIST)
+			return ctl_failed("%s: %s", text, strerror(errno));
+		*p = was;
+		if (!was)
+			return EXIT_DONE;
+	}
+}
+
+/* The key that is there, or a new one. */
+static EVP_PKEY *take_key(const struct identity *id, bool make, bool *ret_old)
+{
+	char path[PATH_MAX], *pem;
+	EVP_PKEY *key;
+	int r;
+
+	identity_path(id, PKI_KEY, path);
+	pem = pki_read(path);
+	*ret_old = pem != NULL;
+	key = pem ? pki_key_parse(pem) : make ? pki_key_new() : NULL;
+	if (!pem && key) {
+		pem = pki_key_pem(key);
+		r = pem ? pki_write_new(path, pem, 0600) : -ENOMEM;
+		if (r) {
+			ctl_failed("%s: %s", path, strerror(-r));
+			EVP_PKEY_free(key);
+			key = NULL;
+		}
+	} else if (!key) {
+		ctl_failed("%s: %s", path, pem ? "not a private key" : strerror(errno));
+	}
+	if (pem)
+		OPENSSL_cleanse(pem, strlen(pem));
+	free(pem);
+	return key;
+}
+
+static bool keep(const struct identity *id, const char *file, const char *text, unsigned mode)
+{
+	char path[PATH_MAX];
+	int r;
+
+	identity_path(id, file, path);
+	r = text ? pki_replace(path, text, mode) : -EPROTO;
+	if (r)
+		ctl_failed("%s: %s", path, strerror(-r));
+	return !r;
+}
+
+/* What the authority gave. The certificate comes last: with it the identity is whole. */
+static bool keep_all(const struct identity *id, json_t *result)
+{
+	char *about = json_dumps(json_object_get(result, "about"), JSON_COMPACT), *tables = NULL;
+	const char *key = json_string_value(json_object_get(result, "tables_key"));
+	bool good;
+
+	if (asprintf(&tables, "%s\n", key ? key : "") < 0)
+		tables = NULL;
+	good = (!about || keep(id, PKI_AUTHORITY, about, 0644)) &&
+	       keep(id, PKI_TRUST, json_string_value(json_object_get(result, "ca")), 0644) &&
+	       keep(id, PKI_TABLES, tables, 0644) &&
+	       keep(id, PKI_CERTIFICATE, json_string_value(json_object_get(result, "certificate")),
+		    0644);
+	free(about);
+	free(tables);
+	return good;
+}
+
+static int finish(const struct ctl *ctl, const struct identity *id, json_t *result)
+{
+	char path[PATH_MAX], when[40] = "-";
+	time_t end = (time_t)(json_integer_value(json_object_get(result, "expires")) / 1000);
+	struct tm tm;
+
+	if (!keep_all(id, result)) {
+		json_decref(result);
+		return EXIT_FAILED;
+	}
+	json_object_del(result, "about");
+	if (ctl->json)
+		return client_print_json(result);
+	if (gmtime_r(&end, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	identity_path(id, PKI_CERTIFICATE, path);
+	printf("%s\n  good until %s\n", path, when);
+	json_decref(result);
+	return EXIT_DONE;
+}
+
+static json_t *ask_renewal(const struct identity *id, EVP_PKEY *key, const char *pin)
+{
+	char *csr = pki_request_pem(key);
+	json_t *body = json_pack("{s:s,s:s,s:s}", "kind", id->kind, "name", id->name, "csr",
+				 csr ? csr : "");
+	struct question q = { "POST", "/v1/renew", body, pin, true, NULL };
+	json_t *result = authority_ask(id, &q);
+
+	json_decref(body);
+	free(csr);
+	return result;
+}
+
+static time_t seconds_of(const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(t, &tm) ? timegm(&tm) : 0;
+}
+
+static bool is_due(const struct identity *id)
+{
+	char path[PATH_MAX], *pem;
+	time_t from, to;
+	X509 *c;
+
+	identity_path(id, PKI_CERTIFICATE, path);
+	pem = pki_read(path);
+	c = pem ? pki_certificate_parse(pem) : NULL;
+	free(pem);
+	if (!c)
+		return false;
+	from = seconds_of(X509_get0_notBefore(c));
+	to = seconds_of(X509_get0_notAfter(c));
+	X509_free(c);
+	return time(NULL) > to - (to - from) / 3;
+}
+
+void identity_renew(const struct identity *id)
+{
+	json_t *result = NULL;
+	EVP_PKEY *key;
+	bool old;
+
+	if (!*id->name || !is_due(id))
+		return;
+	key = take_key(id, false, &old);
+	if (key)
+		result = ask_renewal(id, key, NULL);
+	if (result)
+		keep_all(id, result);
+	json_decref(result);
+	EVP_PKEY_free(key);
+}
+
+/* ---- renew --------------------------------------------------------------------- */
+
+static int run_renew(const struct ctl *ctl, int argc, char **argv)
+{
+	struct identity id;
+	json_t *result;
+	EVP_PKEY *key;
+	bool old;
+
+	if (argc > 1)
+		return ctl_usage(&renew_command, "%s: too much", argv[1]);
+	if (!identity_read(ctl, &id))
+		return EXIT_FAILED;
+	if (!*id.name || !*id.kind)
+		return ctl_failed("%s was not registered: vinectl register", id.directory);
+	key = take_key(&id, false, &old);
+	result = key ? ask_renewal(&id, key, NULL) : NULL;
+	EVP_PKEY_free(key);
+	return result ? finish(ctl, &id, result) : EXIT_FAILED;
+}
+
+const struct command renew_command = { "renew", "", "A new certificate for the same key",
+				       run_renew };
+
+/* ---- register ------------------------------------------------------------------ */
+
+struct registration {
+	const char *token, *endpoint, *id;
+	char secret[PKI_SECRET], pin[PKI_PIN];
+	bool by_token;
+};
+
+/* SECRET.HASH-OF-THE-CA */
+static bool parse_token(struct registration *r)
+{
+	const char *dot = r->token ? strchr(r->token, '.') : NULL;
+
+	if (!dot || dot - r->token != PKI_SECRET - 1 || strlen(dot + 1) != PKI_PIN - 1)
+		return false;
+	memcpy(r->secret, r->token, PKI_SECRET - 1);
+	strcpy(r->pin, dot + 1);
+	return true;
+}
+
+static json_t *ask_registration(const struct identity *id, EVP_PKEY *key,
+				const struct registration *r)
+{
+	char *csr = pki_request_pem(key);
+	json_t *body = json_pack("{s:s,s:s,s:s,s:s}", "kind", id->kind, "name", id->name, "csr",
+				 csr ? csr : "", "token", r->secret);
+	struct question q = { "POST", "/v1/register", body, r->pin, true, NULL };
+	json_t *result;
+
+	if (r->endpoint)
+		json_object_set_new(body, "endpoint", json_string(r->endpoint));
+	if (r->id)
+		json_object_set_new(body, "id", json_integer(atoll(r->id)));
+	result = authority_ask(id, &q);
+	json_decref(body);
+	free(csr);
+	return result;
+}
+
+static int enroll(const struct ctl *ctl, struct identity *id, const struct registration *r)
+{
+	char path[PATH_MAX];
+	json_t *result = NULL;
+	EVP_PKEY *key;
+	bool old;
+
+	identity_path(id, PKI_CERTIFICATE, path);
+	if (!access(path, F_OK))
+		return ctl_failed("%s is there already: another directory is another identity "
+				  "(--identity DIR)",
+				  path);
+	if (make_directories(id->directory))
+		return EXIT_FAILED;
+	key = take_key(id, true, &old);
+	if (!key)
+		return EXIT_FAILED;
+	if (old) {
+		fputs("vinectl: going on with the key of an earlier try\n", stderr);
+		result = ask_renewal(id, key, r->pin);
+	}
+	if (!result)
+		result = ask_registration(id, key, r);
+	EVP_PKEY_free(key);
+	if (!result)
+		return EXIT_FAILED;
+	json_object_set_new(result, "about",
+			    json_pack("{s:s,s:s,s:s,s:O*}", "url", id->url, "kind", id->kind,
+				      "name", id->name, "id", json_object_get(result, "id")));
+	return finish(ctl, id, result);
+}
+
+static int run_register(const struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "token", required_argument, NULL, 't' },
+		{ "endpoint", required_argument, NULL, 'e' },
+		{ "id", required_argument, NULL, 'i' },
+		{ 0 },
+	};
+	struct registration r = { 0 };
+	struct identity id;
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (o) {
+		case 't': r.token = optarg; break;
+		case 'e': r.endpoint = optarg; break;
+		case 'i': r.id = optarg; break;
+		default: return ctl_usage(&register_command, "wrong option");
+		}
+	}
+	if (argc - optind != 2 ||
+	    (strcmp(argv[optind], "user") && strcmp(argv[optind], "router")) ||
+	    strlen(argv[optind + 1]) >= sizeof(id.name))
+		return ctl_usage(&register_command, "expected user or router, and its name");
+	if (!parse_token(&r))
+		return ctl_usage(&register_command,
+				 "--token is missing, or not whole: two parts with a dot between");
+	if (!identity_read(ctl, &id))
+		return EXIT_FAILED;
+	strcpy(id.kind, argv[optind]);
+	strcpy(id.name, argv[optind + 1]);
+	return enroll(ctl, &id, &r);
+}
+
+const struct command register_command = { "register",
+					  "user|router NAME --token TOKEN [--endpoint HOST:PORT] "
+					  "[--id ID]",
+					  "An identity with the authority", run_register };

@@ -1,0 +1,20 @@
+/*
+ * What a router tells its authority of itself every few seconds: figures that it has anyway,
+ * none that costs a frame.
+ */
+#ifndef ROUTER_HEARTBEAT_H
+#define ROUTER_HEARTBEAT_H
+
+#include "common/clock.h"
+#include "common/feed.h"
+#include "router/router.h"
+
+/* JSON, heap; NULL: out of memory.
+ *   version "G.N" of the tables in force, uptime, load (of the machine, one minute), rss
+ *   (bytes), workers, packets and bytes {in, out}, drops, udp_listen: [addresses],
+ *   peers: [{id, up, rtt, tx_bytes, rx_bytes, way}], the first HEARTBEAT_PEERS of them
+ * Seconds; counters since the router has started. What isn't known isn't there. */
+#define HEARTBEAT_PEERS 1000
+char *heartbeat_body(struct router *, struct version, mono_t now);
+
+#endif

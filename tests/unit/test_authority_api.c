@@ -1,0 +1,358 @@
+/* links: libauthority libcommon */
+/*
+ * The route table and its description: every operation that callers can ask for has one
+ * route, every argument of it a form, and no two routes are alike. Then asks at a service
+ * with a store that others write to as well: each is answered, when the registry has it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <unistd.h>
+
+#include "authority/api.h"
+#include "authority/election.h"
+
+/* ---- routes -------------------------------------------------------------------- */
+
+static void test_routes(void **state)
+{
+	unsigned routes[OPERATIONS] = { 0 };
+
+	(void)state;
+	for (const struct route *r = api_routes; r->path; r++) {
+		routes[r->operation]++;
+		for (const struct route *o = api_routes; o < r; o++)
+			assert_false(!strcmp(o->method, r->method) && !strcmp(o->path, r->path));
+	}
+	for (int o = 0; o < OPERATIONS; o++) {
+		unsigned expected = o == OPERATION_GET_METRICS	? 0 /* there are none yet */
+				    : o == OPERATION_GET_TABLES ? 2 /* stream and whole */
+								: 1;
+
+		if (routes[o] != expected)
+			fail_msg("'%s' has %u routes", operation_rules[o].name, routes[o]);
+	}
+}
+
+/* No null anywhere: an argument without a form. */
+static void assert_whole(const json_t *value, const char *where)
+{
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	if (json_is_null(value))
+		fail_msg("%s has no form", where);
+	json_array_foreach(value, i, v) assert_whole(v, where);
+	json_object_foreach((json_t *)value, key, v) assert_whole(v, key);
+}
+
+static void test_description(void **state)
+{
+	json_t *d = api_description(), *paths = json_object_get(d, "paths");
+
+	(void)state;
+	assert_whole(d, "document");
+	for (const struct route *r = api_routes; r->path; r++) {
+		const char *p = r->path;
+		char name[32], *arguments;
+
+		assert_non_null(json_object_get(paths, r->path));
+		/* What is in the path is an argument. */
+		while ((p = strchr(p, '{'))) {
+			snprintf(name, sizeof(name), "%.*s", (int)strcspn(p, "}") - 1, p + 1);
+			arguments = strstr(operation_rules[r->operation].arguments, name);
+			if (!arguments)
+				fail_msg("'%s' has no argument '%s'", r->path, name);
+			p++;
+		}
+	}
+	json_decref(d);
+}
+
+/* ---- the service --------------------------------------------------------------- */
+
+struct world {
+	char directory[64];
+	struct event_base *base;
+	struct store *store;
+	struct service *service;
+	unsigned answers, status;
+	char detail[400];
+	json_t *result;
+	bool lost;
+};
+
+static void on_lost(void *arg, const char *why)
+{
+	struct world *w = arg;
+
+	(void)why;
+	w->lost = true;
+	event_base_loopbreak(w->base);
+}
+
+static void put(struct world *w, const struct change *changes, size_t n)
+{
+	struct store_entry *entries = calloc(n, sizeof(*entries));
+	struct store_transaction t = { NULL, 0, entries, n };
+
+	for (size_t i = 0; i < n; i++) {
+		char *text = json_dumps(changes[i].value, JSON_COMPACT);
+
+		entries[i] = (struct store_entry){ .key = changes[i].key,
+						   .value = text,
+						   .size = strlen(text) };
+	}
+	assert_int_equal(store_commit(w->store, &t, NULL), 0);
+	for (size_t i = 0; i < n; i++)
+		free((void *)entries[i].value);
+	free(entries);
+}
+
+static int begin(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct service_hooks hooks = { .arg = w, .lost = on_lost };
+	char url[128], error[STORE_ERROR];
+	struct prefix space;
+	struct blocks blocks = { 1, &space };
+	struct outcome o;
+
+	strcpy(w->directory, "/tmp/vine-api-XXXXXX");
+	if (!mkdtemp(w->directory))
+		return -1;
+	snprintf(url, sizeof(url), "sqlite:%s/store.db", w->directory);
+	w->base = event_base_new();
+	assert_int_equal(store_open(url, NULL, &w->store, error), 0);
+	/* Nothing to serve yet. */
+	assert_null(service_open(w->base, w->store, &hooks, error));
+	assert_non_null(strstr(error, "empty"));
+	assert_int_equal(prefix_parse("172.16.0.0/12", &space), 0);
+	operation_begin("root", "", &blocks, 1, &o);
+	put(w, o.changes, o.n);
+	outcome_done(&o);
+	w->service = service_open(w->base, w->store, &hooks, error);
+	if (!w->service)
+		fail_msg("%s", error);
+	*state = w;
+	return 0;
+}
+
+static int end(void **state)
+{
+	static const char *const files[] = { "store.db", "store.db-wal", "store.db-shm",
+					     "store.db-lock", NULL };
+	struct world *w = *state;
+	char path[128];
+
+	service_close(w->service);
+	store_close(w->store);
+	event_base_free(w->base);
+	json_decref(w->result);
+	for (int i = 0; files[i]; i++) {
+		snprintf(path, sizeof(path), "%s/%s", w->directory, files[i]);
+		unlink(path);
+	}
+	rmdir(w->directory);
+	free(w);
+	return 0;
+}
+
+struct question {
+	struct ask ask;
+	struct world *world;
+	json_t *arguments;
+};
+
+static void answered(struct ask *a, const struct outcome *o)
+{
+	struct question *q = container_of(a, struct question, ask);
+	struct world *w = q->world;
+
+	w->answers++;
+	w->status = (unsigned)o->status;
+	snprintf(w->detail, sizeof(w->detail), "%s", o->detail);
+	json_decref(w->result);
+	w->result = json_incref(o->result);
+	json_decref(q->arguments);
+	free(q);
+}
+
+static void ask(struct world *w, const char *operation, json_t *arguments)
+{
+	struct question *q = calloc(1, sizeof(*q));
+
+	q->world = w;
+	q->arguments = arguments;
+	q->ask.done = answered;
+	q->ask.request = (struct request){ .caller = { .kind = CALLER_USER, .name = "root" },
+					   .operation = operation,
+					   .arguments = arguments };
+	service_ask(w->service, &q->ask);
+}
+
+static void answers(struct world *w, unsigned n)
+{
+	while (w->answers < n && !w->lost)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->answers, n);
+	w->answers = 0;
+}
+
+static json_t *vn(unsigned i)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "v%u", i);
+	return json_pack("{s:s}", "name", name);
+}
+
+static void test_many(void **state)
+{
+	struct world *w = *state;
+
+	/* All at once: changes one after the other, the rest beside them. */
+	for (unsigned i = 0; i < 100; i++) {
+		ask(w, "vn-create", vn(i));
+		ask(w, "list-vns", NULL);
+		ask(w, "vn-create", json_pack("{s:s}", "name", "?"));
+	}
+	answers(w, 300);
+	assert_true(service_idle(w->service));
+	assert_int_equal(registry_count(service_registry(w->service), RECORD_VN), 100);
+	/* What was acknowledged is seen by who asks next. */
+	ask(w, "vn-create", vn(100));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_non_null(registry_vn_named(service_registry(w->service), "v100"));
+	ask(w, "vn-create", vn(100));
+	answers(w, 1);
+	assert_int_equal(w->status, 409);
+	ask(w, "vn-undo", json_pack("{s:s}", "vn", "v100"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_null(registry_vn_named(service_registry(w->service), "v100"));
+}
+
+/* Somebody else writes what a decision rests on, before it is committed. */
+static void test_conflict(void **state)
+{
+	struct world *w = *state;
+	const struct order *order = registry_order(service_registry(w->service));
+	struct record rec = { .kind = RECORD_ORDER, .order = order->record };
+	struct change c = { .key = (char *)"order" };
+
+	rec.order.next_vn = 5000;
+	c.value = record_encode(&rec);
+	/* The registry hears of it only when the loop turns. */
+	put(w, &c, 1);
+	json_decref(c.value);
+	ask(w, "vn-create", vn(1));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_int_equal(registry_vn_named(service_registry(w->service), "v1")->id, 5000);
+}
+
+/* ---- which process has the routers ----------------------------------------------- */
+
+struct candidate {
+	struct service *service;
+	struct election *election;
+	unsigned won, lost;
+};
+
+static void on_won(void *arg)
+{
+	((struct candidate *)arg)->won++;
+}
+
+static void on_no_longer(void *arg)
+{
+	((struct candidate *)arg)->lost++;
+}
+
+static void stand(struct world *w, struct candidate *c, const char *url)
+{
+	const struct election_hooks hooks = { c, on_won, on_no_longer };
+
+	c->election = election_new(w->base, c->service, url, &hooks);
+	assert_non_null(c->election);
+}
+
+/* One of two has them; when it ends the other has; taken away, it knows. */
+static void test_election(void **state)
+{
+	struct world *w = *state;
+	struct service_hooks hooks = { .arg = w, .lost = on_lost };
+	char error[STORE_ERROR];
+	struct candidate a = { .service = w->service };
+	struct candidate b = { .service = service_open(w->base, w->store, &hooks, error) };
+	struct store_entry gone = { .key = SERVICE_PUBLISHER };
+	struct store_transaction t = { NULL, 0, &gone, 1 };
+	struct store_page page;
+
+	assert_non_null(b.service);
+	stand(w, &a, "https://a:1");
+	while (!a.won)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	stand(w, &b, "https://b:1");
+	while (strcmp(service_publisher(b.service), "https://a:1"))
+		event_base_loop(w->base, EVLOOP_ONCE);
+	for (int i = 0; i < 20; i++) /* longer than the lease */
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(b.won, 0);
+	election_free(a.election);
+	while (!b.won)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(a.won + b.won, 2);
+	assert_int_equal(a.lost + b.lost, 0);
+	/* Its lease is gone, whoever did it. */
+	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
+	assert_int_equal(page.n, 1);
+	assert_int_equal(store_lease_revoke(w->store, page.entries[0].lease), 0);
+	store_page_done(&page);
+	while (!b.lost)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	while (b.won < 2) /* and stands again */
+		event_base_loop(w->base, EVLOOP_ONCE);
+	election_free(b.election);
+	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
+	assert_int_equal(page.n, 0);
+	store_page_done(&page);
+	assert_int_equal(store_commit(w->store, &t, NULL), 0); /* no record: nobody minds */
+	service_close(b.service);
+	assert_false(w->lost);
+}
+
+static void test_nonsense(void **state)
+{
+	struct world *w = *state;
+	json_t *value = json_pack("{s:s}", "no", "record");
+	struct change c = { .key = (char *)"vn/1", .value = value };
+
+	put(w, &c, 1);
+	json_decref(value);
+	while (!w->lost)
+		event_base_loop(w->base, EVLOOP_ONCE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_description),
+		cmocka_unit_test_setup_teardown(test_many, begin, end),
+		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(test_election, begin, end),
+		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

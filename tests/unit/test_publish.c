@@ -1,0 +1,482 @@
+/* links: libauthority libcommon */
+/*
+ * Publishing on a virtual clock, to routers that are simulated: batches, steps, routers
+ * that don't answer, streams that break at random, an authority that is started again.
+ */
+#include <errno.h>
+
+#include "tests/unit/authority_world.h"
+
+#include "authority/publish.h"
+#include "authority/tables.h"
+
+#define ROUTERS 6
+
+/* A router: what it runs, and what is on its way to it. */
+struct fake {
+	uint32_t id;
+	struct image *runs;
+	bool attached, mute; /* mute: gets everything, says nothing */
+	uint8_t *bytes[64];
+	size_t len[64], n;
+	unsigned wholes, changes, refused;
+};
+
+struct scene {
+	struct world w;
+	struct publish *p;
+	struct signer *signer;
+	mono_t now;
+	struct fake fakes[ROUTERS + 1];
+	unsigned late, caught_up, ahead;
+	uint64_t random, generation;
+	unsigned loss; /* percent of turns in which a stream breaks */
+};
+
+static unsigned any(struct scene *s, unsigned below)
+{
+	s->random = s->random * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(s->random >> 33) % below;
+}
+
+static void on_event(void *arg, enum publish_event e, const struct router *r, struct version v)
+{
+	struct scene *s = arg;
+
+	(void)r;
+	(void)v;
+	s->late += e == PUBLISH_IS_LATE;
+	s->caught_up += e == PUBLISH_CAUGHT_UP;
+	s->ahead += e == PUBLISH_AHEAD;
+}
+
+static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *bytes, size_t len)
+{
+	struct fake *f = arg;
+
+	(void)v;
+	(void)step;
+	assert_true(f->attached && f->n < 64);
+	f->bytes[f->n] = malloc(len);
+	memcpy(f->bytes[f->n], bytes, len);
+	f->len[f->n++] = len;
+}
+
+static void drop_all(struct fake *f)
+{
+	while (f->n)
+		free(f->bytes[--f->n]);
+}
+
+static void attach(struct scene *s, struct fake *f)
+{
+	struct version none = { 0 };
+
+	drop_all(f);
+	f->attached = true;
+	assert_int_equal(publish_attach(s->p, f->id, f->runs ? f->runs->version : none, on_send, f,
+					s->now),
+			 0);
+}
+
+static void detach(struct scene *s, struct fake *f)
+{
+	publish_detach(s->p, f->id);
+	f->attached = false;
+	drop_all(f);
+}
+
+/* What a router does with bytes: true, it runs something newer. */
+static bool take(struct scene *s, struct fake *f, const uint8_t *bytes, size_t len)
+{
+	struct image *image = NULL;
+	struct image_change *c;
+
+	assert_true(image_verify(bytes, len, signer_public(s->signer)));
+	if (image_kind(bytes, len) == IMAGE_WHOLE) {
+		assert_int_equal(image_decode(bytes, len, &image), 0);
+		f->wholes++;
+	} else {
+		assert_int_equal(image_change_decode(bytes, len, &c), 0);
+		assert_int_equal(image_apply_change(f->runs, c, &image), 0);
+		image_change_free(c);
+		f->changes++;
+	}
+	assert_int_equal(image->router, f->id);
+	if (f->runs && version_compare(image->version, f->runs->version) <= 0) {
+		/* the same again, because the answer has not come */
+		if (version_compare(image->version, f->runs->version) < 0)
+			f->refused++;
+		image_free(image);
+		return false;
+	}
+	image_free(f->runs);
+	f->runs = image;
+	return true;
+}
+
+static void deliver(struct scene *s, struct fake *f)
+{
+	uint8_t *bytes = f->bytes[0];
+	size_t len = f->len[0];
+
+	f->n--;
+	memmove(f->bytes, f->bytes + 1, f->n * sizeof(f->bytes[0]));
+	memmove(f->len, f->len + 1, f->n * sizeof(f->len[0]));
+	take(s, f, bytes, len);
+	free(bytes);
+	if (!f->mute)
+		publish_confirm(s->p, f->id, f->runs->version, s->now);
+}
+
+/* Time passes in turns of 10 ms; in each, any router may get one message. */
+static void run(struct scene *s, int64_t time)
+{
+	mono_t end = mono_add(s->now, time);
+
+	while (mono_before(s->now, end)) {
+		s->now = mono_add(s->now, 10 * MSEC);
+		for (unsigned i = 1; i <= ROUTERS; i++) {
+			struct fake *f = &s->fakes[i];
+
+			if (s->loss && any(s, 100) < s->loss) {
+				if (f->attached)
+					detach(s, f);
+				else
+					attach(s, f);
+			}
+			if (f->n && any(s, 2))
+				deliver(s, f);
+		}
+		publish_due(s->p, s->now);
+	}
+}
+
+static void begin(struct scene *s)
+{
+	s->p = publish_new(s->w.registry, s->signer, s->generation, s->w.revision,
+			   PROTECT_AES_256_GCM, on_event, s);
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		s->fakes[i].attached = false;
+}
+
+static int setup(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	char name[16], block[32], host[16];
+
+	world_init(&s->w, "172.16.0.0/12");
+	s->signer = signer_new((const uint8_t *)"a signing key of thirty-two byte");
+	s->now = (mono_t){ SEC };
+	s->random = 1;
+	s->generation = 1;
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		snprintf(name, sizeof(name), "r%u", i);
+		snprintf(block, sizeof(block), "172.16.%u.0/24", i);
+		world_site(&s->w, name, i, block);
+		s->fakes[i].id = i;
+		for (unsigned k = 1; k <= 3; k++) {
+			snprintf(host, sizeof(host), "h%u%u", i, k);
+			world_host(&s->w, host, name, "root", NULL);
+		}
+	}
+	begin(s);
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct scene *s = *state;
+
+	publish_free(s->p);
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		drop_all(&s->fakes[i]);
+		image_free(s->fakes[i].runs);
+	}
+	signer_free(s->signer);
+	world_done(&s->w);
+	free(s);
+	return 0;
+}
+
+static void attach_all(struct scene *s)
+{
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		attach(s, &s->fakes[i]);
+}
+
+static void create(struct scene *s, const char *name, unsigned id, const char *hosts)
+{
+	struct world *w = &s->w;
+
+	assert_done(
+		as(w, "root", "vn-create",
+		   json_pack("{s:s,s:i,s:o}", "name", name, "id", (int)id, "hosts", list(hosts))));
+	publish_changed(s->p, s->w.revision, s->now);
+}
+
+/* Everybody runs what the registry says. */
+static void assert_current(struct scene *s)
+{
+	assert_true(publish_settled(s->p));
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		const struct image *image = s->fakes[i].runs;
+		const struct router *r = registry_router_id(s->w.registry, i);
+		struct networks l;
+		size_t n;
+		uint32_t *ids;
+
+		assert_non_null(image);
+		networks_of_router(r, &l);
+		assert_int_equal(image->n_networks, l.n);
+		assert_int_equal(image->n_aliases, 0);
+		for (size_t k = 0; k < l.n; k++) {
+			assert_int_equal(image->networks[k].sides, SIDES);
+			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
+		}
+		ids = tables_neighbours(r, &n);
+		assert_int_equal(image->n_peers, n);
+		for (size_t k = 0; k < n; k++)
+			assert_int_equal(image->peers[k]->id, ids[k]);
+		free(ids);
+		networks_done(&l);
+	}
+}
+
+/* Changes that follow each other go out together, and none waits for ever; those that
+ * are not touched hear nothing. */
+static void batches(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+
+	attach_all(s);
+	run(s, SEC);
+	assert_current(s);
+	create(s, "a", 1, "h11 h21");
+	run(s, 400 * MSEC);
+	create(s, "b", 2, "h12 h31");
+	run(s, 400 * MSEC);
+	assert_int_equal(s->fakes[1].changes, 0);
+	run(s, 400 * MSEC);
+	assert_current(s);
+	/* once for each of the two steps */
+	assert_int_equal(s->fakes[1].changes, 2);
+	assert_int_equal(s->fakes[2].changes, 2);
+	assert_int_equal(s->fakes[3].changes, 2);
+	assert_int_equal(s->fakes[4].changes, 0);
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		assert_int_equal(s->fakes[i].wholes, 1);
+	for (unsigned i = 0; i < 9; i++) {
+		char name[8] = { 'c', (char)('a' + i), 0 };
+
+		create(s, name, 10 + i, "h41 h51");
+		assert_done(as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", name)));
+		create(s, name, 10 + i, "h42 h52");
+		assert_done(as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", name)));
+		publish_changed(s->p, s->w.revision, s->now);
+		create(s, name, 30 + i, i == 8 ? "h43 h53 h63" : "h13");
+		assert_int_equal(s->fakes[6].changes, 0);
+		run(s, 400 * MSEC);
+	}
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->late + s->ahead, 0);
+}
+
+/* Nobody is in a step before all are in the one before it. */
+static void merge_in_steps(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	unsigned seen = 0;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21");
+	create(s, "b", 2, "h12 h31");
+	run(s, 2 * SEC);
+	assert_done(as(w, "root", "vn-merge",
+		       json_pack("{s:[s,s],s:s,s:i}", "vns", "a", "b", "name", "c", "id", 3)));
+	publish_changed(s->p, s->w.revision, s->now);
+	s->fakes[3].mute = true;
+	run(s, 9 * SEC);
+	assert_int_equal(s->fakes[1].runs->step, 1);
+	assert_int_equal(s->fakes[3].runs->step, 1);
+	assert_int_equal(publish_rounds(s->p), 1);
+	/* one beside it that touches others */
+	create(s, "d", 4, "h41 h51");
+	run(s, SEC + 200 * MSEC);
+	assert_int_equal(s->fakes[4].runs->n_networks, 1);
+	assert_int_equal(s->late, 0);
+	s->fakes[3].mute = false;
+	publish_confirm(s->p, 3, s->fakes[3].runs->version, s->now);
+	for (unsigned i = 0; i < 100; i++) {
+		unsigned low = 9, high = 0;
+
+		run(s, 10 * MSEC);
+		for (unsigned k = 1; k <= 3; k++) {
+			unsigned step = s->fakes[k].runs->step;
+
+			low = step < low ? step : low;
+			high = step > high ? step : high;
+		}
+		seen |= 1u << high;
+		assert_true(high - low <= 1);
+	}
+	assert_int_equal(seen & ~1u, 2 | 4 | 8);
+	assert_current(s);
+}
+
+static void late_and_back(void **state)
+{
+	struct scene *s = *state;
+	struct publish_status st;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21 h31");
+	run(s, 2 * SEC);
+	detach(s, &s->fakes[3]);
+	create(s, "b", 2, "h12 h32");
+	run(s, 10 * SEC);
+	assert_int_equal(s->late, 0);
+	assert_int_equal(s->fakes[1].runs->step, 1);
+	run(s, SEC);
+	assert_int_equal(s->late, 1);
+	assert_int_equal(s->fakes[1].runs->step, 3);
+	assert_true(publish_settled(s->p));
+	/* it is not waited for until it is back */
+	create(s, "c", 3, "h13 h33");
+	run(s, SEC);
+	assert_int_equal(s->fakes[1].runs->n_networks, 3);
+	assert_true(publish_status(s->p, 3, &st));
+	assert_true(st.late && !st.attached);
+	attach(s, &s->fakes[3]);
+	run(s, SEC);
+	assert_int_equal(s->caught_up, 1);
+	assert_int_equal(s->fakes[3].wholes, 2);
+	assert_current(s);
+	assert_true(publish_status(s->p, 3, &st));
+	assert_true(!st.late && st.attached && !version_compare(st.runs, st.given));
+	assert_int_equal(publish_attach(s->p, 77, (struct version){ 0 }, on_send, NULL, s->now),
+			 -ENOENT);
+}
+
+/* Who knows a router hears of its key; a revoked one is known to nobody. */
+static void routers_change(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21");
+	run(s, 2 * SEC);
+	assert_done(as(w, "root", "router-change",
+		       json_pack("{s:s,s:s}", "router", "r2", "endpoint", "192.0.2.7:8463")));
+	publish_changed(s->p, s->w.revision, s->now);
+	run(s, 2 * SEC);
+	assert_string_equal(image_peer(s->fakes[1].runs, 2)->endpoints[0], "192.0.2.7:8463");
+	assert_int_equal(s->fakes[3].changes, 0);
+	assert_done(
+		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r2")));
+	publish_changed(s->p, s->w.revision, s->now);
+	s->fakes[2].mute = true;
+	run(s, SEC);
+	assert_null(image_peer(s->fakes[1].runs, 2));
+	run(s, 11 * SEC);
+	assert_true(publish_settled(s->p));
+}
+
+static void restart(struct scene *s)
+{
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		drop_all(&s->fakes[i]);
+	publish_free(s->p);
+	begin(s);
+}
+
+/* Random changes, streams that break, the authority started again: in the end all run
+ * what the registry says. */
+static void random_losses(void **state)
+{
+	struct scene *s = *state;
+	static const char *const hosts[] = { "h11 h21", "h12 h31 h41", "h51 h61", "h22 h32 h42 h52",
+					     "h13 h23 h33 h43 h53 h63" };
+
+	attach_all(s);
+	for (unsigned round = 0; round < 300; round++) {
+		struct world *w = &s->w;
+		char name[16], other[16];
+
+		s->loss = round % 3;
+		snprintf(name, sizeof(name), "n%u", any(s, 5));
+		snprintf(other, sizeof(other), "n%u", any(s, 5));
+		switch (any(s, 5)) {
+		case 0:
+		case 1:
+			as(w, "root", "vn-create",
+			   json_pack("{s:s,s:o}", "name", name, "hosts",
+				     list(hosts[name[1] - '0'])));
+			break;
+		case 2: as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", name)); break;
+		case 3:
+			as(w, "root", "vn-merge",
+			   json_pack("{s:[s,s],s:s}", "vns", name, other, "name", name));
+			break;
+		default: as(w, "root", "vn-undo", json_pack("{s:s}", "vn", name));
+		}
+		publish_changed(s->p, s->w.revision, s->now);
+		run(s, (int64_t)any(s, 2500) * MSEC);
+		if (any(s, 40) == 0)
+			restart(s);
+		if (round % 50 == 49) {
+			s->loss = 0;
+			for (unsigned i = 1; i <= ROUTERS; i++)
+				if (!s->fakes[i].attached)
+					attach(s, &s->fakes[i]);
+			run(s, 30 * SEC);
+			assert_current(s);
+		}
+	}
+	assert_int_equal(s->ahead, 0);
+	assert_int_equal(s->late, s->caught_up);
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		assert_int_equal(s->fakes[i].refused, 0);
+		assert_true(s->fakes[i].changes > 20);
+	}
+}
+
+/* From a backup: what routers run is newer, until the generation is raised. */
+static void restored(void **state)
+{
+	struct scene *s = *state;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21");
+	run(s, 2 * SEC);
+	publish_free(s->p);
+	s->w.revision -= 1;
+	begin(s);
+	attach_all(s);
+	assert_true(s->ahead >= 2);
+	s->generation++;
+	restart(s);
+	s->ahead = 0;
+	attach_all(s);
+	run(s, SEC);
+	assert_int_equal(s->ahead, 0);
+	assert_int_equal(s->fakes[1].runs->version.generation, 2);
+	assert_current(s);
+}
+
+int main(void)
+{
+#define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		scene_test(batches),	    scene_test(merge_in_steps), scene_test(late_and_back),
+		scene_test(routers_change), scene_test(random_losses),	scene_test(restored),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
