@@ -46,7 +46,7 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_GET_TABLES] = its_own,
 	[OPERATION_UPDATE_TABLES] = its_own,
 	[OPERATION_HEARTBEAT] = its_own,
-	[OPERATION_GET_METRICS] = allowed,
+	[OPERATION_GET_METRICS] = operation_get_metrics,
 	[OPERATION_MANAGE_USERS] = operation_manage_users,
 	[OPERATION_LIST_USERS] = operation_list_users,
 	[OPERATION_VN_CHANGE] = operation_vn_change,
@@ -67,7 +67,8 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_DELEGATE] = operation_delegate,
 	[OPERATION_REVOKE] = operation_revoke,
 	[OPERATION_AUDIT] = allowed,
-	[OPERATION_RENEW] = allowed,
+	[OPERATION_CHECK] = allowed,
+	[OPERATION_RENEW] = operation_renew,
 };
 
 bool refuse(struct task *t, int status, const char *format, ...)

@@ -37,6 +37,7 @@ struct request {
 	uint64_t now;		 /* ms since 1970 */
 	const char *id;		 /* a valid name, different each time, at most 40 bytes */
 	bool dry_run;
+	uint64_t certified; /* ms since 1970: when the certificate ends that it gets; 0: none */
 	/* vn-log, vn-undo: the last change in the log of that VN, and its ID; NULL: the
 	 * log is empty. */
 	const json_t *change;

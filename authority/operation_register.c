@@ -137,8 +137,27 @@ static bool register_user(struct task *t, const char *name, const struct token *
 		return false;
 	rec.user = (struct user_record){ .roles = roles,
 					 .key = mem_text(key),
-					 .created = t->request->now };
+					 .created = t->request->now,
+					 .expires = t->request->certified };
 	return finish(t, &rec);
+}
+
+/* Until when a router's is good it shows with each heartbeat. */
+bool operation_renew(struct task *t)
+{
+	struct record rec = { .kind = RECORD_USER };
+	const struct user_record *was = t->user ? &t->user->record : NULL;
+
+	set_result(t, mem_json(json_object()));
+	if (!was || !t->request->certified)
+		return true;
+	snprintf(rec.id, sizeof(rec.id), "%s", t->user->object.name);
+	rec.user = (struct user_record){ .roles = was->roles,
+					 .key = mem_text(was->key),
+					 .created = was->created,
+					 .expires = t->request->certified };
+	change_record(t, &rec, &t->user->object);
+	return true;
 }
 
 /* ---- routers ------------------------------------------------------------------- */

@@ -70,6 +70,7 @@ static const struct field user_fields[] = {
 	FIELD(user, key, TEXT, .max = KEY_TEXT),
 	FIELD(user, revoked, BOOL),
 	FIELD(user, created, U64, .max = INT64_MAX),
+	FIELD(user, expires, U64, .max = INT64_MAX),
 	{ 0 },
 };
 

@@ -81,6 +81,7 @@ struct user_record {
 	char *key; /* public key or its fingerprint, as the CA writes it */
 	bool revoked;
 	uint64_t created;
+	uint64_t expires; /* its last certificate; 0: not known */
 };
 
 struct site_record {

@@ -260,8 +260,8 @@ static void measure(unsigned n)
 	load("order", json_pack("{s:i,s:I,s:i,s:i,s:[s,s]}", "n", 1, "next_vn", (json_int_t)n + 100,
 				"next_router", (int)n + 1, "generation", 1, "space", "16.0.0.0/8",
 				"17.0.0.0/8"));
-	load("user/root", json_pack("{s:[s,s,s,s],s:s,s:b,s:i}", "roles", "adm", "sa", "vna", "eu",
-				    "key", "", "revoked", 0, "created", 0));
+	load("user/root", json_pack("{s:[s,s,s,s],s:s,s:b,s:i,s:i}", "roles", "adm", "sa", "vna",
+				    "eu", "key", "", "revoked", 0, "created", 0, "expires", 0));
 	for (unsigned i = 0; i < n; i++)
 		load_router(i);
 	for (unsigned i = 0; i < n; i++)

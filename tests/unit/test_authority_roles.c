@@ -52,6 +52,7 @@ static const struct row {
 	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
 	{ "audit", "+adm", "" },
 	{ "heartbeat", "+vr", "vr" },
+	{ "check", "+adm +sa", "" },
 	{ "renew", "+vr +adm +sa +vna +eu", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
