@@ -157,13 +157,24 @@ static const struct ini_option certificate_options[] = {
 	LIFE(warn, "336h"),
 };
 
-static const struct ini_option alert_options[] = {
+static const struct ini_option router_options[] = {
 	{ .key = "silence",
 	  .type = &ini_duration,
 	  INI_FIELD(struct settings, silence),
 	  .min = 1000000000ull,
 	  .max = 24 * HOUR,
 	  .fallback = "15s" },
+	{ .key = "disable",
+	  .type = &ini_duration,
+	  INI_FIELD(struct settings, disable),
+	  .min = 1000000000ull,
+	  .max = 24 * HOUR,
+	  .zero = "never",
+	  .fallback = "30s",
+	  .expected = "a time from 1s to 24h, like 30s; or never" },
+};
+
+static const struct ini_option alert_options[] = {
 	{ .key = "webhook", .type = &webhook_type, INI_FIELD(struct settings, webhook) },
 };
 
@@ -203,6 +214,7 @@ static const struct ini_kind kinds[] = {
 	{ .name = "store", OPTIONS(store_options), .open = open_section },
 	{ .name = "networks", OPTIONS(network_options), .open = open_section },
 	{ .name = "certificates", OPTIONS(certificate_options), .open = open_section },
+	{ .name = "routers", OPTIONS(router_options), .open = open_section },
 	{ .name = "alerts", OPTIONS(alert_options), .open = open_section },
 };
 

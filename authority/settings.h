@@ -32,8 +32,9 @@ struct settings {
 	struct endpoint metrics;	/* port 0: none */
 	char *control;			/* path of the control socket; NULL: in the directory */
 	int64_t audit;			/* how long audit records are kept; 0: for ever */
-	int64_t silence;		/* of a router, after which it is told */
-	char *webhook;			/* URL; NULL: none */
+	int64_t silence,
+		disable; /* of a router, after which it is told; others do its work; 0: never */
+	char *webhook;	 /* URL; NULL: none */
 };
 
 /* NULL: all that is wrong is said in errors. */

@@ -16,7 +16,7 @@ configure()
 	local dir=$1
 	sed -e "s/^listen.*/listen = 127.0.0.1:$PORT\nmetrics = 127.0.0.1:9464/" \
 		"$dir/authority.conf" > "$dir/test.conf" || return
-	printf '[alerts]\nsilence = 2s\nwebhook = http://127.0.0.1:9999/\n' >> "$dir/test.conf"
+	printf '[routers]\nsilence = 2s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' >> "$dir/test.conf"
 }
 
 up()
