@@ -18,9 +18,13 @@
 #include "authority/memory.h"
 #include "authority/metrics.h"
 #include "authority/retention.h"
+#include "authority/steer.h"
 #include "common/log.h"
 
-enum { LINES = 20 }; /* alerts in the log of one tick */
+enum {
+	LINES = 20,    /* alerts in the log of one tick */
+	STEERING = 32, /* decisions under way */
+};
 
 struct health {
 	struct service *service;
@@ -29,6 +33,9 @@ struct health {
 	struct monitor *monitor; /* NULL: another process has the routers */
 	health_publish_fn *publish;
 	void *arg;
+	struct steer *steer;
+	struct list steering; /* decisions under way */
+	size_t n_steering;
 	struct alerts alerts;
 	struct webhook *webhook; /* NULL: none */
 	struct retention *retention;
@@ -100,12 +107,68 @@ static void look(struct health *h)
 		log_warn("... and %zu alerts more", h->told - LINES);
 }
 
+/* ---- steering ------------------------------------------------------------------ */
+
+struct steering {
+	struct ask ask;
+	struct health *health;
+	struct list node;
+	json_t *arguments;
+};
+
+static void steering_free(struct steering *s)
+{
+	list_remove(&s->node);
+	s->health->n_steering--;
+	json_decref(s->arguments);
+	free(s);
+}
+
+static void steered(struct ask *a, const struct outcome *o)
+{
+	struct steering *s = container_of(a, struct steering, ask);
+	char *what = json_dumps(s->arguments, JSON_COMPACT);
+
+	if (o->status == 200)
+		log_info("tables: %s", what ? what : "?");
+	else
+		log_warn("tables can't be steered: %s", o->detail);
+	free(what);
+	steering_free(s);
+}
+
+/* As any change: by the service, durable, with an audit record. */
+static void on_decision(void *arg, json_t *arguments)
+{
+	struct health *h = arg;
+	struct steering *s;
+
+	if (h->n_steering == STEERING) {
+		json_decref(arguments);
+		return;
+	}
+	s = mem_new(1, sizeof(*s));
+	s->health = h;
+	s->arguments = arguments;
+	s->ask.done = steered;
+	s->ask.request = (struct request){ .caller = { .kind = CALLER_AUTHORITY },
+					   .operation = "steer",
+					   .arguments = arguments };
+	list_insert(&h->steering, &s->node);
+	h->n_steering++;
+	service_ask(h->service, &s->ask);
+}
+
 static void on_tick(evutil_socket_t fd, short events, void *arg)
 {
 	struct health *h = arg;
 
 	(void)fd, (void)events;
 	look(h);
+	/* One lot after the other, so that nothing is decided on what is about to change. */
+	if (h->monitor && !h->n_steering)
+		steer_run(h->steer, service_registry(h->service), h->monitor, clock_now(),
+			  on_decision, h);
 	retention_tick(h->retention, now_ms());
 }
 
@@ -281,14 +344,17 @@ json_t *health_figures(const struct health *h, const char *name, bool links, hea
 
 void health_begin(struct health *h)
 {
-	monitor_free(h->monitor);
+	health_end(h);
 	h->monitor = monitor_new(h->settings->silence);
+	h->steer = steer_new(h->settings->silence, h->settings->disable);
 }
 
 void health_end(struct health *h)
 {
 	monitor_free(h->monitor);
+	steer_free(h->steer);
 	h->monitor = NULL;
+	h->steer = NULL;
 }
 
 struct monitor *health_monitor(struct health *h)
@@ -319,6 +385,7 @@ struct health *health_new(struct event_base *base, struct service *service,
 			      .publish = publish,
 			      .arg = arg,
 			      .started = now_ms() };
+	list_init(&h->steering);
 	h->retention = retention_new(service, (uint64_t)(s->audit / MSEC));
 	h->worker = worker_new(base);
 	h->tick = event_new(base, -1, EV_PERSIST, on_tick, h);
@@ -350,8 +417,10 @@ void health_free(struct health *h)
 	webhook_free(h->webhook);
 	if (h->tick)
 		event_free(h->tick);
+	while (!list_is_empty(&h->steering))
+		steering_free(container_of(h->steering.next, struct steering, node));
 	retention_free(h->retention);
-	monitor_free(h->monitor);
+	health_end(h);
 	alerts_done(&h->alerts);
 	free(h);
 }

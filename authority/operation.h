@@ -19,8 +19,8 @@
 #include "authority/roles.h"
 
 struct caller {
-	/* NOBODY: with a token alone. */
-	enum { CALLER_NOBODY, CALLER_USER, CALLER_ROUTER } kind;
+	/* NOBODY: with a token alone. AUTHORITY: this program, by what it has measured. */
+	enum { CALLER_NOBODY, CALLER_USER, CALLER_ROUTER, CALLER_AUTHORITY } kind;
 	const char *name;
 	const char *credential; /* hash of what it acts by for the user; NULL: as itself */
 	/* The public key that it has proved to have: it must be the record's. NULL: it was

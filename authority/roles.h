@@ -4,7 +4,7 @@
  * This is the first gate. The second is in each operation: a role counts over what its
  * holder owns. SA: sites that list the user as administrator, with their routers, hosts
  * and policies. VNA: VNs that list it. EU: hosts that it owns. VR: the router itself and
- * its hosts. ADM: users, sites, blocks.
+ * its hosts. ADM: users, sites, blocks. What nobody may does the authority itself.
  */
 #ifndef AUTHORITY_ROLES_H
 #define AUTHORITY_ROLES_H
@@ -62,7 +62,8 @@
 	X(AUDIT, "audit", 0, ROLE_ADM, "") \
 	X(HEARTBEAT, "heartbeat", 0, ROLE_VR, "router") \
 	X(CHECK, "check", 0, ROLE_ADM | ROLE_SA, "") \
-	X(RENEW, "renew", 0, ROLE_ANY, "")
+	X(RENEW, "renew", 0, ROLE_ANY, "") \
+	X(STEER, "steer", 0, 0, "router silent queue_order")
 
 enum operation {
 #define X(id, name, paper, ours, arguments) OPERATION_##id,

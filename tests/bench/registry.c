@@ -65,10 +65,11 @@ static void load_router(unsigned i)
 			    "contact", "", "created", 0));
 	snprintf(key, sizeof(key), "router/%s", name);
 	snprintf(block, sizeof(block), "%u.%u.%u.0/24", 16 + (i >> 16), i >> 8 & 255, i & 255);
-	load(key, json_pack("{s:i,s:s,s:s,s:s,s:[],s:[s],s:b,s:b,s:i}", "id", (int)i + 1, "site",
-			    name, "key", "0123456789012345678901234567890123456789", "endpoint",
-			    "198.51.100.1:8463", "queue_routers", "blocks", block, "disabled", 0,
-			    "revoked", 0, "created", 0));
+	load(key,
+	     json_pack("{s:i,s:s,s:s,s:s,s:[],s:s,s:[s],s:b,s:b,s:b,s:i}", "id", (int)i + 1, "site",
+		       name, "key", "0123456789012345678901234567890123456789", "endpoint",
+		       "198.51.100.1:8463", "queue_routers", "queue_order", "", "blocks", block,
+		       "disabled", 0, "silent", 0, "revoked", 0, "created", 0));
 	for (unsigned h = 0; h < HOSTS; h++) {
 		char address[32];
 

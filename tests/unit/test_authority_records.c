@@ -24,8 +24,9 @@ static const struct sample {
 	{ "site/florida", "{'admins': ['jane', 'joe'], 'subnets': ['10.0.0.0/24'], 'location': "
 			  "'Gainesville', 'contact': 'noc', 'created': 1}" },
 	{ "router/florida", "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
-			    "'queue_routers': ['chicago'], 'blocks': ['172.16.0.0/24'], "
-			    "'disabled': false, 'revoked': true, 'created': 1}" },
+			    "'queue_routers': ['chicago'], 'queue_order': 'chicago miami', "
+			    "'blocks': ['172.16.0.0/24'], 'disabled': false, 'silent': true, "
+			    "'revoked': true, 'created': 1}" },
 	{ "host/h1",
 	  "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
 	  " 'created': 1}" },

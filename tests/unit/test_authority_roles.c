@@ -54,6 +54,7 @@ static const struct row {
 	{ "heartbeat", "+vr", "vr" },
 	{ "check", "+adm +sa", "" },
 	{ "renew", "+vr +adm +sa +vna +eu", "" },
+	{ "steer", "", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
