@@ -250,6 +250,8 @@ static void done(struct ask *a, const struct outcome *o)
 	} else if (api_is_tables(c->route)) {
 		serve_tables(c);
 		return;
+	} else if (api_is_health(c->route)) {
+		api_health(c->api, c->route, c->http, &a->request);
 	} else {
 		result = o->result ? json_deep_copy(o->result) : json_object();
 		mem_json(result);
@@ -363,6 +365,15 @@ static json_t *read_body(struct evhttp_request *q)
 	return body ? body : mem_json(json_string("no JSON"));
 }
 
+/* When a certificate ends that is issued now, ms since 1970. */
+static uint64_t end_of_issue(const struct call *c)
+{
+	time_t end = time(NULL) + (c->kind == CA_ROUTER ? c->api->routers : c->api->users);
+	time_t last = ca_end(ca_certificate(c->api->ca));
+
+	return (uint64_t)(end < last ? end : last) * 1000;
+}
+
 /* Out of the body: what isn't the operation's. */
 static bool take_request(struct call *c)
 {
@@ -385,6 +396,7 @@ static bool take_request(struct call *c)
 		c->proved = pki_key_text(c->key);
 	if (!c->proved)
 		return false;
+	c->ask.request.certified = end_of_issue(c);
 	json_object_del(c->arguments, "csr");
 	if (c->route->operation == OPERATION_REGISTER)
 		json_object_set_new(c->arguments, "key", mem_json(json_string(c->proved)));
@@ -467,6 +479,9 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->arguments = api_is_tables(route) ? mem_json(json_object()) : read_body(q);
 	if (json_is_object(c->arguments))
 		match(route->path, path, c->arguments);
+	if (route->operation == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
+	    api_query(q, "router", c->name, sizeof(c->name)))
+		set_text(c->arguments, "router", c->name);
 	take_token(c);
 	if (!take_request(c) || !find_caller(c)) {
 		call_free(c);

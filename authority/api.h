@@ -6,6 +6,7 @@
 #define AUTHORITY_API_H
 
 #include "authority/ca.h"
+#include "authority/health.h"
 #include "authority/http.h"
 #include "authority/push.h"
 #include "authority/roles.h"
@@ -23,6 +24,7 @@ extern const struct route api_routes[];
 struct api {
 	struct service *service;
 	struct push *push;
+	struct health *health;
 	struct ca *ca;
 	char *url;	     /* where routers reach this process */
 	long users, routers; /* seconds that their certificates are good */

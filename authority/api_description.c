@@ -127,6 +127,11 @@ static json_t *parameters_of(const struct route *r)
 		json_array_append_new(list, parameter("since", "query", false, schema(NUMBER)));
 		json_array_append_new(list, parameter("limit", "query", false, schema(NUMBER)));
 	}
+	if (r->operation == OPERATION_GET_METRICS) {
+		json_array_append_new(list, parameter("router", "query", false,
+						      argument_schema("router")));
+		json_array_append_new(list, parameter("links", "query", false, schema(TRUTH)));
+	}
 	if (is_stream(r))
 		json_array_append_new(list, parameter("have", "query", false, version_schema()));
 	if (strcmp(r->method, "GET") && !api_is_tables(r))
@@ -145,7 +150,7 @@ static json_t *body_of(const struct route *r)
 		json_t *s = argument_schema(name);
 
 		snprintf(braces, sizeof(braces), "{%s}", name);
-		if (*name && !strstr(r->path, braces))
+		if (*name && strcmp(r->method, "GET") && !strstr(r->path, braces))
 			json_object_set_new(properties, name, s ? s : json_null());
 		else
 			json_decref(s);

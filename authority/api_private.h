@@ -17,6 +17,14 @@ bool api_query(struct evhttp_request *, const char *name, char *ret, size_t size
  * it is allowed. */
 bool api_is_tables(const struct route *);
 void api_tables(struct api *, const struct route *, struct evhttp_request *, const char *router);
+/* To the process that has the routers. */
+void api_send_on(struct api *, struct evhttp_request *);
+
+/* Routes about how routers and the authority are (api_health.c), once they are allowed. */
+bool api_is_health(const struct route *);
+void api_health(struct api *, const struct route *, struct evhttp_request *,
+		const struct request *);
+
 /* What routers run, to what an operation lists. */
 void api_add_status(const struct api *, enum operation, json_t *result);
 

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include <event2/buffer.h>
 
@@ -53,7 +52,8 @@ static const char *body_of(struct evhttp_request *q, size_t *ret_len)
 	return *ret_len ? (const char *)evbuffer_pullup(b, -1) : "";
 }
 
-static void take_confirmation(struct api *api, struct evhttp_request *q, uint32_t router)
+static void take_confirmation(struct api *api, struct evhttp_request *q,
+			      const struct router *router)
 {
 	char error[FEED_ERROR];
 	struct version version;
@@ -66,31 +66,27 @@ static void take_confirmation(struct api *api, struct evhttp_request *q, uint32_
 			    "not what was given: {\"version\": \"1.20\"}");
 		return;
 	}
-	push_confirm(api->push, router, version, error);
+	monitor_confirm(health_monitor(api->health), router, error);
+	push_confirm(api->push, router->record.id, version);
 	api_answer(q, 200, mem_json(json_object()));
 }
 
-/* What a heartbeat says of the router is not looked at. */
-static void take_heartbeat(struct api *api, struct evhttp_request *q, uint32_t router)
+static void take_heartbeat(struct api *api, struct evhttp_request *q, const struct router *router)
 {
-	struct timeval now;
+	struct monitor *m = health_monitor(api->health);
+	char error[MONITOR_ERROR];
 	size_t len;
 	const char *body = body_of(q, &len);
-	json_t *figures = len ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : json_object();
 
-	if (!json_is_object(figures)) {
-		api_problem(q, 400, "a heartbeat is a JSON object");
-	} else {
-		gettimeofday(&now, NULL);
-		push_heard(api->push, router,
-			   (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000);
-		api_answer(q, 200, mem_json(json_pack("{s:i}", "interval", PUSH_ALIVE)));
+	if (monitor_heartbeat(m, router, len ? body : "{}", len ? len : 2, clock_now(), error)) {
+		api_problem(q, 400, error);
+		return;
 	}
-	json_decref(figures);
+	monitor_certificate(m, router, http_peer_end(q));
+	api_answer(q, 200, mem_json(json_pack("{s:i}", "interval", PUSH_ALIVE)));
 }
 
-/* To the process that has the routers. */
-static void send_on(struct api *api, struct evhttp_request *q)
+void api_send_on(struct api *api, struct evhttp_request *q)
 {
 	const char *url = service_publisher(api->service);
 	char *to;
@@ -113,11 +109,11 @@ void api_tables(struct api *api, const struct route *route, struct evhttp_reques
 	if (!router)
 		api_problem(q, 404, "this router is no more");
 	else if (!push_publishes(api->push))
-		send_on(api, q);
+		api_send_on(api, q);
 	else if (route->operation == OPERATION_UPDATE_TABLES)
-		take_confirmation(api, q, router->record.id);
+		take_confirmation(api, q, router);
 	else if (route->operation == OPERATION_HEARTBEAT)
-		take_heartbeat(api, q, router->record.id);
+		take_heartbeat(api, q, router);
 	else if (!strcmp(strrchr(route->path, '/'), "/stream"))
 		begin_stream(api, q, router->record.id);
 	else
@@ -128,9 +124,19 @@ void api_tables(struct api *api, const struct route *route, struct evhttp_reques
 
 static json_t *status_of(const struct api *api, const char *name)
 {
-	const struct router *r = registry_router(service_registry(api->service), name);
+	const struct registry *registry = service_registry(api->service);
+	const struct router *r = registry_router(registry, name);
+	json_t *status = r ? push_status(api->push, r->record.id) : json_object(), *known, *value;
 
-	return r ? push_status(api->push, r->record.id) : json_object();
+	if (!r)
+		return status;
+	known = health_router(api->health, r);
+	value = json_object_get(known, "heard");
+	json_object_set(status, "heard", value ? value : json_null());
+	value = json_object_get(known, "refuses");
+	json_object_set(status, "error", value ? value : json_null());
+	json_decref(known);
+	return status;
 }
 
 static int compare_names(const void *a, const void *b)

@@ -215,10 +215,24 @@ void http_deaf(struct http *h)
 	set_accepting(h, false);
 }
 
+static SSL *ssl_of(struct evhttp_request *q)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	return c ? bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(c)) : NULL;
+}
+
+int64_t http_peer_end(struct evhttp_request *q)
+{
+	SSL *ssl = ssl_of(q);
+	X509 *c = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+
+	return c ? ca_end(c) : 0;
+}
+
 void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 {
-	struct bufferevent *b = evhttp_connection_get_bufferevent(evhttp_request_get_connection(q));
-	SSL *ssl = bufferevent_openssl_get_ssl(b);
+	SSL *ssl = ssl_of(q);
 	X509 *c = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
 	EVP_PKEY *key = c ? X509_get0_pubkey(c) : NULL;
 	long result = c ? SSL_get_verify_result(ssl) : X509_V_OK;

@@ -41,5 +41,7 @@ struct http_peer {
 	char *key; /* its public key as text; to be freed */
 };
 void http_peer(struct evhttp_request *, time_t now, struct http_peer *ret);
+/* When the certificate ends that it has shown, seconds since 1970; 0: none. */
+int64_t http_peer_end(struct evhttp_request *);
 
 #endif

@@ -170,7 +170,13 @@ static bool begin_store(struct init *i, struct store *store, const struct prefix
 	operation_begin(i->admin, key, &blocks, (uint64_t)now * 1000, &o);
 	for (; t.n_changes < o.n && t.n_changes < 4; t.n_changes++) {
 		const struct change *c = &o.changes[t.n_changes];
-		char *text = json_dumps(c->value, JSON_COMPACT);
+		char *text;
+
+		if (!strncmp(c->key, "user/", 5))
+			json_object_set_new(c->value, "expires",
+					    mem_json(json_integer(
+						    ((json_int_t)now + CERTIFICATE_LIFE) * 1000)));
+		text = json_dumps(c->value, JSON_COMPACT);
 
 		conditions[t.n_conditions++] =
 			(struct store_condition){ .key = c->key, .test = STORE_ABSENT };

@@ -19,7 +19,9 @@
 
 #include "authority/api.h"
 #include "authority/election.h"
+#include "authority/health.h"
 #include "authority/init.h"
+#include "authority/maintain.h"
 #include "authority/memory.h"
 #include "authority/settings.h"
 #include "common/log.h"
@@ -38,6 +40,7 @@ struct program {
 	struct service *service;
 	struct push *push;
 	struct election *election; /* NULL: the store is this process's alone */
+	struct health *health;
 	struct http *http;
 	struct api api;
 	struct event *term, *interrupt, *hangup, *tick;
@@ -52,6 +55,9 @@ static void usage(FILE *to)
 	      "       vine-authority init --name NAME ...\n"
 	      "       vine-authority ca next|promote|drop [--config FILE]\n"
 	      "       vine-authority restored [--config FILE]\n"
+	      "       vine-authority backup FILE [--config FILE]\n"
+	      "       vine-authority restore FILE [--config FILE]\n"
+	      "       vine-authority check [--config FILE]\n"
 	      "       vine-authority openapi\n"
 	      "\n"
 	      "Keeps sites, routers, hosts, users and virtual networks, and says who may\n"
@@ -60,7 +66,10 @@ static void usage(FILE *to)
 	      "  serve          runs in the foreground, logs to standard error\n"
 	      "  init           makes everything that it begins with; see init --help\n"
 	      "  ca             replaces its CA in three steps; then SIGHUP each process\n"
-	      "  restored       once after its store was restored from a backup\n"
+	      "  restored       once after its store was restored by other means\n"
+	      "  backup         writes all records and keys to a file, while it serves or not\n"
+	      "  restore        from such a file, into an empty store\n"
+	      "  check          whether all is well; exit status 0, 1 warnings, 2 critical, 3 unknown\n"
 	      "  openapi        prints the description of its API\n"
 	      "  --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	      "  --check        only check the configuration\n"
@@ -84,15 +93,8 @@ static bool certify(struct program *p, time_t now)
 		return false;
 	}
 	p->certified = now;
+	health_certificates(p->health, ca_end(ca_certificate(p->ca)), now + s->server / ns_per_s);
 	return true;
-}
-
-static void warn_of_end(struct program *p, time_t now)
-{
-	long days = (long)(ca_end(ca_certificate(p->ca)) - now) / (24 * 3600);
-
-	if (days < 365)
-		log_warn("the CA ends in %ld days: replace it (vine-authority ca next)", days);
 }
 
 static void on_hangup(evutil_socket_t fd, short events, void *arg)
@@ -126,7 +128,7 @@ static void on_stop(evutil_socket_t fd, short events, void *arg)
 		return;
 	notify("STOPPING=1");
 	http_deaf(p->http);
-	if (service_idle(p->service))
+	if (service_idle(p->service) && health_idle(p->health))
 		event_base_loopexit(p->base, NULL);
 }
 
@@ -137,15 +139,14 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd, (void)events;
 	if (p->stopping) {
-		if (service_idle(p->service) || p->stopping++ > LAST_WORDS)
+		if ((service_idle(p->service) && health_idle(p->health)) ||
+		    p->stopping++ > LAST_WORDS)
 			event_base_loopexit(p->base, NULL);
 		return;
 	}
 	/* Long before its end, and when the clock was set back. */
-	if (now - p->certified > p->settings->server / ns_per_s / 3 || now < p->certified - 60) {
+	if (now - p->certified > p->settings->server / ns_per_s / 3 || now < p->certified - 60)
 		certify(p, now);
-		warn_of_end(p, now);
-	}
 }
 
 static void on_lost(void *arg, const char *why)
@@ -170,6 +171,7 @@ static void on_won(void *arg)
 	struct program *p = arg;
 
 	log_info("this process has the routers now");
+	health_begin(p->health);
 	push_begin(p->push, service_revision(p->service));
 }
 
@@ -179,6 +181,14 @@ static void on_no_longer(void *arg)
 
 	log_warn("another process has the routers now, or the store can't be reached");
 	push_end(p->push);
+	health_end(p->health);
+}
+
+static const struct publish *published(void *arg)
+{
+	const struct program *p = arg;
+
+	return p->push ? push_publish(p->push) : NULL;
 }
 
 /* Tables are published by one process. */
@@ -194,6 +204,7 @@ static bool publish(struct program *p)
 		return false;
 	}
 	if (strncmp(s->store, "etcd:", 5)) {
+		health_begin(p->health);
 		push_begin(p->push, service_revision(p->service));
 		return true;
 	}
@@ -234,8 +245,12 @@ static bool start(struct program *p)
 		log_error("%s: %s", s->store, error);
 		return false;
 	}
+	p->health = health_new(p->base, p->service, s, published, p);
+	if (!p->health)
+		return false;
 	p->api = (struct api){ .service = p->service,
 			       .url = own_url(s),
+			       .health = p->health,
 			       .ca = p->ca,
 			       .users = s->users / ns_per_s,
 			       .routers = s->routers / ns_per_s };
@@ -254,7 +269,6 @@ static bool start(struct program *p)
 		}
 	}
 	p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
-	warn_of_end(p, time(NULL));
 	return p->tick && !event_add(p->tick, &second) &&
 	       add_signal(p, &p->term, SIGTERM, on_stop) &&
 	       add_signal(p, &p->interrupt, SIGINT, on_stop) &&
@@ -274,6 +288,7 @@ static void end(struct program *p)
 	push_free(p->push);
 	free(p->api.url);
 	service_close(p->service);
+	health_free(p->health);
 	if (p->store)
 		store_close(p->store);
 	ca_free(p->ca);
@@ -337,65 +352,6 @@ static int replace_ca(const struct settings *s, const char *step)
 	return EXIT_DONE;
 }
 
-/* ---- a store from a backup ------------------------------------------------------ */
-
-/* Routers run what came after the backup was made, and take nothing older: of the next
- * generation everything is newer. */
-static int raise_generation(struct store *store)
-{
-	struct store_page page = { 0 };
-	struct record rec;
-	char error[RECORD_ERROR];
-	int r = store_get(store, "order", &page);
-	json_t *value = !r && page.n
-				? json_loadb(page.entries[0].value, page.entries[0].size, 0, NULL)
-				: NULL;
-	struct store_condition same = { .key = "order", .test = STORE_AT };
-	struct store_entry change = { .key = "order" };
-	const struct store_transaction t = { &same, 1, &change, 1 };
-
-	if (!r && !record_decode("order", value, &rec, error)) {
-		json_t *next;
-
-		rec.order.generation++;
-		next = record_encode(&rec);
-		change.value = json_dumps(next, JSON_COMPACT);
-		change.size = change.value ? strlen(change.value) : 0;
-		same.is = page.entries[0].revision;
-		r = change.value ? store_commit(store, &t, NULL) : -ENOMEM;
-		if (!r)
-			printf("Tables are of generation %llu from now on.\n",
-			       (unsigned long long)rec.order.generation);
-		json_decref(next);
-		free((void *)change.value);
-		record_done(&rec);
-	} else if (!r) {
-		fputs("vine-authority: the store has no authority's records\n", stderr);
-		r = -ENOENT;
-	}
-	json_decref(value);
-	store_page_done(&page);
-	return r;
-}
-
-static int restored(const struct settings *s)
-{
-	const struct store_tls tls = { s->tls.ca, s->tls.certificate, s->tls.key };
-	char error[STORE_ERROR] = "";
-	struct store *store;
-	int r = store_open(s->store, s->tls.ca ? &tls : NULL, &store, error);
-
-	if (!r) {
-		r = raise_generation(store);
-		if (r && r != -ENOENT)
-			store_error(store, error);
-		store_close(store);
-	}
-	if (*error)
-		fprintf(stderr, "vine-authority: %s\n", error);
-	return r ? EXIT_FAILED : EXIT_DONE;
-}
-
 /* ---- arguments ----------------------------------------------------------------- */
 
 static int wrong(const char *what, const char *argument)
@@ -403,6 +359,29 @@ static int wrong(const char *what, const char *argument)
 	fprintf(stderr, "vine-authority: %s \"%s\"\n", what, argument);
 	usage(stderr);
 	return EXIT_USAGE;
+}
+
+static bool is_step(const char *word)
+{
+	return !strcmp(word, "next") || !strcmp(word, "promote") || !strcmp(word, "drop");
+}
+
+static int run(const char *command, const char *word, struct settings *s, bool only_check)
+{
+	int r = EXIT_DONE;
+
+	if (!strcmp(command, "serve") && !only_check)
+		return serve(s);
+	if (!strcmp(command, "ca"))
+		r = replace_ca(s, word);
+	else if (!strcmp(command, "backup"))
+		r = maintain_backup(s, word);
+	else if (!strcmp(command, "check"))
+		r = maintain_check(s);
+	else if (!strcmp(command, "restored"))
+		r = maintain_restored(s);
+	settings_free(s);
+	return r;
 }
 
 static int configured(const char *command, int argc, char **argv)
@@ -413,10 +392,10 @@ static int configured(const char *command, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *file = DEFAULT_CONFIG, *step = NULL;
-	bool check = false, for_ca = !strcmp(command, "ca"), serves = !strcmp(command, "serve");
+	const char *file = DEFAULT_CONFIG, *word = NULL;
+	bool check = false, for_ca = !strcmp(command, "ca"), restores = !strcmp(command, "restore");
 	struct settings *s;
-	int o, r;
+	int o;
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
@@ -426,25 +405,24 @@ static int configured(const char *command, int argc, char **argv)
 		default: usage(stderr); return EXIT_USAGE;
 		}
 	}
-	if (for_ca && optind < argc)
-		step = argv[optind++];
+	if ((for_ca || restores || !strcmp(command, "backup")) && optind < argc)
+		word = argv[optind++];
 	if (optind < argc)
 		return wrong("unexpected argument", argv[optind]);
-	if (for_ca &&
-	    (!step || (strcmp(step, "next") && strcmp(step, "promote") && strcmp(step, "drop"))))
-		return wrong("expected next, promote or drop, not", step ? step : "");
+	if (for_ca && (!word || !is_step(word)))
+		return wrong("expected next, promote or drop, not", word ? word : "");
+	if ((restores || !strcmp(command, "backup")) && !word)
+		return wrong("expected a FILE after", command);
+	if (restores)
+		return maintain_restore(file, word);
 	s = settings_load(file, stderr);
-	if (!s)
-		return EXIT_USAGE;
-	if (serves && !check)
-		return serve(s);
-	r = for_ca ? replace_ca(s, step) : serves ? EXIT_DONE : restored(s);
-	settings_free(s);
-	return r;
+	return s ? run(command, word, s, check) : EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
+	static const char *const configured_commands[] = { "serve",   "ca",	  "backup",
+							   "restore", "restored", "check" };
 	const char *command = argc > 1 ? argv[1] : "";
 	json_t *description;
 
@@ -458,8 +436,9 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(command, "init"))
 		return init_run(argc - 1, argv + 1);
-	if (!strcmp(command, "serve") || !strcmp(command, "ca") || !strcmp(command, "restored"))
-		return configured(command, argc - 1, argv + 1);
+	for (size_t i = 0; i < sizeof(configured_commands) / sizeof(*configured_commands); i++)
+		if (!strcmp(command, configured_commands[i]))
+			return configured(command, argc - 1, argv + 1);
 	if (!strcmp(command, "openapi") && argc == 2) {
 		description = api_description();
 		json_dumpf(description, stdout, JSON_INDENT(2));

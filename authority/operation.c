@@ -46,7 +46,7 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_GET_TABLES] = its_own,
 	[OPERATION_UPDATE_TABLES] = its_own,
 	[OPERATION_HEARTBEAT] = its_own,
-	[OPERATION_GET_METRICS] = allowed,
+	[OPERATION_GET_METRICS] = operation_get_metrics,
 	[OPERATION_MANAGE_USERS] = operation_manage_users,
 	[OPERATION_LIST_USERS] = operation_list_users,
 	[OPERATION_VN_CHANGE] = operation_vn_change,
@@ -67,7 +67,9 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_DELEGATE] = operation_delegate,
 	[OPERATION_REVOKE] = operation_revoke,
 	[OPERATION_AUDIT] = allowed,
-	[OPERATION_RENEW] = allowed,
+	[OPERATION_CHECK] = allowed,
+	[OPERATION_RENEW] = operation_renew,
+	[OPERATION_STEER] = operation_steer,
 };
 
 bool refuse(struct task *t, int status, const char *format, ...)
@@ -421,6 +423,10 @@ static bool identify(struct task *t)
 		t->roles = ROLE_VR;
 		return has_key(t, t->router->record.key);
 	}
+	if (c->kind == CALLER_AUTHORITY)
+		return t->operation == OPERATION_STEER
+			       ? true
+			       : refuse(t, 403, "the authority itself only steers");
 	if (c->kind == CALLER_NOBODY && c->disbelieved)
 		return refuse(t, 401, "not authenticated: %s", c->disbelieved);
 	if (c->kind == CALLER_NOBODY)
@@ -491,14 +497,15 @@ static void describe_target(struct task *t)
 static void audit(struct task *t)
 {
 	const struct request *q = t->request;
-	const char *kind = q->caller.kind == CALLER_ROUTER ? "router/"
-			   : q->caller.kind == CALLER_USER ? "user/"
-							   : "-";
+	const char *kind = q->caller.kind == CALLER_ROUTER	? "router/"
+			   : q->caller.kind == CALLER_USER	? "user/"
+			   : q->caller.kind == CALLER_AUTHORITY ? "authority"
+								: "-";
 	struct record rec = { .kind = RECORD_AUDIT };
-	const char *name =
-		q->caller.kind != CALLER_NOBODY && q->caller.name && name_valid(q->caller.name)
-			? q->caller.name
-			: "";
+	const char *name = (q->caller.kind == CALLER_USER || q->caller.kind == CALLER_ROUTER) &&
+					   q->caller.name && name_valid(q->caller.name)
+				   ? q->caller.name
+				   : "";
 
 	snprintf(rec.id, sizeof(rec.id), "%s", t->id);
 	rec.audit = (struct audit_record){
@@ -532,7 +539,8 @@ void operate(const struct registry *r, const struct request *q, struct outcome *
 		done = refuse(&t, 404, "there is no operation '%.60s'", q->operation);
 	else if (!identify(&t))
 		done = false;
-	else if (q->caller.kind != CALLER_NOBODY && !role_may(t.operation, t.roles))
+	else if ((q->caller.kind == CALLER_USER || q->caller.kind == CALLER_ROUTER) &&
+		 !role_may(t.operation, t.roles))
 		done = refuse(&t, 403, "none of the caller's roles may '%s'", q->operation);
 	else
 		done = known_arguments(&t) && functions[t.operation](&t);

@@ -19,8 +19,8 @@
 #include "authority/roles.h"
 
 struct caller {
-	/* NOBODY: with a token alone. */
-	enum { CALLER_NOBODY, CALLER_USER, CALLER_ROUTER } kind;
+	/* NOBODY: with a token alone. AUTHORITY: this program, by what it has measured. */
+	enum { CALLER_NOBODY, CALLER_USER, CALLER_ROUTER, CALLER_AUTHORITY } kind;
 	const char *name;
 	const char *credential; /* hash of what it acts by for the user; NULL: as itself */
 	/* The public key that it has proved to have: it must be the record's. NULL: it was
@@ -37,6 +37,7 @@ struct request {
 	uint64_t now;		 /* ms since 1970 */
 	const char *id;		 /* a valid name, different each time, at most 40 bytes */
 	bool dry_run;
+	uint64_t certified; /* ms since 1970: when the certificate ends that it gets; 0: none */
 	/* vn-log, vn-undo: the last change in the log of that VN, and its ID; NULL: the
 	 * log is empty. */
 	const json_t *change;

@@ -198,6 +198,24 @@ bool operation_list_policies(struct task *t)
 	return list_kind(t, RECORD_POLICY, "policies", shown_policy, show_policy);
 }
 
+/* ADM of all routers, SA those of its sites, a router its own; the figures themselves are
+ * not the registry's. */
+bool operation_get_metrics(struct task *t)
+{
+	const struct router *router;
+
+	set_result(t, mem_json(json_object()));
+	if (!argument(t, "router"))
+		return true;
+	router = named_router(t, "router");
+	if (!router)
+		return false;
+	return t->roles & ROLE_ADM || t->router == router || owns_site(t, router->site)
+		       ? true
+		       : refuse(t, 403, "router '%s' is of a site of other administrators",
+				router->object.name);
+}
+
 bool operation_list_vn_hosts(struct task *t)
 {
 	const struct vn *vn = named_vn(t, "vn");

@@ -34,7 +34,7 @@ operation_fn operation_register, operation_list_sites, operation_list_routers, o
 	operation_address_assign, operation_address_release, operation_space_change,
 	operation_block_assign, operation_block_release, operation_router_change,
 	operation_policy_set, operation_policy_remove, operation_token_create, operation_delegate,
-	operation_revoke;
+	operation_revoke, operation_renew, operation_get_metrics, operation_steer;
 
 /* ---- refusals: false always ---- */
 bool refuse(struct task *, int status, const char *format, ...)

@@ -137,8 +137,27 @@ static bool register_user(struct task *t, const char *name, const struct token *
 		return false;
 	rec.user = (struct user_record){ .roles = roles,
 					 .key = mem_text(key),
-					 .created = t->request->now };
+					 .created = t->request->now,
+					 .expires = t->request->certified };
 	return finish(t, &rec);
+}
+
+/* Until when a router's is good it shows with each heartbeat. */
+bool operation_renew(struct task *t)
+{
+	struct record rec = { .kind = RECORD_USER };
+	const struct user_record *was = t->user ? &t->user->record : NULL;
+
+	set_result(t, mem_json(json_object()));
+	if (!was || !t->request->certified)
+		return true;
+	snprintf(rec.id, sizeof(rec.id), "%s", t->user->object.name);
+	rec.user = (struct user_record){ .roles = was->roles,
+					 .key = mem_text(was->key),
+					 .created = was->created,
+					 .expires = t->request->certified };
+	change_record(t, &rec, &t->user->object);
+	return true;
 }
 
 /* ---- routers ------------------------------------------------------------------- */
@@ -158,8 +177,8 @@ static bool router_fields(struct task *t, struct router_record *router)
 	names_done(&router->queue_routers);
 	if (!argument_names(t, "queue_routers", false, false, &router->queue_routers))
 		return false;
-	if (router->queue_routers.n > 16)
-		return refuse(t, 400, "more than 16 queue routers");
+	if (router->queue_routers.n > RECORD_QUEUE_ROUTERS)
+		return refuse(t, 400, "more than %d queue routers", RECORD_QUEUE_ROUTERS);
 	for (size_t i = 0; i < router->queue_routers.n; i++)
 		if (!registry_router(t->registry, router->queue_routers.at[i]))
 			return refuse(t, 404, "there is no router '%s'",
@@ -201,6 +220,7 @@ static bool register_router(struct task *t, const char *name, const struct token
 					     .site = mem_text(site->object.name),
 					     .key = mem_text(key),
 					     .endpoint = mem_text(""),
+					     .queue_order = mem_text(""),
 					     .created = t->request->now };
 	if (!router_fields(t, &rec.router)) {
 		record_done(&rec);
@@ -230,6 +250,33 @@ bool operation_router_change(struct task *t)
 	}
 	if (disabled)
 		rec.router.disabled = json_is_true(disabled);
+	change_record(t, &rec, &router->object);
+	return true;
+}
+
+/* What the authority itself decides on its measurements: whether a router is silent for
+ * long, and which of its queue routers others try first. */
+bool operation_steer(struct task *t)
+{
+	const struct router *router = named_router(t, "router");
+	const json_t *silent = argument(t, "silent");
+	struct record rec;
+	const char *text;
+
+	if (!router)
+		return false;
+	if (silent && !json_is_boolean(silent))
+		return refuse(t, 400, "'silent' is neither true nor false");
+	if (!argument_text(t, "queue_order", RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1), &text))
+		return false;
+	router_record(router, &rec);
+	if (silent)
+		rec.router.silent = json_is_true(silent);
+	if (argument(t, "queue_order")) {
+		free(rec.router.queue_order);
+		rec.router.queue_order = mem_text(text);
+	}
+	set_result(t, mem_json(json_object()));
 	change_record(t, &rec, &router->object);
 	return true;
 }

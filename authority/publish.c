@@ -98,6 +98,34 @@ static void *have(void *object)
 	return object;
 }
 
+static void add_queue_router(const struct publish *p, struct image_peer *peer,
+			     const struct router *r, const char *name)
+{
+	const struct router *q = registry_router(p->registry, name);
+
+	if (!q || q == r || peer->n_queue_routers == IMAGE_QUEUE_ROUTERS)
+		return;
+	for (size_t i = 0; i < peer->n_queue_routers; i++)
+		if (peer->queue_routers[i] == q->record.id)
+			return;
+	peer->queue_routers[peer->n_queue_routers++] = q->record.id;
+}
+
+/* The first choice first; those of the order that are no longer among them are left out. */
+static void add_queue_routers(const struct publish *p, struct image_peer *peer,
+			      const struct router *r)
+{
+	const struct names *all = &r->record.queue_routers;
+	char *order = mem_text(r->record.queue_order), *rest = order, *name;
+
+	while ((name = strsep(&rest, " ")))
+		if (names_have(all, name))
+			add_queue_router(p, peer, r, name);
+	free(order);
+	for (size_t i = 0; i < all->n; i++)
+		add_queue_router(p, peer, r, all->at[i]);
+}
+
 /* What others are to know of it. */
 static void target_refresh(const struct publish *p, struct target *t)
 {
@@ -114,13 +142,7 @@ static void target_refresh(const struct publish *p, struct target *t)
 	peer->n_keys = 1;
 	peer->keys[0].len = (uint8_t)strnlen(r->record.key, IMAGE_KEY);
 	memcpy(peer->keys[0].bytes, r->record.key, peer->keys[0].len);
-	for (size_t i = 0; i < r->record.queue_routers.n; i++) {
-		const struct router *q =
-			registry_router(p->registry, r->record.queue_routers.at[i]);
-
-		if (q && q != r && peer->n_queue_routers < IMAGE_QUEUE_ROUTERS)
-			peer->queue_routers[peer->n_queue_routers++] = q->record.id;
-	}
+	add_queue_routers(p, peer, r);
 	if (r->record.endpoint[0] && strlen(r->record.endpoint) <= IMAGE_ENDPOINT)
 		strcpy(peer->endpoints[peer->n_endpoints++], r->record.endpoint);
 	if (!image_peer_valid(peer)) /* no endpoint that a router can use */

@@ -25,13 +25,11 @@ enum {
 	WRITE_PATIENCE = 30 /* seconds in which it has to read something */
 };
 
-/* A router that has had a stream, or said something. */
+/* A router that has had a stream. */
 struct listener {
 	struct push *push;
 	uint32_t id;
 	struct evhttp_request *http; /* its stream; NULL: none */
-	uint64_t heard;		     /* ms since 1970; 0: never */
-	char error[FEED_ERROR];	     /* why it has refused its tables */
 };
 
 struct push {
@@ -161,6 +159,11 @@ void push_end(struct push *p)
 	evtimer_del(p->due);
 	publish_free(p->publish);
 	p->publish = NULL;
+}
+
+const struct publish *push_publish(const struct push *p)
+{
+	return p->publish;
 }
 
 bool push_publishes(const struct push *p)
@@ -319,20 +322,10 @@ char *push_tables(struct push *p, uint32_t router, size_t *ret_len)
 	return line.text;
 }
 
-void push_confirm(struct push *p, uint32_t router, struct version version, const char *error)
+void push_confirm(struct push *p, uint32_t router, struct version version)
 {
-	struct listener *l = listener_need(p, router);
-
-	if (*error && strcmp(error, l->error))
-		log_warn("router %s refuses its tables: %s", name_of(p, router), error);
-	snprintf(l->error, sizeof(l->error), "%s", error);
 	publish_confirm(p->publish, router, version, clock_now());
 	run(p);
-}
-
-void push_heard(struct push *p, uint32_t router, uint64_t now)
-{
-	listener_need(p, router)->heard = now;
 }
 
 static json_t *version_json(struct version v)
@@ -344,9 +337,8 @@ static json_t *version_json(struct version v)
 
 json_t *push_status(const struct push *p, uint32_t router)
 {
-	const struct listener *l = listener_find(p, router);
 	struct publish_status s = { 0 };
-	const char *state = "away", *error = l && *l->error ? l->error : NULL;
+	const char *state = "away";
 
 	if (p->publish)
 		publish_status(p->publish, router, &s);
@@ -354,11 +346,8 @@ json_t *push_status(const struct push *p, uint32_t router)
 		state = !version_compare(s.runs, s.given) ? "current"
 			: s.late			  ? "late"
 							  : "changing";
-	return mem_json(json_pack(
-		"{s:o,s:o,s:i,s:s,s:o,s:s?}", "runs", version_json(s.runs), "given",
-		version_json(s.given), "step", s.step, "state", state, "heard",
-		mem_json(l && l->heard ? json_integer((json_int_t)l->heard) : json_null()), "error",
-		error));
+	return mem_json(json_pack("{s:o,s:o,s:i,s:s}", "runs", version_json(s.runs), "given",
+				  version_json(s.given), "step", s.step, "state", state));
 }
 
 /* ---- life ----------------------------------------------------------------------- */

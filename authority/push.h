@@ -25,6 +25,8 @@ void push_free(struct push *);
 
 /* Publishes from now on: the registry is at this revision of the store. */
 void push_begin(struct push *, uint64_t revision);
+/* What publishes; NULL: another process does. */
+const struct publish *push_publish(const struct push *);
 /* No longer: streams end. */
 void push_end(struct push *);
 bool push_publishes(const struct push *);
@@ -36,11 +38,8 @@ void push_applied(struct push *, uint64_t revision);
 void push_stream(struct push *, struct evhttp_request *, uint32_t router, struct version have);
 /* What it is to run now, whole: a line of common/feed.h, to be freed. NULL: it is revoked. */
 char *push_tables(struct push *, uint32_t router, size_t *ret_len);
-/* It runs that version; error: why nothing newer, or "". */
-void push_confirm(struct push *, uint32_t router, struct version, const char *error);
-/* A heartbeat, at ms since 1970. */
-void push_heard(struct push *, uint32_t router, uint64_t now);
-/* {"runs", "given", "step", "state", "heard", "error"}: see docs/authority.md. */
+void push_confirm(struct push *, uint32_t router, struct version);
+/* {"runs", "given", "step", "state"}: see docs/authority.md. */
 json_t *push_status(const struct push *, uint32_t router);
 
 #endif

@@ -70,6 +70,7 @@ static const struct field user_fields[] = {
 	FIELD(user, key, TEXT, .max = KEY_TEXT),
 	FIELD(user, revoked, BOOL),
 	FIELD(user, created, U64, .max = INT64_MAX),
+	FIELD(user, expires, U64, .max = INT64_MAX),
 	{ 0 },
 };
 
@@ -84,9 +85,11 @@ static const struct field router_fields[] = {
 	FIELD(router, site, NAME),
 	FIELD(router, key, TEXT, .max = KEY_TEXT),
 	FIELD(router, endpoint, TEXT, .max = TEXT),
-	FIELD(router, queue_routers, NAMES, .max = 16),
+	FIELD(router, queue_routers, NAMES, .max = RECORD_QUEUE_ROUTERS),
+	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1)),
 	FIELD(router, blocks, BLOCKS, .max = LIST),
 	FIELD(router, disabled, BOOL),
+	FIELD(router, silent, BOOL),
 	FIELD(router, revoked, BOOL),
 	FIELD(router, created, U64, .max = INT64_MAX),
 	{ 0 },

@@ -17,10 +17,11 @@
 
 #include "common/addr.h"
 
-#define RECORD_NAME 63	      /* longest name */
-#define RECORD_KEY 200	      /* longest key */
-#define RECORD_ERROR 200      /* room for the words of an error */
-#define RECORD_MEMBERS 100000 /* of one VN */
+#define RECORD_NAME 63		/* longest name */
+#define RECORD_KEY 200		/* longest key */
+#define RECORD_ERROR 200	/* room for the words of an error */
+#define RECORD_QUEUE_ROUTERS 16 /* of one router */
+#define RECORD_MEMBERS 100000	/* of one VN */
 
 /* In the order in which records refer to each other: later ones to earlier ones. */
 enum record_kind {
@@ -81,6 +82,7 @@ struct user_record {
 	char *key; /* public key or its fingerprint, as the CA writes it */
 	bool revoked;
 	uint64_t created;
+	uint64_t expires; /* its last certificate; 0: not known */
 };
 
 struct site_record {
@@ -97,7 +99,9 @@ struct router_record {
 	char *endpoint; /* "": none, nobody can connect to it */
 	struct names queue_routers;
 	struct blocks blocks;
-	bool disabled; /* silent for too long: carries nothing */
+	char *queue_order; /* of those, the first choice first, separated by blanks; "" */
+	bool disabled;	   /* by an administrator: carries nothing */
+	bool silent;	   /* for long, and another one can carry what it carries */
 	bool revoked;
 	uint64_t created;
 };

@@ -168,6 +168,35 @@ bool router_active(const struct router *router)
 	return !router->record.revoked && !router->record.disabled;
 }
 
+bool router_carries(const struct router *router)
+{
+	return router_active(router) && !router->record.silent;
+}
+
+static bool has_block(const struct router *router, const struct ip *ip)
+{
+	for (size_t i = 0; i < router->record.blocks.n; i++)
+		if (prefix_contains(&router->record.blocks.at[i], ip))
+			return true;
+	return false;
+}
+
+const struct router *router_for(const struct host *h, const struct ip *ip)
+{
+	const struct router *own = h->router, *best = NULL;
+
+	if (router_carries(own))
+		return own;
+	list_for_each(node, &own->site->routers) {
+		const struct router *r = container_of(node, struct router, by_site);
+
+		if (r != own && router_carries(r) && has_block(r, ip) &&
+		    (!best || r->record.id < best->record.id))
+			best = r;
+	}
+	return best ? best : router_active(own) ? own : NULL;
+}
+
 static int ip_order(const struct ip *a, const struct ip *b)
 {
 	return memcmp(a, b, sizeof(*a));
@@ -247,6 +276,7 @@ void router_record(const struct router *router, struct record *ret)
 	to->key = mem_text(from->key);
 	to->endpoint = mem_text(from->endpoint);
 	names_copy(&to->queue_routers, &from->queue_routers);
+	to->queue_order = mem_text(from->queue_order);
 	to->blocks.at = mem_new(from->blocks.n, sizeof(struct prefix));
 	for (size_t i = 0; i < from->blocks.n; i++)
 		to->blocks.at[i] = from->blocks.at[i];

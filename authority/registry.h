@@ -138,8 +138,13 @@ const struct host *registry_at(const struct registry *, const struct ip *, size_
 const void *registry_each(const struct registry *, enum record_kind, size_t *place);
 size_t registry_count(const struct registry *, enum record_kind);
 
-/* Whether its hosts are reached at all. */
+/* Whether its hosts are reached at all; and by it, rather than by another one. */
 bool router_active(const struct router *);
+bool router_carries(const struct router *);
+/* Which router delivers an address of a host: its own; where that doesn't carry, the first by
+ * ID of its site that does and has the address in a block; else its own again if it is
+ * active. NULL: none. */
+const struct router *router_for(const struct host *, const struct ip *);
 bool vn_has(const struct vn *, const struct host *);
 /* Order of members: by router ID, first address, name. */
 int host_compare(const struct host *, const struct host *);

@@ -128,9 +128,38 @@ static bool same_to_others(const struct router_record *a, const struct router_re
 		    a->queue_routers.n == b->queue_routers.n && a->revoked == b->revoked &&
 		    a->disabled == b->disabled;
 
+	same = same && !strcmp(a->queue_order, b->queue_order);
 	for (size_t i = 0; same && i < a->queue_routers.n; i++)
 		same = !strcmp(a->queue_routers.at[i], b->queue_routers.at[i]);
 	return same;
+}
+
+static bool same_blocks(const struct blocks *a, const struct blocks *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = prefix_equal(&a->at[i], &b->at[i]);
+	return same;
+}
+
+/* ... of every network that it delivers in, or could in the place of another one. */
+static void tell_networks_at(const struct registry *r, const struct site *site,
+			     const struct router *router, const struct router_record *is)
+{
+	bool active = !is->revoked && !is->disabled;
+
+	if (router && router_active(router) == active && router->record.silent == is->silent &&
+	    same_blocks(&router->record.blocks, &is->blocks))
+		return;
+	if (router)
+		tell_networks_of(r, router);
+	list_for_each(node, &site->routers) {
+		const struct router *other = container_of(node, struct router, by_site);
+
+		if (other != router && !router_carries(other))
+			tell_networks_of(r, other);
+	}
 }
 
 static bool put_router(struct registry *r, struct record *rec, uint64_t revision, char *error)
@@ -145,8 +174,7 @@ static bool put_router(struct registry *r, struct record *rec, uint64_t revision
 		snprintf(error, RECORD_ERROR, "router '%.64s' has another ID than it had", rec->id);
 		return false;
 	}
-	if (old && router_active(old) == (rec->router.revoked || rec->router.disabled))
-		tell_networks_of(r, old);
+	tell_networks_at(r, site, old, &rec->router);
 	if (r->observer && (!old || !same_to_others(&old->record, &rec->router)))
 		r->observer->router(r->observer->arg, rec->router.id);
 	router = obtain(r, RECORD_ROUTER, rec->id, &new);

@@ -4,7 +4,7 @@
  * This is the first gate. The second is in each operation: a role counts over what its
  * holder owns. SA: sites that list the user as administrator, with their routers, hosts
  * and policies. VNA: VNs that list it. EU: hosts that it owns. VR: the router itself and
- * its hosts. ADM: users, sites, blocks.
+ * its hosts. ADM: users, sites, blocks. What nobody may does the authority itself.
  */
 #ifndef AUTHORITY_ROLES_H
 #define AUTHORITY_ROLES_H
@@ -35,7 +35,7 @@
 	X(VN_LEAVE, "vn-leave", ROLE_SA | ROLE_VNA | ROLE_EU, ROLE_VR, "vn hosts") \
 	X(GET_TABLES, "get-tables", ROLE_VR, 0, "router") \
 	X(UPDATE_TABLES, "update-tables", ROLE_VR, 0, "router") \
-	X(GET_METRICS, "get-metrics", ROLE_VR, ROLE_ADM | ROLE_SA, "") \
+	X(GET_METRICS, "get-metrics", ROLE_VR, ROLE_ADM | ROLE_SA, "router") \
 	X(MANAGE_USERS, "manage-users", ROLE_ADM, 0, "user roles") \
 	X(LIST_USERS, "list-users", 0, ROLE_ADM, "") \
 	X(VN_CHANGE, "vn-change", 0, ROLE_VNA, "vn name admins users") \
@@ -61,7 +61,9 @@
 	X(REVOKE, "revoke", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "kind name") \
 	X(AUDIT, "audit", 0, ROLE_ADM, "") \
 	X(HEARTBEAT, "heartbeat", 0, ROLE_VR, "router") \
-	X(RENEW, "renew", 0, ROLE_ANY, "")
+	X(CHECK, "check", 0, ROLE_ADM | ROLE_SA, "") \
+	X(RENEW, "renew", 0, ROLE_ANY, "") \
+	X(STEER, "steer", 0, 0, "router silent queue_order")
 
 enum operation {
 #define X(id, name, paper, ours, arguments) OPERATION_##id,

@@ -262,7 +262,7 @@ static void committed(struct work *w)
 static bool only_reads(const struct request *q)
 {
 	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
-					     "get-metrics", "renew",  NULL };
+					     "get-metrics", "check",  NULL };
 
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))

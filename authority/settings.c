@@ -73,6 +73,21 @@ static void expect_store(const struct ini_option *o, FILE *out)
 
 static const struct ini_type store_type = { parse_store, format_text, expect_store };
 
+static bool parse_webhook(const struct ini_value *v, void *field)
+{
+	bool good = !strncmp(v->text, "https://", 8) || !strncmp(v->text, "http://", 7);
+
+	return take_text(v, field, good);
+}
+
+static void expect_webhook(const struct ini_option *o, FILE *out)
+{
+	(void)o;
+	fputs("https://HOST/PATH, or http://...", out);
+}
+
+static const struct ini_type webhook_type = { parse_webhook, format_text, expect_webhook };
+
 static const struct ini_word log_words[] = { { "info", false }, { "debug", true }, { 0 } };
 
 static const struct ini_option server_options[] = {
@@ -93,6 +108,16 @@ static const struct ini_option server_options[] = {
 	  .min = 1,
 	  .max = 1000000,
 	  .fallback = "20000" },
+	{ .key = "metrics", .type = &ini_endpoint, INI_FIELD(struct settings, metrics) },
+	{ .key = "control", .type = &ini_path, INI_FIELD(struct settings, control), .max = 100 },
+	{ .key = "audit",
+	  .type = &ini_duration,
+	  INI_FIELD(struct settings, audit),
+	  .min = HOUR,
+	  .max = 100 * 366 * 24 * HOUR,
+	  .zero = "forever",
+	  .fallback = "2160h",
+	  .expected = "a time of at least 1h, like 2160h; or forever" },
 	{ .key = "log",
 	  .type = &ini_choice,
 	  INI_FIELD(struct settings, debug),
@@ -129,6 +154,28 @@ static const struct ini_option certificate_options[] = {
 	LIFE(users, "2160h"),
 	LIFE(routers, "2160h"),
 	LIFE(server, "720h"),
+	LIFE(warn, "336h"),
+};
+
+static const struct ini_option router_options[] = {
+	{ .key = "silence",
+	  .type = &ini_duration,
+	  INI_FIELD(struct settings, silence),
+	  .min = 1000000000ull,
+	  .max = 24 * HOUR,
+	  .fallback = "15s" },
+	{ .key = "disable",
+	  .type = &ini_duration,
+	  INI_FIELD(struct settings, disable),
+	  .min = 1000000000ull,
+	  .max = 24 * HOUR,
+	  .zero = "never",
+	  .fallback = "30s",
+	  .expected = "a time from 1s to 24h, like 30s; or never" },
+};
+
+static const struct ini_option alert_options[] = {
+	{ .key = "webhook", .type = &webhook_type, INI_FIELD(struct settings, webhook) },
 };
 
 static const struct ini_word sign_words[] = { { "hmac-sha256", PROTECT_HMAC },
@@ -167,6 +214,8 @@ static const struct ini_kind kinds[] = {
 	{ .name = "store", OPTIONS(store_options), .open = open_section },
 	{ .name = "networks", OPTIONS(network_options), .open = open_section },
 	{ .name = "certificates", OPTIONS(certificate_options), .open = open_section },
+	{ .name = "routers", OPTIONS(router_options), .open = open_section },
+	{ .name = "alerts", OPTIONS(alert_options), .open = open_section },
 };
 
 struct settings *settings_load(const char *file, FILE *errors)
@@ -181,6 +230,7 @@ struct settings *settings_load(const char *file, FILE *errors)
 	} else if (!ini) {
 		fprintf(errors, "%s: out of memory\n", file);
 	} else {
+		s->file = strdup(file);
 		ini_read(ini, text, strlen(text), kinds, sizeof(kinds) / sizeof(*kinds), s);
 		if (!!s->tls.ca != !!s->tls.key || !!s->tls.ca != !!s->tls.certificate)
 			ini_error(ini, 1, "store", NULL, "all three, or none",
@@ -204,6 +254,9 @@ void settings_free(struct settings *s)
 	free(s->names);
 	free(s->listen);
 	free(s->store);
+	free(s->file);
+	free(s->control);
+	free(s->webhook);
 	free(s->tls.ca);
 	free(s->tls.certificate);
 	free(s->tls.key);

@@ -1,5 +1,5 @@
 /*
- * authority.conf: the sections [server], [store] and [certificates]. See vine-authority(8).
+ * authority.conf: the sections [server], [store], [certificates] and [alerts]. See vine-authority(8).
  */
 #ifndef AUTHORITY_SETTINGS_H
 #define AUTHORITY_SETTINGS_H
@@ -14,6 +14,7 @@
 #include "common/wire.h"
 
 struct settings {
+	char *file; /* that they are of */
 	struct endpoint *listen;
 	size_t n_listen;
 	char **names; /* under which it is reached: DNS or addresses */
@@ -27,6 +28,13 @@ struct settings {
 	char *directory;		/* of the CA */
 	int64_t users, routers, server; /* how long certificates are good, in ns */
 	enum protection sign, encrypt;	/* of hosts' packets; what encrypts is enough */
+	int64_t warn;			/* so long before the end of one it is told */
+	struct endpoint metrics;	/* port 0: none */
+	char *control;			/* path of the control socket; NULL: in the directory */
+	int64_t audit;			/* how long audit records are kept; 0: for ever */
+	int64_t silence,
+		disable; /* of a router, after which it is told; others do its work; 0: never */
+	char *webhook;	 /* URL; NULL: none */
 };
 
 /* NULL: all that is wrong is said in errors. */

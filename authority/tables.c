@@ -41,17 +41,21 @@ struct network_table *network_table_new(uint32_t id, const struct vn *vn)
 	bool sorted = true;
 
 	for (size_t i = 0; i < n_members; i++)
-		n += router_active(vn->members[i]->router) ? vn->members[i]->n_addresses : 0;
+		n += vn->members[i]->n_addresses;
 	t = network_table_room(id, n);
 	if (!t)
 		abort();
 	for (size_t i = 0; i < n_members; i++) {
 		const struct host *h = vn->members[i];
 
-		for (uint32_t k = 0; router_active(h->router) && k < h->n_addresses; k++) {
-			struct network_row *row = &t->rows[t->n++];
+		for (uint32_t k = 0; k < h->n_addresses; k++) {
+			const struct router *r = router_for(h, &h->addresses[k].ip);
+			struct network_row *row = &t->rows[t->n];
 
-			row->router = h->router->record.id;
+			if (!r)
+				continue;
+			t->n++;
+			row->router = r->record.id;
 			row->prefix = prefix_host(&h->addresses[k].ip);
 			sorted = sorted && (t->n == 1 || compare_rows(row - 1, row) < 0);
 		}
@@ -99,18 +103,34 @@ static int compare_vns(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* The VNs in which a router has members, each once, by ID; to be freed. */
+static bool delivers(const struct router *router, const struct host *h)
+{
+	for (uint32_t i = 0; i < h->n_addresses; i++)
+		if (router_for(h, &h->addresses[i].ip) == router)
+			return true;
+	return false;
+}
+
+/* The VNs in which a router delivers to members, each once, by ID; to be freed. */
 static const struct vn **vns_of(const struct router *router, size_t *ret_n)
 {
 	const struct vn **vns = NULL;
 	size_t n = 0, room = 0, top = 0;
 
-	list_for_each(node, &router->hosts) {
-		const struct host *h = container_of(node, struct host, by_router);
+	list_for_each(at, &router->site->routers) {
+		const struct router *of = container_of(at, struct router, by_site);
 
-		for (uint32_t i = 0; i < h->n_vns; i++) {
-			vns = mem_more(vns, n, &room, sizeof(*vns));
-			vns[n++] = h->vns[i];
+		if (of != router && router_carries(of))
+			continue;
+		list_for_each(node, &of->hosts) {
+			const struct host *h = container_of(node, struct host, by_router);
+
+			if (!delivers(router, h))
+				continue;
+			for (uint32_t i = 0; i < h->n_vns; i++) {
+				vns = mem_more(vns, n, &room, sizeof(*vns));
+				vns[n++] = h->vns[i];
+			}
 		}
 	}
 	if (n)
@@ -127,12 +147,9 @@ void networks_of_router(const struct router *router, struct networks *ret)
 	size_t n;
 	const struct vn **vns = vns_of(router, &n);
 
-	*ret = (struct networks){ 0 };
-	if (router_active(router)) {
-		ret->at = mem_new(n, sizeof(*ret->at));
-		for (; ret->n < n; ret->n++)
-			ret->at[ret->n] = network_table_new(vns[ret->n]->id, vns[ret->n]);
-	}
+	*ret = (struct networks){ .at = mem_new(n, sizeof(*ret->at)) };
+	for (; ret->n < n; ret->n++)
+		ret->at[ret->n] = network_table_new(vns[ret->n]->id, vns[ret->n]);
 	free(vns);
 }
 
@@ -151,12 +168,17 @@ uint32_t *tables_neighbours(const struct router *router, size_t *ret_n)
 
 	for (size_t i = 0; i < n_vns; i++)
 		for (size_t k = 0; k < vns[i]->n_members; k++) {
-			const struct router *other = vns[i]->members[k]->router;
+			const struct host *h = vns[i]->members[k];
 
-			if (other->record.id == self || (n && ids[n - 1] == other->record.id))
-				continue;
-			ids = mem_more(ids, n, &room, sizeof(*ids));
-			ids[n++] = other->record.id;
+			for (uint32_t a = 0; a < h->n_addresses; a++) {
+				const struct router *other = router_for(h, &h->addresses[a].ip);
+
+				if (!other || other->record.id == self ||
+				    (n && ids[n - 1] == other->record.id))
+					continue;
+				ids = mem_more(ids, n, &room, sizeof(*ids));
+				ids[n++] = other->record.id;
+			}
 		}
 	if (n)
 		qsort(ids, n, sizeof(*ids), compare_ids);

@@ -20,7 +20,7 @@
 #include "authority/registry.h"
 #include "common/network.h"
 
-/* From the registry: one reference. Routers that aren't active deliver nothing. Its
+/* From the registry: one reference. Who delivers is router_for(). Its
  * cost is that of the network's members. vn may be NULL: no rows. */
 struct network_table *network_table_new(uint32_t id, const struct vn *);
 

@@ -218,6 +218,11 @@ json_t *authority_ask(const struct identity *id, const struct question *q)
 	if (text)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, q->method);
+	/* To another process of the same authority, which has the routers. */
+	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1l);
+	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 2l);
+	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	curl_easy_setopt(curl, CURLOPT_UNRESTRICTED_AUTH, 1l);
 	r = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	if (r != CURLE_OK)

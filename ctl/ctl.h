@@ -31,7 +31,7 @@ struct command {
 
 extern const struct command status_command, show_command, why_command, reload_command, set_command,
 	ping_command, trace_command, netcheck_command, keygen_command, register_command,
-	renew_command;
+	renew_command, top_command, check_command;
 /* Those about the authority's operations; ends with one without a name. */
 extern const struct command operation_commands[];
 

@@ -60,20 +60,42 @@ bool human_true(json_t *json, const char *path)
 	return json_is_true(human_get(json, path));
 }
 
-const char *human_bytes(json_t *json, const char *path, char buf[static HUMAN_TEXT])
+static const char *size_text(double bytes, const char *suffix, char buf[static HUMAN_TEXT])
 {
 	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	uint64_t n = human_count(json, path);
-	double x = (double)n / 1024;
+	double x = bytes / 1024;
 	unsigned unit = 0;
 
-	if (n < 1024) {
-		snprintf(buf, HUMAN_TEXT, "%" PRIu64 " B", n);
+	if (bytes < 1024) {
+		snprintf(buf, HUMAN_TEXT, "%.0f B%s", bytes, suffix);
 		return buf;
 	}
 	for (; x >= 1023.95 && unit < 5; unit++)
 		x /= 1024;
-	snprintf(buf, HUMAN_TEXT, "%.1f %s", x, units[unit]);
+	snprintf(buf, HUMAN_TEXT, "%.1f %s%s", x, units[unit], suffix);
+	return buf;
+}
+
+const char *human_bytes(json_t *json, const char *path, char buf[static HUMAN_TEXT])
+{
+	return size_text((double)human_count(json, path), "", buf);
+}
+
+const char *human_rate(json_t *json, const char *path, char buf[static HUMAN_TEXT])
+{
+	json_t *value = human_get(json, path);
+
+	return json_is_number(value) ? size_text(json_number_value(value), "/s", buf)
+				     : strcpy(buf, "-");
+}
+
+const char *human_percent(json_t *json, const char *path, char buf[static HUMAN_TEXT])
+{
+	json_t *value = human_get(json, path);
+
+	if (!json_is_number(value))
+		return strcpy(buf, "-");
+	snprintf(buf, HUMAN_TEXT, "%.2g %%", json_number_value(value) * 100);
 	return buf;
 }
 

@@ -18,6 +18,10 @@ json_t *human_get(json_t *, const char *path);
 const char *human_text(json_t *, const char *path, char buf[static HUMAN_TEXT]);
 /* "3.2 MiB" */
 const char *human_bytes(json_t *, const char *path, char buf[static HUMAN_TEXT]);
+/* Bytes a second: "3.2 MiB/s" */
+const char *human_rate(json_t *, const char *path, char buf[static HUMAN_TEXT]);
+/* A share of one: "1.5 %" */
+const char *human_percent(json_t *, const char *path, char buf[static HUMAN_TEXT]);
 /* Seconds: "0.41 ms" */
 const char *human_rtt(json_t *, const char *path, char buf[static HUMAN_TEXT]);
 /* Seconds: "2d 3h" */

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&status_command, &show_command,	    &why_command,   &ping_command,
-	&trace_command,	 &netcheck_command, &set_command,   &reload_command,
-	&keygen_command, &register_command, &renew_command,
+	&status_command,   &show_command, &why_command,	   &ping_command,   &trace_command,
+	&netcheck_command, &set_command,  &reload_command, &keygen_command, &register_command,
+	&renew_command,	   &top_command,  &check_command,
 };
 
 static const struct command *command_lookup(const char *name)

@@ -261,7 +261,7 @@ static int print(const struct ctl *ctl, const struct ask *a, const struct identi
 	if (secret)
 		printf("%s\n", secret);
 	else if (a->verb->lists[0].key)
-		show_list(a->verb, result);
+		show_list(a->verb->lists, result);
 	else
 		show_outcome(result, a->dry_run);
 	free(secret);
@@ -324,7 +324,7 @@ static int run(const struct ctl *ctl, int argc, char **argv)
 const struct command operation_commands[] = {
 	{ "vn", "list|show|create|join|leave|merge|split|...", "Virtual networks", run },
 	{ "site", "list|add|change", "Sites", run },
-	{ "router", "list|change|block|unblock", "Routers", run },
+	{ "router", "list|show|change|block|unblock", "Routers", run },
 	{ "host", "list|add|remove|address|unaddress", "Hosts", run },
 	{ "user", "list|roles", "Users", run },
 	{ "policy", "list|set|remove", "What sites permit and forbid", run },

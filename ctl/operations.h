@@ -8,8 +8,8 @@
 
 #include "ctl/ctl.h"
 
-/* A list of an answer: its key, the columns' titles, and their fields; a field that ends in @
- * is a time. */
+/* A list of an answer: its key, the columns' titles, and their fields. What a field ends in
+ * says how it is shown: @ time, / bytes a second, ~ round trip, % share. */
 struct listing {
 	const char *key, *titles, *fields;
 };
@@ -27,11 +27,12 @@ struct verb {
 	const char *text;
 };
 
-extern const struct verb verbs[]; /* ends with one without a command */
+extern const struct listing figures[2]; /* of routers and their links */
+extern const struct verb verbs[];	/* ends with one without a command */
 
 /* Prints a change's result for people. */
 void show_outcome(json_t *result, bool dry_run);
 /* ... a list's. */
-void show_list(const struct verb *, json_t *result);
+void show_list(const struct listing[static 2], json_t *result);
 
 #endif

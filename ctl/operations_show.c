@@ -41,21 +41,28 @@ static void add_time(struct columns *c, const json_t *value)
 	char text[40] = "-";
 	struct tm tm;
 
-	if (json_is_integer(value) && gmtime_r(&t, &tm))
+	if (t > 0 && gmtime_r(&t, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	columns_add(c, "%s", text);
 }
 
+/* A field, and how it is shown: see struct listing. */
 static void add_field(struct columns *c, json_t *row, const char *field, size_t len)
 {
 	char name[32], buf[HUMAN_TEXT], *list;
-	bool when = field[len - 1] == '@';
+	char form = field[len - 1];
+	bool formed = strchr("@/~%", form) != NULL;
 	json_t *value;
 
-	snprintf(name, sizeof(name), "%.*s", (int)(len - when), field);
+	snprintf(name, sizeof(name), "%.*s", (int)(len - formed), field);
 	value = json_object_get(row, name);
-	if (when) {
+	if (formed && form == '@') {
 		add_time(c, value);
+	} else if (formed) {
+		columns_add(c, "%s",
+			    form == '/'	  ? human_rate(row, name, buf)
+			    : form == '~' ? human_rtt(row, name, buf)
+					  : human_percent(row, name, buf));
 	} else if (json_is_array(value)) {
 		list = join(value);
 		columns_add(c, "%s", list && *list ? list : "-");
@@ -79,15 +86,14 @@ static void show_rows(const struct listing *l, const json_t *rows)
 	columns_print(c, 0, "none", stdout);
 }
 
-void show_list(const struct verb *v, json_t *result)
+void show_list(const struct listing lists[static 2], json_t *result)
 {
-	const struct listing *more = &v->lists[1];
-	const json_t *rows = more->key ? json_object_get(result, more->key) : NULL;
+	const json_t *rows = lists[1].key ? json_object_get(result, lists[1].key) : NULL;
 
-	show_rows(&v->lists[0], json_object_get(result, v->lists[0].key));
+	show_rows(&lists[0], json_object_get(result, lists[0].key));
 	if (json_array_size(rows)) {
 		putchar('\n');
-		show_rows(more, rows);
+		show_rows(&lists[1], rows);
 	}
 }
 

@@ -16,6 +16,16 @@
 		} \
 	}
 
+#define FIGURES \
+	{ \
+		{ "routers", "ROUTER|SITE|STATE|HEARD|TABLES|>LOAD|>IN|>OUT|>PEERS|REFUSES", \
+		  "name site state heard@ version load bytes_in/ bytes_out/ peers refuses" }, \
+			{ "links", "ROUTER|PEER|UP|BY|>RTT|>LOST|>IN|>OUT", \
+			  "router peer up way rtt~ lost% bytes_in/ bytes_out/" }, \
+	}
+
+const struct listing figures[2] = FIGURES;
+
 const struct verb verbs[] = {
 	{ "vn", "list", "", "GET", "/v1/vns", "", "",
 	  LIST("vns", "NAME|>ID|>HOSTS|CREATOR|ADMINISTRATORS|CREATED",
@@ -67,6 +77,8 @@ const struct verb verbs[] = {
 	  LIST("routers", "NAME|>ID|SITE|ENDPOINT|BLOCKS|DISABLED|REVOKED|TABLES|STATE|HEARD",
 	       "name id site endpoint blocks disabled revoked runs state heard@"),
 	  "Routers" },
+	{ "router", "show", "ROUTER", "GET", "/v1/metrics?router={router}", "router", "", FIGURES,
+	  "What is known of a router and its links" },
 	{ "router", "change",
 	  "ROUTER [--endpoint HOST:PORT] [--queue-routers ROUTER,...] [--disabled yes|no]", "PATCH",
 	  "/v1/routers/{router}", "router", "endpoint:t queue-routers:l disabled:b", NONE,
@@ -90,7 +102,9 @@ const struct verb verbs[] = {
 	{ "host", "unaddress", "HOST ADDRESS", "DELETE", "/v1/hosts/{host}/addresses/{address}",
 	  "host address", "", NONE, "Take an address from a host" },
 	{ "user", "list", "", "GET", "/v1/users", "", "",
-	  LIST("users", "NAME|ROLES|REVOKED|CREATED", "name roles revoked created@"), "Users" },
+	  LIST("users", "NAME|ROLES|REVOKED|CREATED|CERTIFICATE ENDS",
+	       "name roles revoked created@ expires@"),
+	  "Users" },
 	{ "user", "roles", "USER ROLE...", "PATCH", "/v1/users/{user}", "user roles*", "", NONE,
 	  "Set a user's roles: adm, sa, vna, eu" },
 	{ "policy", "list", "", "GET", "/v1/policies", "", "",

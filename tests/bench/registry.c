@@ -65,10 +65,11 @@ static void load_router(unsigned i)
 			    "contact", "", "created", 0));
 	snprintf(key, sizeof(key), "router/%s", name);
 	snprintf(block, sizeof(block), "%u.%u.%u.0/24", 16 + (i >> 16), i >> 8 & 255, i & 255);
-	load(key, json_pack("{s:i,s:s,s:s,s:s,s:[],s:[s],s:b,s:b,s:i}", "id", (int)i + 1, "site",
-			    name, "key", "0123456789012345678901234567890123456789", "endpoint",
-			    "198.51.100.1:8463", "queue_routers", "blocks", block, "disabled", 0,
-			    "revoked", 0, "created", 0));
+	load(key,
+	     json_pack("{s:i,s:s,s:s,s:s,s:[],s:s,s:[s],s:b,s:b,s:b,s:i}", "id", (int)i + 1, "site",
+		       name, "key", "0123456789012345678901234567890123456789", "endpoint",
+		       "198.51.100.1:8463", "queue_routers", "queue_order", "", "blocks", block,
+		       "disabled", 0, "silent", 0, "revoked", 0, "created", 0));
 	for (unsigned h = 0; h < HOSTS; h++) {
 		char address[32];
 
@@ -260,8 +261,8 @@ static void measure(unsigned n)
 	load("order", json_pack("{s:i,s:I,s:i,s:i,s:[s,s]}", "n", 1, "next_vn", (json_int_t)n + 100,
 				"next_router", (int)n + 1, "generation", 1, "space", "16.0.0.0/8",
 				"17.0.0.0/8"));
-	load("user/root", json_pack("{s:[s,s,s,s],s:s,s:b,s:i}", "roles", "adm", "sa", "vna", "eu",
-				    "key", "", "revoked", 0, "created", 0));
+	load("user/root", json_pack("{s:[s,s,s,s],s:s,s:b,s:i,s:i}", "roles", "adm", "sa", "vna",
+				    "eu", "key", "", "revoked", 0, "created", 0, "expires", 0));
 	for (unsigned i = 0; i < n; i++)
 		load_router(i);
 	for (unsigned i = 0; i < n; i++)

@@ -20,12 +20,13 @@ static const struct sample {
 	{ "order", "{'n': 7, 'next_vn': 8, 'next_router': 4294967295, 'generation': 3, "
 		   "'space': ['172.16.0.0/12', 'fd00::/16']}" },
 	{ "user/jane.doe-1", "{'roles': ['vna', 'eu'], 'key': 'abc', 'revoked': false, "
-			     "'created': 1700000000000}" },
+			     "'created': 1700000000000, 'expires': 1700000000001}" },
 	{ "site/florida", "{'admins': ['jane', 'joe'], 'subnets': ['10.0.0.0/24'], 'location': "
 			  "'Gainesville', 'contact': 'noc', 'created': 1}" },
 	{ "router/florida", "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
-			    "'queue_routers': ['chicago'], 'blocks': ['172.16.0.0/24'], "
-			    "'disabled': false, 'revoked': true, 'created': 1}" },
+			    "'queue_routers': ['chicago'], 'queue_order': 'chicago miami', "
+			    "'blocks': ['172.16.0.0/24'], 'disabled': false, 'silent': true, "
+			    "'revoked': true, 'created': 1}" },
 	{ "host/h1",
 	  "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
 	  " 'created': 1}" },

@@ -52,7 +52,9 @@ static const struct row {
 	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
 	{ "audit", "+adm", "" },
 	{ "heartbeat", "+vr", "vr" },
+	{ "check", "+adm +sa", "" },
 	{ "renew", "+vr +adm +sa +vna +eu", "" },
+	{ "steer", "", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 

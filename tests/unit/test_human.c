@@ -46,6 +46,10 @@ static void numbers(void **state)
 	char buf[HUMAN_TEXT];
 
 	(void)state;
+	assert_string_equal(human_rate(o, "id", buf), "7 B/s");
+	assert_string_equal(human_rate(o, "none", buf), "-");
+	assert_string_equal(human_percent(o, "large", buf), "23 %");
+	assert_string_equal(human_percent(o, "none", buf), "-");
 	assert_string_equal(human_rtt(o, "small", buf), "0.41 ms");
 	assert_string_equal(human_rtt(o, "large", buf), "234 ms");
 	assert_string_equal(human_rtt(o, "none", buf), "-");

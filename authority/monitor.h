@@ -1,0 +1,89 @@
+/*
+ * What routers say of themselves: heartbeats, figures of each and of its links, silence,
+ * tables that they refuse, until when their certificates are good.
+ *
+ * Pure: time is an argument. In memory only: a process that starts anew learns all of it
+ * with the next heartbeats. Bounded: a router that is in the registry, and so many links
+ * (of one, and of all).
+ */
+#ifndef AUTHORITY_MONITOR_H
+#define AUTHORITY_MONITOR_H
+
+#include <jansson.h>
+
+#include "authority/registry.h"
+#include "common/clock.h"
+#include "common/feed.h"
+
+#define MONITOR_ERROR 200
+#define MONITOR_BODY (256u << 10) /* bytes of a heartbeat */
+#define MONITOR_LINKS 1024	  /* of one router */
+#define MONITOR_LINKS_ALL 500000
+
+struct monitor;
+
+enum monitor_state {
+	MONITOR_UNSEEN, /* not heard yet, and not waited for long enough */
+	MONITOR_OK,
+	MONITOR_SILENT,
+	MONITOR_STATES,
+};
+extern const char *const monitor_states[]; /* their names; then NULL */
+
+/* Of one router to one of its peers, as the router sees it. */
+struct monitor_link {
+	uint32_t peer;
+	bool up;
+	uint8_t way;	      /* place in monitor_ways */
+	float rtt, lost;      /* seconds, 0 ... 1; negative: not known */
+	float sent, received; /* bytes a second; negative: not known */
+	uint64_t tx, rx;      /* bytes, the router's counters */
+};
+extern const char *const monitor_ways[];
+
+struct monitor_router {
+	uint32_t id;
+	enum monitor_state state;
+	mono_t seen;	     /* {0}: never */
+	mono_t since;	     /* in this state */
+	struct version runs; /* as its heartbeat says; zero: not known */
+	/* Negative: not known. */
+	double load, uptime;
+	double packets_in, packets_out, bytes_in, bytes_out, drops; /* a second */
+	uint64_t rss, workers;
+	bool refuses; /* its tables */
+	char why[FEED_ERROR];
+	int64_t certificate; /* when it ends, seconds since 1970; 0: not known */
+	uint32_t n_links, left_out;
+	struct monitor_link *links; /* by peer */
+};
+
+/* silence: ns without a heartbeat, or since it was noticed first. */
+struct monitor *monitor_new(int64_t silence);
+void monitor_free(struct monitor *);
+
+/* A heartbeat's body, a stranger's bytes. 0; -EINVAL: refused, words in error. */
+int monitor_heartbeat(struct monitor *, const struct router *, const char *body, size_t len,
+		      mono_t now, char error[static MONITOR_ERROR]);
+/* It has confirmed a version, or says why it doesn't take one (NULL or "": it does). */
+void monitor_confirm(struct monitor *, const struct router *, const char *why);
+/* The certificate that it has shown. */
+void monitor_certificate(struct monitor *, const struct router *, int64_t end);
+
+/* Once a second or so: new routers, those that are gone, who is silent. */
+void monitor_tick(struct monitor *, const struct registry *, mono_t now);
+
+/* NULL: nothing is known of it; so is it of a monitor that is NULL. Good until the next call
+ * that isn't const. */
+const struct monitor_router *monitor_get(const struct monitor *, uint32_t id);
+size_t monitor_count(const struct monitor *, enum monitor_state);
+size_t monitor_links(const struct monitor *);
+uint64_t monitor_heartbeats(const struct monitor *, bool refused);
+
+/* What is known of a router; times are given as ms since 1970, now being now_ms. */
+json_t *monitor_json(const struct monitor *, const struct router *, mono_t now, uint64_t now_ms);
+/* Its links, one after the other, to a list. */
+void monitor_add_links(const struct monitor *, const struct registry *, const struct router *,
+		       json_t *list);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * The cost of a way is its round trip, longer the more is lost on it and the busier the queue
+ * router's machine is. Of what isn't measured it is not known, which is worse than any.
+ */
+#include "authority/steer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "authority/index.h"
+#include "authority/memory.h"
+
+static const double much_better = 1.5, at_least = 0.005, /* s */
+	not_known = 1e6, dead = 1e9;
+
+/* A router with several queue routers. */
+struct wish {
+	uint32_t id;   /* whose */
+	uint32_t best; /* that would be better than its first choice */
+	unsigned times;
+	uint64_t mark;
+};
+
+struct steer {
+	int64_t silence, disable;
+	struct index wishes;
+	mono_t looked;
+	uint64_t mark;
+};
+
+static uint32_t hash_id(const void *key)
+{
+	return index_hash(key, sizeof(uint32_t));
+}
+
+static const void *id_of(const void *object)
+{
+	return &((const struct wish *)object)->id;
+}
+
+static bool same_id(const void *a, const void *b)
+{
+	return *(const uint32_t *)a == *(const uint32_t *)b;
+}
+
+static const struct index_ops by_id = { hash_id, id_of, same_id };
+
+struct steer *steer_new(int64_t silence, int64_t disable)
+{
+	struct steer *s = mem_new(1, sizeof(*s));
+
+	s->silence = silence;
+	s->disable = disable && disable < silence ? silence : disable;
+	return s;
+}
+
+void steer_free(struct steer *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->wishes.size; i++)
+		free(s->wishes.slots[i]);
+	index_done(&s->wishes);
+	free(s);
+}
+
+/* ---- silence ------------------------------------------------------------------- */
+
+static bool silent_for_long(const struct steer *s, const struct monitor *m, uint32_t id, mono_t now)
+{
+	const struct monitor_router *r = monitor_get(m, id);
+
+	return r && r->state == MONITOR_SILENT &&
+	       mono_since(now, r->since) >= s->disable - s->silence;
+}
+
+/* Up to its last heartbeat: what comes after that isn't known yet. */
+static bool heard_for_long(const struct steer *s, const struct monitor *m, uint32_t id)
+{
+	const struct monitor_router *r = monitor_get(m, id);
+
+	return r && r->state == MONITOR_OK && mono_since(r->seen, r->since) >= s->disable;
+}
+
+/* Whether there is one that could carry some of what it carries. */
+static bool has_stand_in(const struct router *r, const struct monitor *m)
+{
+	list_for_each(node, &r->site->routers) {
+		const struct router *o = container_of(node, struct router, by_site);
+		const struct monitor_router *other = monitor_get(m, o->record.id);
+
+		if (o == r || !router_carries(o) || !other || other->state != MONITOR_OK)
+			continue;
+		for (size_t i = 0; i < r->record.blocks.n; i++)
+			for (size_t k = 0; k < o->record.blocks.n; k++) {
+				const struct prefix *a = &r->record.blocks.at[i];
+				const struct prefix *b = &o->record.blocks.at[k];
+
+				if (prefix_covers(a, b) || prefix_covers(b, a))
+					return true;
+			}
+	}
+	return false;
+}
+
+static void decide_silence(const struct steer *s, const struct router *r, const struct monitor *m,
+			   mono_t now, steer_fn *fn, void *arg)
+{
+	bool silent = r->record.silent;
+
+	if (!silent && silent_for_long(s, m, r->record.id, now) && has_stand_in(r, m))
+		silent = true;
+	else if (silent && heard_for_long(s, m, r->record.id))
+		silent = false;
+	if (silent != r->record.silent)
+		fn(arg,
+		   mem_json(json_pack("{s:s,s:b}", "router", r->object.name, "silent", silent)));
+}
+
+/* ---- queue routers ------------------------------------------------------------- */
+
+struct choice {
+	const struct router *router;
+	double cost;
+};
+
+static int compare_choices(const void *a, const void *b)
+{
+	const struct choice *x = a, *y = b;
+
+	if (x->cost != y->cost)
+		return x->cost < y->cost ? -1 : 1;
+	return strcmp(x->router->object.name, y->router->object.name);
+}
+
+static const struct monitor_link *link_to(const struct monitor_router *r, uint32_t peer)
+{
+	for (uint32_t i = 0; r && i < r->n_links; i++)
+		if (r->links[i].peer == peer)
+			return &r->links[i];
+	return NULL;
+}
+
+static double cost_of(const struct steer *s, const struct router *r, const struct router *q,
+		      const struct monitor *m, mono_t now)
+{
+	const struct monitor_router *own = monitor_get(m, r->record.id);
+	const struct monitor_router *its = monitor_get(m, q->record.id);
+	const struct monitor_link *l =
+		own && own->state == MONITOR_OK ? link_to(own, q->record.id) : NULL;
+	double cost = not_known;
+
+	if (!router_active(q) || silent_for_long(s, m, q->record.id, now))
+		return dead;
+	if (l && l->up && l->rtt >= 0)
+		cost = l->rtt;
+	if (l && l->lost > 0)
+		cost *= 1 + 20 * l->lost;
+	if (its && its->load > 1 && its->workers)
+		cost *= 1 + its->load / (double)its->workers / 4;
+	return cost;
+}
+
+/* The first of the order that is there still, else by name: as in the tables. */
+static const struct router *first_choice(const struct router *r, const struct choice *choices,
+					 size_t n)
+{
+	const struct router *first = NULL;
+	char *order = mem_text(r->record.queue_order), *rest = order, *name;
+
+	while (!first && (name = strsep(&rest, " ")))
+		for (size_t i = 0; i < n && !first; i++)
+			if (!strcmp(choices[i].router->object.name, name))
+				first = choices[i].router;
+	free(order);
+	if (first)
+		return first;
+	first = choices[0].router;
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(choices[i].router->object.name, first->object.name) < 0)
+			first = choices[i].router;
+	return first;
+}
+
+/* Whether it has been the better one so many times in a row. */
+static bool often_enough(struct steer *s, uint32_t id, uint32_t best)
+{
+	struct wish *w = index_get(&s->wishes, &by_id, &id);
+
+	if (!w) {
+		w = mem_new(1, sizeof(*w));
+		w->id = id;
+		index_put(&s->wishes, &by_id, w);
+	}
+	w->mark = s->mark;
+	w->times = w->best == best ? w->times + 1 : 1;
+	w->best = best;
+	return w->times >= STEER_TIMES;
+}
+
+static void decide_order(struct steer *s, const struct registry *registry, const struct router *r,
+			 const struct monitor *m, mono_t now, steer_fn *fn, void *arg)
+{
+	struct choice choices[RECORD_QUEUE_ROUTERS];
+	char order[RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1)] = "";
+	const struct router *first;
+	double cost = dead;
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->record.queue_routers.n; i++) {
+		const struct router *q = registry_router(registry, r->record.queue_routers.at[i]);
+
+		if (q && q != r)
+			choices[n++] = (struct choice){ q, cost_of(s, r, q, m, now) };
+	}
+	if (n < 2)
+		return;
+	qsort(choices, n, sizeof(*choices), compare_choices);
+	first = first_choice(r, choices, n);
+	for (size_t i = 0; i < n; i++)
+		if (choices[i].router == first)
+			cost = choices[i].cost;
+	if (choices[0].router == first || choices[0].cost * much_better > cost ||
+	    cost - choices[0].cost < at_least)
+		return;
+	if (cost < dead && !often_enough(s, r->record.id, choices[0].router->record.id))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		strcat(order, i ? " " : "");
+		strcat(order, choices[i].router->object.name);
+	}
+	fn(arg, mem_json(json_pack("{s:s,s:s}", "router", r->object.name, "queue_order", order)));
+}
+
+/* Those that had nothing to wish for this time begin anew. */
+static void drop_wishes(struct steer *s)
+{
+	for (size_t i = 0; i < s->wishes.size; i++) {
+		struct wish *w = s->wishes.slots[i];
+
+		if (w && w->mark != s->mark) {
+			index_remove(&s->wishes, &by_id, w);
+			free(w);
+			i--; /* another one may have taken its slot */
+		}
+	}
+}
+
+void steer_run(struct steer *s, const struct registry *registry, const struct monitor *m,
+	       mono_t now, steer_fn *fn, void *arg)
+{
+	bool look = !mono_is_set(s->looked) || mono_since(now, s->looked) >= STEER_INTERVAL;
+	const struct router *r;
+	size_t place = 0;
+
+	if (!s->disable || monitor_count(m, MONITOR_SILENT) > monitor_count(m, MONITOR_OK))
+		return;
+	if (look) {
+		s->looked = now;
+		s->mark++;
+	}
+	while ((r = registry_each(registry, RECORD_ROUTER, &place))) {
+		if (r->record.revoked)
+			continue;
+		decide_silence(s, r, m, now, fn, arg);
+		if (look && r->record.queue_routers.n > 1)
+			decide_order(s, registry, r, m, now, fn, arg);
+	}
+	if (look)
+		drop_wishes(s);
+}
