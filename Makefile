@@ -28,7 +28,7 @@ else
 BUILD ?= build
 endif
 PREFIX ?= /usr/local
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 40
 PROVE ?= prove
 CLANG ?= clang
 ROUNDS ?= 5
