@@ -28,6 +28,10 @@ const struct network_alias *world_aliases(const struct world *v, uint32_t networ
 {
 	size_t low = 0, high = v->n_aliases, n = 0;
 
+	*ret_n = 0;
+	if (!v->n_aliases)
+		return NULL;
+
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 
