@@ -96,9 +96,13 @@ void api_answer(struct evhttp_request *q, int status, json_t *body)
 
 void api_problem(struct evhttp_request *q, int status, const char *detail)
 {
+	char *text = mem_text(detail);
+
+	mem_printable(text);
 	api_answer(q, status,
 		   mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
-				      reason_of(status), "status", status, "detail", detail)));
+				      reason_of(status), "status", status, "detail", text)));
+	free(text);
 }
 
 bool api_query(struct evhttp_request *q, const char *name, char *ret, size_t size)

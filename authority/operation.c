@@ -85,6 +85,7 @@ bool refuse(struct task *t, int status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(t->outcome->detail, sizeof(t->outcome->detail), format, args);
 	va_end(args);
+	mem_printable(t->outcome->detail);
 	return false;
 }
 
@@ -520,9 +521,6 @@ static void audit(struct task *t)
 		.allowed = t->outcome->status == 200,
 		.detail = mem_text(t->outcome->detail),
 	};
-	for (char *p = rec.audit.detail; *p; p++)
-		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
-			*p = '?';
 	change_record(t, &rec, NULL);
 }
 

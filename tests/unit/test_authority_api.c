@@ -11,11 +11,16 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
+#include <event2/buffer.h>
 #include <event2/event.h>
+#include <event2/http.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "authority/api.h"
 #include "authority/election.h"
+#include "common/pki.h"
 
 /* ---- routes -------------------------------------------------------------------- */
 
@@ -259,6 +264,128 @@ static void test_conflict(void **state)
 	assert_int_equal(registry_vn_named(service_registry(w->service), "v1")->id, 5000);
 }
 
+/* ---- requests over HTTP: from nobody, as there is no TLS ------------------------- */
+
+struct server {
+	struct world *world;
+	struct api api;
+	struct evhttp *evhttp;
+	struct evhttp_connection *connection;
+	char directory[64];
+	int status;
+	json_t *body;
+};
+
+static void server_begin(struct world *w, struct server *s)
+{
+	char error[CA_ERROR];
+	struct evhttp_bound_socket *bound;
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+
+	*s = (struct server){ .world = w };
+	strcpy(s->directory, "/tmp/vine-api-ca-XXXXXX");
+	assert_non_null(mkdtemp(s->directory));
+	assert_int_equal(ca_make(s->directory, time(NULL), error), 0);
+	s->api = (struct api){ .service = w->service,
+			       .ca = ca_load(s->directory, error),
+			       .users = 3600,
+			       .routers = 3600 };
+	assert_non_null(s->api.ca);
+	s->evhttp = evhttp_new(w->base);
+	evhttp_set_gencb(s->evhttp, api_handle, &s->api);
+	bound = evhttp_bind_socket_with_handle(s->evhttp, "127.0.0.1", 0);
+	assert_non_null(bound);
+	assert_int_equal(getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&a,
+				     &len), 0);
+	s->connection = evhttp_connection_base_new(w->base, NULL, "127.0.0.1", ntohs(a.sin_port));
+}
+
+static void server_end(struct server *s)
+{
+	static const char *const files[] = { "ca.crt", "ca.key", "tables.key", "tables.pub", NULL };
+	char path[128];
+
+	evhttp_connection_free(s->connection);
+	evhttp_free(s->evhttp);
+	ca_free(s->api.ca);
+	json_decref(s->body);
+	for (int i = 0; files[i]; i++) {
+		snprintf(path, sizeof(path), "%s/%s", s->directory, files[i]);
+		unlink(path);
+	}
+	rmdir(s->directory);
+}
+
+static void got(struct evhttp_request *q, void *arg)
+{
+	struct server *s = arg;
+	struct evbuffer *b;
+
+	s->status = q ? evhttp_request_get_response_code(q) : -1;
+	if (!q)
+		return;
+	b = evhttp_request_get_input_buffer(q);
+	s->body = json_loadb((const char *)evbuffer_pullup(b, -1), evbuffer_get_length(b), 0, NULL);
+}
+
+/* Takes over the body, which may be NULL. The status. */
+static int post(struct server *s, const char *path, const char *credential, json_t *body)
+{
+	struct evhttp_request *q = evhttp_request_new(got, s);
+	char *text = body ? json_dumps(body, 0) : NULL, bearer[64];
+
+	json_decref(s->body);
+	s->body = NULL;
+	s->status = 0;
+	if (credential) {
+		snprintf(bearer, sizeof(bearer), "Bearer %s", credential);
+		evhttp_add_header(evhttp_request_get_output_headers(q), "Authorization", bearer);
+	}
+	if (text)
+		evbuffer_add(evhttp_request_get_output_buffer(q), text, strlen(text));
+	evhttp_make_request(s->connection, q, EVHTTP_REQ_POST, path);
+	free(text);
+	json_decref(body);
+	while (!s->status)
+		event_base_loop(s->world->base, EVLOOP_ONCE);
+	return s->status;
+}
+
+static const char *said(const struct server *s)
+{
+	const char *detail = json_string_value(json_object_get(s->body, "detail"));
+
+	return detail ? detail : "";
+}
+
+/* With a signed request of a key of its own. */
+static json_t *with_csr(const char *name)
+{
+	EVP_PKEY *key = pki_key_new();
+	char *csr = pki_request_pem(key);
+	json_t *body = json_pack("{s:s,s:s,s:s}", "kind", "user", "name", name, "csr", csr);
+
+	free(csr);
+	EVP_PKEY_free(key);
+	assert_non_null(body);
+	return body;
+}
+
+/* A name that is cut within a letter. */
+static void test_foreign_name(void **state)
+{
+	struct server server, *s = &server;
+	char name[65];
+
+	for (int i = 0; i < 32; i++)
+		memcpy(name + 2 * i, "\xc3\xa9", 3);
+	server_begin(*state, s);
+	assert_int_equal(post(s, "/v1/renew", NULL, with_csr(name)), 403);
+	assert_non_null(strstr(said(s), "user '???"));
+	server_end(s);
+}
+
 /* ---- which process has the routers ----------------------------------------------- */
 
 struct candidate {
@@ -349,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_description),
 		cmocka_unit_test_setup_teardown(test_many, begin, end),
 		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(test_foreign_name, begin, end),
 		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 	};

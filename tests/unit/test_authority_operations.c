@@ -490,6 +490,32 @@ static void test_dangling(void **state)
 	world_done(w);
 }
 
+/* A caller's words are cut by bytes: what is said of them is still a text. */
+static void test_words(void **state)
+{
+	struct world world, *w = &world;
+	char name[65], vn[66];
+	json_t *text;
+
+	(void)state;
+	begin(w);
+	for (int i = 0; i < 32; i++)
+		memcpy(name + 2 * i, "\xc3\xa9", 3);
+	snprintf(vn, sizeof(vn), "%s", name);
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			assert_refused(as(w, name, "renew", NULL), 403, "user '???");
+		else if (i == 1)
+			assert_refused(as_router(w, name, "renew", NULL), 403, "router '???");
+		else
+			assert_refused(named(w, "joe", "vn-shutdown", vn), 404, "VN '???");
+		text = json_string(w->detail);
+		assert_non_null(text);
+		json_decref(text);
+	}
+	world_done(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,7 +523,7 @@ int main(void)
 		cmocka_unit_test(test_delegation), cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_undo),
 		cmocka_unit_test(test_dry_run),	   cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_dangling),
+		cmocka_unit_test(test_dangling),   cmocka_unit_test(test_words),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
