@@ -117,9 +117,20 @@ static struct store_entry entry_of(const struct change *c)
 				     .size = text ? strlen(text) : 0 };
 }
 
+/* Whether an audit record in the store is the transaction's own, not the one instead. */
+static bool was_allowed(const struct store_entry *e)
+{
+	json_t *value = json_loadb(e->value, e->size, 0, NULL);
+	bool allowed = json_is_true(json_object_get(value, "allowed"));
+
+	json_decref(value);
+	return allowed;
+}
+
 /* Makes the transaction impossible, unless it was made: its audit record is written under
- * the condition that it isn't there, as in the transaction. -ECANCELED: it was not, and
- * never will be. 0: it was. */
+ * the condition that it isn't there, as in the transaction. The one that is there says
+ * which of the two was: the outcome of writing it may be unknown as well. -ECANCELED: it
+ * was not made, and never will be. 0: it was. */
 static int settle(struct ask *a)
 {
 	const struct change *audit = audit_of(a);
@@ -141,7 +152,9 @@ static int settle(struct ask *a)
 		if (!r) {
 			r = -ECANCELED;
 		} else if (r == -EAGAIN && !store_get(a->service->store, audit->key, &page)) {
-			r = page.n ? 0 : -EIO;
+			r = !page.n				  ? -EIO
+			    : was_allowed(&page.entries[0]) ? 0
+							    : -ECANCELED;
 			a->revision = page.n ? page.entries[0].revision : 0;
 			store_page_done(&page);
 			if (!r)

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -20,6 +21,7 @@
 
 #include "authority/api.h"
 #include "authority/election.h"
+#include "authority/store_private.h"
 #include "common/pki.h"
 
 /* ---- routes -------------------------------------------------------------------- */
@@ -264,6 +266,45 @@ static void test_conflict(void **state)
 	assert_int_equal(registry_vn_named(service_registry(w->service), "v1")->id, 5000);
 }
 
+/* A store that says of its first commits that it doesn't know, and takes the one of them
+ * that has this number; none of the rest before. */
+static const struct store_ops *real;
+static struct store_ops unsure;
+static unsigned commits, taken;
+
+static int commit_unsure(struct store *s, const struct store_transaction *t, uint64_t *revision)
+{
+	if (++commits > taken)
+		return real->commit(s, t, revision);
+	if (commits == taken)
+		assert_int_equal(real->commit(s, t, revision), 0);
+	return store_fail(s, -ETIMEDOUT, "no answer");
+}
+
+/* Whichever it was that took effect, the answer is what was done. */
+static void test_unknown(void **state)
+{
+	struct world *w = *state;
+
+	real = w->store->ops;
+	unsure = *real;
+	unsure.commit = commit_unsure;
+	w->store->ops = &unsure;
+	for (taken = 1; taken <= 3; taken++) {
+		commits = 0;
+		ask(w, "vn-create", vn(taken));
+		answers(w, 1);
+		assert_true(commits > taken);
+		assert_int_equal(w->status, taken == 1 ? 200 : 503);
+		assert_int_equal(registry_vn_named(service_registry(w->service),
+						   taken == 1 ? "v1" : taken == 2 ? "v2" : "v3") !=
+					 NULL,
+				 taken == 1);
+	}
+	assert_non_null(strstr(w->detail, "nothing was done"));
+	w->store->ops = real;
+}
+
 /* ---- requests over HTTP: from nobody, as there is no TLS ------------------------- */
 
 struct server {
@@ -476,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_description),
 		cmocka_unit_test_setup_teardown(test_many, begin, end),
 		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(test_unknown, begin, end),
 		cmocka_unit_test_setup_teardown(test_foreign_name, begin, end),
 		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
