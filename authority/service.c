@@ -47,6 +47,7 @@ struct service {
 	char prefix[17];
 	unsigned strangers; /* refusals of this second */
 	bool telling;	    /* that there were more */
+	bool serving;	    /* those that wait for their turn, further up the stack */
 };
 
 static void decide(struct ask *);
@@ -63,12 +64,17 @@ static int64_t monotonic_ms(void)
 
 static void serve_next(struct service *s)
 {
+	/* Deciding ends here again: the stack is not to be as deep as the queue. */
+	if (s->serving)
+		return;
+	s->serving = true;
 	while (!s->busy && !list_is_empty(&s->turn)) {
 		struct ask *a = container_of(s->turn.next, struct ask, node);
 
 		list_remove(&a->node);
 		decide(a);
 	}
+	s->serving = false;
 }
 
 static void finish(struct ask *a)
@@ -271,8 +277,9 @@ static void committed(struct work *w)
 	}
 }
 
-/* Those whose outcome is never more than an audit record. */
-static bool only_reads(const struct request *q)
+/* Those whose outcome is never more than an audit record: strangers' as well, who have
+ * nothing but a token to be let in by. */
+static bool only_reads(const struct service *s, const struct request *q)
 {
 	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
 					     "get-metrics", "check",  NULL };
@@ -280,6 +287,8 @@ static bool only_reads(const struct request *q)
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))
 			return true;
+	if (q->caller.kind == CALLER_NOBODY && (!q->token || !registry_token(s->registry, q->token)))
+		return true;
 	return q->dry_run || !strncmp(q->operation, "list-", 5);
 }
 
@@ -304,7 +313,7 @@ static void decide(struct ask *a)
 {
 	struct service *s = a->service;
 
-	if (s->busy && s->busy != a && !only_reads(&a->request)) {
+	if (s->busy && s->busy != a && !only_reads(s, &a->request)) {
 		a->state = ASK_WAITS_TURN;
 		list_insert(&s->turn, &a->node);
 		return;
@@ -380,14 +389,23 @@ static void was_read(struct work *w)
 	decide(a);
 }
 
+/* The store is not read for somebody who will be refused. */
 static bool needs_log(struct ask *a)
 {
-	const json_t *vn = json_object_get(a->request.arguments, "vn");
+	const struct request *q = &a->request;
+	const struct user *user =
+		q->caller.kind == CALLER_USER && q->caller.name
+			? registry_user(a->service->registry, q->caller.name)
+			: NULL;
+	const json_t *vn = json_object_get(q->arguments, "vn");
 	const struct vn *there =
 		json_is_string(vn) ? registry_vn_named(a->service->registry, json_string_value(vn))
 				   : NULL;
 
-	if (strcmp(a->request.operation, "vn-undo") && strcmp(a->request.operation, "vn-log"))
+	if (strcmp(q->operation, "vn-undo") && strcmp(q->operation, "vn-log"))
+		return false;
+	if (!user || user->record.revoked ||
+	    !role_may(operation_named(q->operation), user->record.roles))
 		return false;
 	a->revision = there ? there->id : (uint32_t)json_integer_value(vn);
 	return true;
@@ -536,6 +554,13 @@ static void each_second(evutil_socket_t fd, short events, void *arg)
 	(void)fd, (void)events;
 	s->strangers = 0;
 	s->telling = false;
+	while (!list_is_empty(&s->turn)) {
+		struct ask *a = container_of(s->turn.next, struct ask, node);
+
+		if (now - a->since < PATIENCE)
+			break;
+		fail(a, "too many were before this: nothing was done, try again");
+	}
 	list_for_each(node, &s->waiting) {
 		struct ask *a = container_of(node, struct ask, node);
 
