@@ -449,6 +449,9 @@ static bool identify(struct task *t)
 		return refuse(t, 403, "there is no such credential, or it was revoked");
 	if (t->credential->record.expires <= t->request->now)
 		return refuse(t, 403, "the credential has expired");
+	if (!may_delegate(t->operation)) /* whatever an older version let it have */
+		return refuse(t, 403, "a credential can't be used for '%s'",
+			      operation_rules[t->operation].name);
 	if (!names_have(&t->credential->record.operations, operation_rules[t->operation].name))
 		return refuse(t, 403, "this credential is not for the operation '%s'",
 			      operation_rules[t->operation].name);

@@ -16,6 +16,8 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <openssl/pem.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -191,17 +193,27 @@ static void answered(struct ask *a, const struct outcome *o)
 	free(q);
 }
 
-static void ask(struct world *w, const char *operation, json_t *arguments)
+/* NULL: nobody, with a token (or NULL). */
+static struct ask *ask_as(struct world *w, const char *user, const char *token,
+			  const char *operation, json_t *arguments)
 {
 	struct question *q = calloc(1, sizeof(*q));
 
 	q->world = w;
 	q->arguments = arguments;
 	q->ask.done = answered;
-	q->ask.request = (struct request){ .caller = { .kind = CALLER_USER, .name = "root" },
-					   .operation = operation,
-					   .arguments = arguments };
+	q->ask.request = (struct request){ .operation = operation,
+					   .arguments = arguments,
+					   .token = token };
+	if (user)
+		q->ask.request.caller = (struct caller){ .kind = CALLER_USER, .name = user };
 	service_ask(w->service, &q->ask);
+	return &q->ask;
+}
+
+static void ask(struct world *w, const char *operation, json_t *arguments)
+{
+	ask_as(w, "root", NULL, operation, arguments);
 }
 
 static void answers(struct world *w, unsigned n)
@@ -302,6 +314,98 @@ static void test_unknown(void **state)
 				 taken == 1);
 	}
 	assert_non_null(strstr(w->detail, "nothing was done"));
+	w->store->ops = real;
+}
+
+/* A store that is as slow as it is told to be, and counts what is read of it. */
+static atomic_bool slow;
+static atomic_uint reads;
+
+static int commit_slowly(struct store *s, const struct store_transaction *t, uint64_t *revision)
+{
+	while (slow)
+		usleep(1000);
+	return real->commit(s, t, revision);
+}
+
+static int list_counted(struct store *s, const struct store_range *range, struct store_page *page)
+{
+	reads++;
+	return real->list(s, range, page);
+}
+
+static void slow_store(struct world *w)
+{
+	real = w->store->ops;
+	unsure = *real;
+	unsure.commit = commit_slowly;
+	unsure.list = list_counted;
+	w->store->ops = &unsure;
+}
+
+/* Many who are refused have waited for their turn; the stack is not as deep as they are. */
+static void test_queue(void **state)
+{
+	enum { MANY = 40000 };
+	struct world *w = *state;
+	struct ask *late;
+
+	ask(w, "token-create",
+	    json_pack("{s:s,s:s,s:[s],s:I}", "hash", "t", "registers", "user", "roles", "eu",
+		      "expires", ((json_int_t)time(NULL) + 1000) * 1000));
+	answers(w, 1);
+	ask_as(w, NULL, "t", "register", json_pack("{s:s,s:s}", "kind", "user", "name", "x"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	slow_store(w);
+	slow = true;
+	ask(w, "vn-create", vn(1));
+	for (unsigned i = 0; i < MANY; i++)
+		ask_as(w, NULL, "t", "register",
+		       json_pack("{s:s,s:s}", "kind", "user", "name", "y"));
+	assert_int_equal(w->answers, 0);
+	slow = false;
+	answers(w, MANY + 1);
+	/* Who has waited too long is told. */
+	slow = true;
+	ask(w, "vn-create", vn(2));
+	late = ask_as(w, "root", NULL, "vn-create", vn(3));
+	late->since -= 10000;
+	while (!w->answers)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->status, 503);
+	slow = false;
+	answers(w, 2);
+	assert_int_equal(w->status, 200);
+	assert_null(registry_vn_named(service_registry(w->service), "v3"));
+	w->store->ops = real;
+}
+
+/* Strangers without a token that is known are answered before others' changes are done,
+ * and nothing is read for them. */
+static void test_stranger(void **state)
+{
+	struct world *w = *state;
+
+	slow_store(w);
+	reads = 0;
+	for (unsigned i = 0; i < 20; i++) /* as many refusals are written in a second */
+		ask_as(w, NULL, NULL, "vn-log", json_pack("{s:s}", "vn", "v1"));
+	answers(w, 20);
+	assert_int_equal(w->status, 401);
+	assert_int_equal(reads, 0);
+	slow = true;
+	ask(w, "vn-create", vn(1));
+	ask_as(w, NULL, "t", "register", json_pack("{s:s,s:s}", "kind", "user", "name", "y"));
+	ask_as(w, NULL, NULL, "vn-undo", json_pack("{s:s}", "vn", "v1"));
+	assert_int_equal(w->answers, 2);
+	assert_int_equal(reads, 0);
+	slow = false;
+	answers(w, 3);
+	ask(w, "vn-log", json_pack("{s:s}", "vn", "v1"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_int_equal(reads, 1);
 	w->store->ops = real;
 }
 
@@ -427,6 +531,66 @@ static void test_foreign_name(void **state)
 	server_end(s);
 }
 
+/* Of strangers only what registers or renews is looked at, and not much of it. */
+static void test_bodies(void **state)
+{
+	struct server server, *s = &server;
+	char long_text[20000];
+
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	server_begin(*state, s);
+	assert_int_equal(post(s, "/v1/vns", NULL, json_pack("{s:s}", "name", long_text)), 401);
+	assert_int_equal(post(s, "/v1/vns", "none", json_pack("{s:s}", "csr", "x")), 401);
+	assert_int_equal(post(s, "/v1/register", NULL, json_pack("{s:s}", "name", long_text)), 413);
+	assert_int_equal(post(s, "/v1/renew", NULL, json_pack("{s:s}", "name", long_text)), 413);
+	long_text[10000] = '\0';
+	assert_int_equal(post(s, "/v1/register", NULL, json_pack("{s:s}", "name", long_text)), 401);
+	assert_int_equal(post(s, "/v1/register", NULL,
+			      json_pack("{s:s,s:s,s:s}", "kind", "user", "name", "x", "token",
+					"none")),
+			 403);
+	assert_int_equal(post(s, "/v1/renew", NULL, json_pack("{s:s}", "kind", "user")), 400);
+	server_end(s);
+}
+
+/* By a credential one gets a certificate for what is registered, never the delegator's. */
+static void test_certificate(void **state)
+{
+	struct world *w = *state;
+	struct server server, *s = &server;
+	char hash[PKI_HASH], name[CA_NAME];
+	enum ca_kind kind;
+	json_t *body;
+	BIO *pem;
+	X509 *c;
+
+	pki_secret_hash("secret", hash);
+	ask(w, "register",
+	    json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
+	ask(w, "delegate",
+	    json_pack("{s:s,s:[s,s],s:I}", "hash", hash, "operations", "register", "vn-create",
+		      "expires", ((json_int_t)time(NULL) + 1000) * 1000));
+	answers(w, 2);
+	assert_int_equal(w->status, 200);
+	server_begin(w, s);
+	body = with_csr("r1");
+	json_object_set_new(body, "kind", json_string("router"));
+	json_object_set_new(body, "site", json_string("s"));
+	assert_int_equal(post(s, "/v1/register", "secret", body), 200);
+	pem = BIO_new_mem_buf(json_string_value(json_object_get(s->body, "certificate")), -1);
+	c = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+	assert_non_null(c);
+	assert_true(ca_holder(c, &kind, name));
+	assert_int_equal(kind, CA_ROUTER);
+	assert_string_equal(name, "r1");
+	X509_free(c);
+	BIO_free(pem);
+	assert_int_equal(post(s, "/v1/vns", "secret", with_csr("v")), 400);
+	assert_non_null(strstr(said(s), "csr"));
+	server_end(s);
+}
+
 /* ---- which process has the routers ----------------------------------------------- */
 
 struct candidate {
@@ -518,6 +682,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many, begin, end),
 		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
 		cmocka_unit_test_setup_teardown(test_unknown, begin, end),
+		cmocka_unit_test_setup_teardown(test_queue, begin, end),
+		cmocka_unit_test_setup_teardown(test_stranger, begin, end),
+		cmocka_unit_test_setup_teardown(test_bodies, begin, end),
+		cmocka_unit_test_setup_teardown(test_certificate, begin, end),
 		cmocka_unit_test_setup_teardown(test_foreign_name, begin, end),
 		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
