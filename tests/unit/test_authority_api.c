@@ -591,6 +591,55 @@ static void test_certificate(void **state)
 	server_end(s);
 }
 
+static bool is_attached(struct push *p)
+{
+	struct publish_status status = { 0 };
+
+	publish_status(push_publish(p), 1, &status);
+	return status.attached;
+}
+
+static void on_stream(struct evhttp_request *q, void *arg)
+{
+	push_stream(arg, q, 1, (struct version){ 0 });
+}
+
+/* Who is revoked has no connection any more, whatever it has yet to read. */
+static void test_cut_off(void **state)
+{
+	struct world *w = *state;
+	struct server server, *s = &server;
+	struct evhttp_request *q = evhttp_request_new(got, s);
+	struct push *p;
+
+	server_begin(w, s);
+	ask(w, "register",
+	    json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
+	ask(w, "register",
+	    json_pack("{s:s,s:s,s:s,s:i}", "kind", "router", "name", "r", "site", "s", "id", 1));
+	answers(w, 2);
+	assert_int_equal(w->status, 200);
+	p = push_new(w->base, service_registry_observed(w->service), s->api.ca, PROTECT_NONE);
+	assert_non_null(p);
+	push_begin(p, service_revision(w->service));
+	evhttp_set_gencb(s->evhttp, on_stream, p);
+	s->status = 0;
+	evhttp_make_request(s->connection, q, EVHTTP_REQ_GET, "/");
+	while (!is_attached(p))
+		event_base_loop(w->base, EVLOOP_ONCE);
+	ask(w, "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	push_applied(p, service_revision(w->service));
+	while (!s->status)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(s->status, -1);
+	assert_false(is_attached(p));
+	push_end(p);
+	push_free(p);
+	server_end(s);
+}
+
 /* ---- which process has the routers ----------------------------------------------- */
 
 struct candidate {
@@ -686,6 +735,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stranger, begin, end),
 		cmocka_unit_test_setup_teardown(test_bodies, begin, end),
 		cmocka_unit_test_setup_teardown(test_certificate, begin, end),
+		cmocka_unit_test_setup_teardown(test_cut_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_foreign_name, begin, end),
 		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
