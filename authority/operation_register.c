@@ -386,8 +386,9 @@ static bool use_token(struct task *t, const struct token **ret)
 	if (token->record.used >= token->record.count)
 		return refuse(t, 403, "the token has been used up");
 	if (!issuer_may(t, &token->record))
-		return refuse(t, 403, "the token's issuer may no longer let others in: ask for "
-				      "another token");
+		return refuse(t, 403,
+			      "the token's issuer may no longer let others in: ask for "
+			      "another token");
 	snprintf(rec.id, sizeof(rec.id), "token/%s", token->object.name);
 	rec.token = token->record;
 	rec.token.used++;

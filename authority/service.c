@@ -158,9 +158,7 @@ static int settle(struct ask *a)
 		if (!r) {
 			r = -ECANCELED;
 		} else if (r == -EAGAIN && !store_get(a->service->store, audit->key, &page)) {
-			r = !page.n				  ? -EIO
-			    : was_allowed(&page.entries[0]) ? 0
-							    : -ECANCELED;
+			r = !page.n ? -EIO : was_allowed(&page.entries[0]) ? 0 : -ECANCELED;
 			a->revision = page.n ? page.entries[0].revision : 0;
 			store_page_done(&page);
 			if (!r)
@@ -287,7 +285,8 @@ static bool only_reads(const struct service *s, const struct request *q)
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))
 			return true;
-	if (q->caller.kind == CALLER_NOBODY && (!q->token || !registry_token(s->registry, q->token)))
+	if (q->caller.kind == CALLER_NOBODY &&
+	    (!q->token || !registry_token(s->registry, q->token)))
 		return true;
 	return q->dry_run || !strncmp(q->operation, "list-", 5);
 }
@@ -393,10 +392,9 @@ static void was_read(struct work *w)
 static bool needs_log(struct ask *a)
 {
 	const struct request *q = &a->request;
-	const struct user *user =
-		q->caller.kind == CALLER_USER && q->caller.name
-			? registry_user(a->service->registry, q->caller.name)
-			: NULL;
+	const struct user *user = q->caller.kind == CALLER_USER && q->caller.name
+					  ? registry_user(a->service->registry, q->caller.name)
+					  : NULL;
 	const json_t *vn = json_object_get(q->arguments, "vn");
 	const struct vn *there =
 		json_is_string(vn) ? registry_vn_named(a->service->registry, json_string_value(vn))

@@ -158,8 +158,7 @@ static void test_issuers(void **state)
 	assert_done(as(w, "root", "manage-users",
 		       json_pack("{s:s,s:[s]}", "user", "amy", "roles", "adm")));
 	assert_done(with_token(w, "a", "user", "x2"));
-	assert_done(
-		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "amy")));
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "amy")));
 	assert_refused(with_token(w, "a", "user", "x3"), 403, "issuer");
 	/* No longer of that site. */
 	assert_done(as(w, "root", "site-change",
@@ -260,9 +259,8 @@ static void test_lasting(void **state)
 				 json_pack("{s:s,s:s,s:[s]}", "kind", "user", "name", "x", "roles",
 					   "adm")),
 		       403, "register users");
-	assert_done(world_ask(w, q,
-			      json_pack("{s:s,s:s,s:s}", "kind", "router", "name", "x", "site",
-					"f")));
+	assert_done(world_ask(
+		w, q, json_pack("{s:s,s:s,s:s}", "kind", "router", "name", "x", "site", "f")));
 	for (int i = 0; i < 3; i++) {
 		q.operation = operations[i];
 		assert_refused(world_ask(w, q, NULL), 403, "can't be used for");
