@@ -228,11 +228,15 @@ static void end_stream(struct listener *l)
 	evhttp_send_reply_end(q);
 }
 
-/* With its connection, and what that hasn't taken. */
+/* Who is revoked gets no more of what it hasn't taken yet. */
 static void cut_off(struct listener *l)
 {
 	struct evhttp_connection *c = evhttp_request_get_connection(l->http);
 
+	if (!evbuffer_get_length(output_of(l->http))) {
+		end_stream(l);
+		return;
+	}
 	l->http = NULL;
 	publish_detach(l->push->publish, l->id);
 	evhttp_connection_set_closecb(c, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -209,18 +210,23 @@ static bool is_attached(struct push *p)
 	return status.attached;
 }
 
+static struct evbuffer *stream; /* what its reader has yet to take */
+
 static void on_stream(struct evhttp_request *q, void *arg)
 {
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	stream = bufferevent_get_output(evhttp_connection_get_bufferevent(c));
 	push_stream(arg, q, 1, (struct version){ 0 });
 }
 
-/* Who is revoked has no connection any more, whatever it has yet to read. */
-static void test_cut_off(void **state)
+/* What becomes of the stream of a router that is revoked: its status, -1: it was cut off. */
+static int end_of_stream(struct world *w, bool unread)
 {
-	struct world *w = *state;
 	struct server server, *s = &server;
 	struct evhttp_request *q = evhttp_request_new(got, s);
 	struct push *p;
+	int status;
 
 	server_begin(w, s);
 	ask(w, "register",
@@ -233,22 +239,37 @@ static void test_cut_off(void **state)
 	assert_non_null(p);
 	push_begin(p, service_revision(w->service));
 	evhttp_set_gencb(s->evhttp, on_stream, p);
-	s->status = 0;
 	evhttp_make_request(s->connection, q, EVHTTP_REQ_GET, "/");
-	while (!is_attached(p))
+	while (!is_attached(p) || evbuffer_get_length(stream))
 		event_base_loop(w->base, EVLOOP_ONCE);
 	ask(w, "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r"));
 	answers(w, 1);
 	assert_int_equal(w->status, 200);
+	if (unread)
+		evbuffer_add(stream, "1\r\n \r\n", 6);
 	push_applied(p, service_revision(w->service));
+	assert_false(is_attached(p));
 	while (!s->status)
 		event_base_loop(w->base, EVLOOP_ONCE);
-	assert_int_equal(s->status, -1);
-	assert_false(is_attached(p));
+	status = s->status;
 	push_end(p);
 	push_free(p);
 	server_end(s);
+	return status;
 }
+
+static void test_revoked(void **state)
+{
+	assert_int_equal(end_of_stream(*state, false), 200);
+}
+
+/* No more of what it has yet to read. */
+static void test_cut_off(void **state)
+{
+	assert_int_equal(end_of_stream(*state, true), -1);
+}
+
+/* ---- connections that last ------------------------------------------------------- */
 
 static uint16_t free_port(void)
 {
@@ -353,6 +374,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_foreign_name, begin, end),
 		cmocka_unit_test_setup_teardown(test_bodies, begin, end),
 		cmocka_unit_test_setup_teardown(test_certificate, begin, end),
+		cmocka_unit_test_setup_teardown(test_revoked, begin, end),
 		cmocka_unit_test_setup_teardown(test_cut_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_deadline, begin, end),
 	};
