@@ -3,7 +3,8 @@
  *
  * Whatever can be said wrong about it is said by the operation, so that it is in the audit
  * log: a body that is no JSON is passed on as arguments that are no object. What has no
- * route is no operation, and only answered.
+ * route is no operation, and only answered. Of strangers no body is looked at but a short
+ * one, to register or renew.
  */
 #include "authority/api_private.h"
 
@@ -19,7 +20,11 @@
 #include "authority/memory.h"
 #include "common/pki.h"
 
-enum { PAGE = 100, PAGE_MOST = STORE_PAGE_MAX };
+enum {
+	PAGE = 100,
+	PAGE_MOST = STORE_PAGE_MAX,
+	STRANGERS_BODY = 16 << 10, /* bytes that somebody may send who isn't known */
+};
 
 struct call {
 	struct ask ask;
@@ -32,6 +37,7 @@ struct call {
 	EVP_PKEY *key;
 	enum ca_kind kind; /* of whom a certificate is for */
 	char name[CA_NAME];
+	char caller_name[CA_NAME]; /* the delegator's */
 	char token[PKI_HASH], credential[PKI_HASH];
 	/* Reading pages of the audit log, or of a VN's. */
 	struct work work;
@@ -66,6 +72,7 @@ static const char *reason_of(int status)
 	case 404: return "Not Found";
 	case 405: return "Method Not Allowed";
 	case 409: return "Conflict";
+	case 413: return "Content Too Large";
 	case 503: return "Service Unavailable";
 	default: return "Internal Server Error";
 	}
@@ -96,9 +103,13 @@ void api_answer(struct evhttp_request *q, int status, json_t *body)
 
 void api_problem(struct evhttp_request *q, int status, const char *detail)
 {
+	char *text = mem_text(detail);
+
+	mem_printable(text);
 	api_answer(q, status,
 		   mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
-				      reason_of(status), "status", status, "detail", detail)));
+				      reason_of(status), "status", status, "detail", text)));
+	free(text);
 }
 
 bool api_query(struct evhttp_request *q, const char *name, char *ret, size_t size)
@@ -384,6 +395,10 @@ static bool take_request(struct call *c)
 
 	if (!csr)
 		return true;
+	if (c->route->operation != OPERATION_REGISTER && c->route->operation != OPERATION_RENEW) {
+		api_problem(c->http, 400, "'csr' is only for registering and renewing");
+		return false;
+	}
 	c->kind = kind && !strcmp(kind, "router") ? CA_ROUTER : CA_USER;
 	snprintf(c->name, sizeof(c->name), "%s", name ? name : "");
 	if (!kind || (strcmp(kind, "user") && strcmp(kind, "router")))
@@ -414,39 +429,27 @@ static void take_token(struct call *c)
 	json_object_del(c->arguments, "token");
 }
 
-/* By a request for renewal, a delegated credential, or the connection's certificate. */
-static bool find_caller(struct call *c)
+/* By a delegated credential, or the connection's certificate. */
+static void find_caller(struct call *c)
 {
 	struct caller *caller = &c->ask.request.caller;
 	const char *header =
 		evhttp_find_header(evhttp_request_get_input_headers(c->http), "Authorization");
 	const struct credential *credential;
 
-	if (c->route->operation == OPERATION_RENEW) {
-		if (!c->key) {
-			api_problem(c->http, 400,
-				    "'csr' is missing: a request signed with the key");
-			return false;
-		}
-		*caller =
-			(struct caller){ .kind = c->kind == CA_ROUTER ? CALLER_ROUTER : CALLER_USER,
-					 .name = c->name,
-					 .key = c->proved };
-		json_object_clear(c->arguments);
-		return true;
-	}
 	if (header && !strncmp(header, "Bearer ", 7)) {
 		pki_secret_hash(header + 7, c->credential);
 		credential = registry_credential(service_registry(c->api->service), c->credential);
 		if (credential) {
-			snprintf(c->name, sizeof(c->name), "%s", credential->record.user);
+			snprintf(c->caller_name, sizeof(c->caller_name), "%s",
+				 credential->record.user);
 			*caller = (struct caller){ .kind = CALLER_USER,
-						   .name = c->name,
+						   .name = c->caller_name,
 						   .credential = c->credential };
 		} else {
 			caller->disbelieved = "there is no such credential, or it was revoked";
 		}
-		return true;
+		return;
 	}
 	http_peer(c->http, time(NULL), &c->peer);
 	if (c->peer.invalid)
@@ -456,7 +459,45 @@ static bool find_caller(struct call *c)
 									     : CALLER_USER,
 					   .name = c->peer.name,
 					   .key = c->peer.key };
+}
+
+/* Who renews is who signed the request. */
+static bool find_signer(struct call *c)
+{
+	if (!c->key) {
+		api_problem(c->http, 400, "'csr' is missing: a request signed with the key");
+		return false;
+	}
+	c->ask.request.caller =
+		(struct caller){ .kind = c->kind == CA_ROUTER ? CALLER_ROUTER : CALLER_USER,
+				 .name = c->name,
+				 .key = c->proved };
+	json_object_clear(c->arguments);
 	return true;
+}
+
+/* What a stranger sends is looked at only where strangers have something to say. */
+static bool take_arguments(struct call *c, const char *path)
+{
+	const size_t n = evbuffer_get_length(evhttp_request_get_input_buffer(c->http));
+	const enum operation op = c->route->operation;
+	const bool stranger = c->ask.request.caller.kind == CALLER_NOBODY;
+	const bool may = op == OPERATION_REGISTER || op == OPERATION_RENEW;
+	char name[CA_NAME];
+
+	if (stranger && may && n > STRANGERS_BODY) {
+		api_problem(c->http, 413, "too large for somebody without a certificate");
+		return false;
+	}
+	c->arguments = api_is_tables(c->route) || (stranger && !may) ? mem_json(json_object())
+								     : read_body(c->http);
+	if (json_is_object(c->arguments))
+		match(c->route->path, path, c->arguments);
+	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
+	    api_query(c->http, "router", name, sizeof(name)))
+		set_text(c->arguments, "router", name);
+	take_token(c);
+	return take_request(c) && (op != OPERATION_RENEW || find_signer(c));
 }
 
 static bool is_frequent(const struct route *r)
@@ -476,14 +517,8 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->api = arg;
 	c->http = q;
 	c->route = route;
-	c->arguments = api_is_tables(route) ? mem_json(json_object()) : read_body(q);
-	if (json_is_object(c->arguments))
-		match(route->path, path, c->arguments);
-	if (route->operation == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
-	    api_query(q, "router", c->name, sizeof(c->name)))
-		set_text(c->arguments, "router", c->name);
-	take_token(c);
-	if (!take_request(c) || !find_caller(c)) {
+	find_caller(c);
+	if (!take_arguments(c, path)) {
 		call_free(c);
 		return;
 	}

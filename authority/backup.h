@@ -39,7 +39,8 @@ int backup_write(struct store *, const char *directory, const char *config, int 
  * or NULL. -EBADMSG: damaged, or none; -errno. */
 int backup_verify(int fd, struct backup *ret, char **ret_config, char error[static BACKUP_ERROR]);
 
-/* Into a directory without such files (or with the same) and a store that is empty, or
+/* Without tokens and delegated credentials, which may have been used or revoked since.
+ * Into a directory without such files (or with the same) and a store that is empty, or
  * where this very restore was broken off. The generation of tables is raised beyond any that
  * there has been, so that routers take those of the restored authority. */
 int backup_restore(int fd, struct store *, const char *directory, uint64_t now, struct backup *ret,

@@ -4,6 +4,9 @@
  * The result of the check is kept with the connection. Sessions aren't resumed, so that
  * there is none without that check.
  *
+ * Who has shown no certificate that is believed is given only so long, from the first byte
+ * of the handshake to the last of its answer: else a few could hold all connections.
+ *
  * At the bound of connections no more are accepted until one ends: they wait in the
  * kernel's queue. Connections are counted by their SSL objects, which live as long.
  */
@@ -35,11 +38,19 @@ struct http {
 	SSL_CTX *context;
 	struct evconnlistener *listeners[LISTENERS];
 	size_t n_listeners;
-	unsigned n, most; /* connections */
+	unsigned n, most;	 /* connections */
+	struct timeval patience; /* with those that aren't believed */
 	bool full, deaf;
+	bool ended; /* freed by the last connection, which the loop may free later */
 };
 
-static int connection_index = -1; /* of the struct http at an SSL; set once */
+struct connection {
+	struct http *http;
+	SSL *ssl;
+	struct event *deadline;
+};
+
+static int connection_index = -1; /* of the struct connection at an SSL; set once */
 
 static void set_accepting(struct http *h, bool on)
 {
@@ -54,16 +65,48 @@ static void set_accepting(struct http *h, bool on)
 static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
 			    void *p)
 {
-	struct http *h = ptr;
+	struct connection *c = ptr;
+	struct http *h;
 
 	(void)parent, (void)data, (void)index, (void)l, (void)p;
-	if (!h)
+	if (!c)
 		return;
-	h->n--;
-	if (!h->full || h->deaf)
-		return;
-	h->full = false;
-	set_accepting(h, true);
+	h = c->http;
+	event_free(c->deadline);
+	free(c);
+	if (!--h->n && h->ended)
+		free(h);
+	else if (h->full && !h->deaf) {
+		h->full = false;
+		set_accepting(h, true);
+	}
+}
+
+static bool is_believed(const SSL *ssl)
+{
+	return SSL_is_init_finished(ssl) && SSL_get0_peer_certificate(ssl) &&
+	       SSL_get_verify_result(ssl) == X509_V_OK;
+}
+
+/* As if the other side had gone: the rest is evhttp's. */
+static void on_deadline(evutil_socket_t fd, short events, void *arg)
+{
+	const struct connection *c = arg;
+
+	(void)fd, (void)events;
+	if (!is_believed(c->ssl))
+		shutdown(SSL_get_fd(c->ssl), SHUT_RDWR);
+}
+
+static bool connection_note(struct http *h, SSL *ssl)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return false;
+	*c = (struct connection){ h, ssl, evtimer_new(h->base, on_deadline, c) };
+	return c->deadline && !evtimer_add(c->deadline, &h->patience) &&
+	       SSL_set_ex_data(ssl, connection_index, c);
 }
 
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
@@ -72,7 +115,7 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 	SSL *ssl = SSL_new(h->context);
 	struct bufferevent *b = NULL;
 
-	if (ssl && SSL_set_ex_data(ssl, connection_index, h)) {
+	if (ssl && connection_note(h, ssl)) {
 		h->n++;
 		b = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
 						   BEV_OPT_CLOSE_ON_FREE);
@@ -134,7 +177,8 @@ bool http_certify(struct http *h, struct ca *ca, time_t now, long seconds, char 
 	return true;
 }
 
-struct http *http_new(struct event_base *base, unsigned connections, http_fn *fn, void *arg)
+struct http *http_new(struct event_base *base, unsigned connections, unsigned patience, http_fn *fn,
+		      void *arg)
 {
 	struct http *h = calloc(1, sizeof(*h));
 	struct rlimit files;
@@ -147,6 +191,7 @@ struct http *http_new(struct event_base *base, unsigned connections, http_fn *fn
 	}
 	h->base = base;
 	h->most = connections;
+	h->patience.tv_sec = patience;
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -170,7 +215,9 @@ void http_free(struct http *h)
 	h->deaf = true;
 	evhttp_free(h->evhttp);
 	SSL_CTX_free(h->context);
-	free(h);
+	h->ended = true;
+	if (!h->n)
+		free(h);
 }
 
 static int make_socket(const struct endpoint *e)

@@ -16,14 +16,16 @@
 
 #define HTTP_BODY (2u << 20) /* bytes of a request's */
 #define HTTP_HEADERS (16 << 10)
-#define HTTP_SILENCE 60 /* seconds that a connection may say nothing */
+#define HTTP_SILENCE 60	 /* seconds that a connection may say nothing */
+#define HTTP_PATIENCE 15 /* seconds that one may last without a certificate that is believed */
 
 struct http;
 
 typedef void http_fn(struct evhttp_request *, void *arg);
 
-/* NULL: out of memory. It takes connections from http_listen on. */
-struct http *http_new(struct event_base *, unsigned connections, http_fn *, void *arg);
+/* patience: seconds, see above. NULL: out of memory. It takes connections from http_listen on. */
+struct http *http_new(struct event_base *, unsigned connections, unsigned patience, http_fn *,
+		      void *arg);
 void http_free(struct http *);
 /* With a key and certificate of its own, made anew, for connections from now on. */
 bool http_certify(struct http *, struct ca *, time_t now, long seconds, char *const *names,

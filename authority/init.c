@@ -38,6 +38,7 @@ struct init {
 	char admin_directory[PATH_MAX];
 	char *made[FILES]; /* files, to be removed if it fails */
 	size_t n_made;
+	bool unknown; /* whether the store has the first records */
 };
 
 static int __attribute__((format(printf, 1, 2))) failed(const char *format, ...)
@@ -190,6 +191,12 @@ static bool begin_store(struct init *i, struct store *store, const struct prefix
 		store_error(store, error);
 		failed("%s: %s", i->store, error);
 	}
+	i->unknown = r == -ETIMEDOUT || r == -EIO || r == -EPROTO;
+	if (i->unknown)
+		failed("it is unknown whether the store has begun, so the keys in %s are kept: try "
+		       "vine-authority serve; if it says that the store is empty, remove them and "
+		       "init again",
+		       i->directory);
 	for (size_t k = 0; k < t.n_changes; k++)
 		free((void *)changes[k].value);
 	outcome_done(&o);
@@ -246,9 +253,9 @@ static int make_all(struct init *i, const struct prefix *space)
 	made(i, "tables.pub");
 	if (make_admin(i, now, &key) && make_settings(i) && begin_store(i, store, space, key, now))
 		r = EXIT_DONE;
-	for (size_t k = 0; r != EXIT_DONE && k < i->n_made; k++)
+	for (size_t k = 0; r != EXIT_DONE && !i->unknown && k < i->n_made; k++)
 		unlink(i->made[k]);
-	if (r != EXIT_DONE)
+	if (r != EXIT_DONE && !i->unknown)
 		rmdir(i->admin_directory);
 out:
 	free(key);

@@ -257,7 +257,7 @@ static bool start(struct program *p)
 	if (!publish(p))
 		return false;
 	p->api.push = p->push;
-	p->http = http_new(p->base, s->connections, api_handle, &p->api);
+	p->http = http_new(p->base, s->connections, HTTP_PATIENCE, api_handle, &p->api);
 	if (!p->http || !certify(p, time(NULL)))
 		return false;
 	for (size_t i = 0; i < s->n_listen; i++) {

@@ -161,6 +161,8 @@ static int restore_into(const struct settings *s, int fd)
 	char error[BACKUP_ERROR];
 	struct store *store;
 	struct backup b;
+	char made[32] = "";
+	time_t when;
 	int r;
 
 	if (mkdir(s->directory, 0700) && errno != EEXIST)
@@ -172,9 +174,13 @@ static int restore_into(const struct settings *s, int fd)
 	store_close(store);
 	if (r)
 		return failed("%s", error);
+	when = (time_t)(b.made / 1000);
+	strftime(made, sizeof(made), "%Y-%m-%d %H:%M:%S UTC", gmtime(&when));
 	printf("%zu records as of revision %llu, and %zu files, are restored.\n"
-	       "Next:  vine-authority serve --config %s\n",
-	       b.entries, (unsigned long long)b.revision, b.files, s->file);
+	       "Tokens and delegated credentials are not: make new ones.\n"
+	       "Next:  vine-authority serve --config %s\n"
+	       "       revoke again what was revoked since %s\n",
+	       b.entries, (unsigned long long)b.revision, b.files, s->file, made);
 	return EXIT_DONE;
 }
 

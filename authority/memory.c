@@ -40,6 +40,13 @@ char *mem_text(const char *text)
 	return text ? must(strdup(text)) : NULL;
 }
 
+void mem_printable(char *text)
+{
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
+			*p = '?';
+}
+
 json_t *mem_json(json_t *json)
 {
 	return must(json);

@@ -18,6 +18,9 @@ void *mem_grow(void *, size_t n, size_t size);
 void *mem_more(void *, size_t n, size_t *capacity, size_t size);
 /* NULL stays NULL. */
 char *mem_text(const char *);
+/* Makes a text printable ASCII, in place: others' words may be cut anywhere, and what is no
+ * UTF-8 is no JSON. */
+void mem_printable(char *text);
 /* A JSON value that was just made, not NULL. */
 json_t *mem_json(json_t *);
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

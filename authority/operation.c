@@ -85,6 +85,7 @@ bool refuse(struct task *t, int status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(t->outcome->detail, sizeof(t->outcome->detail), format, args);
 	va_end(args);
+	mem_printable(t->outcome->detail);
 	return false;
 }
 
@@ -448,6 +449,9 @@ static bool identify(struct task *t)
 		return refuse(t, 403, "there is no such credential, or it was revoked");
 	if (t->credential->record.expires <= t->request->now)
 		return refuse(t, 403, "the credential has expired");
+	if (!may_delegate(t->operation)) /* whatever an older version let it have */
+		return refuse(t, 403, "a credential can't be used for '%s'",
+			      operation_rules[t->operation].name);
 	if (!names_have(&t->credential->record.operations, operation_rules[t->operation].name))
 		return refuse(t, 403, "this credential is not for the operation '%s'",
 			      operation_rules[t->operation].name);
@@ -520,9 +524,6 @@ static void audit(struct task *t)
 		.allowed = t->outcome->status == 200,
 		.detail = mem_text(t->outcome->detail),
 	};
-	for (char *p = rec.audit.detail; *p; p++)
-		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
-			*p = '?';
 	change_record(t, &rec, NULL);
 }
 

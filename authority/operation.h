@@ -54,7 +54,7 @@ struct change {
 struct outcome {
 	int status;	   /* of HTTP: 200, or a refusal (RFC 7807) of 400, 401, 403, 404, 409 */
 	const char *title; /* "Forbidden", ... */
-	char detail[400];  /* of a refusal: what, and what to do */
+	char detail[400];  /* of a refusal: what, and what to do; printable ASCII */
 	json_t *result;	   /* of what was done; with dry_run of what would be */
 	size_t n, room;
 	struct change *changes; /* a dry run's or refusal's: the audit record alone */

@@ -4,7 +4,8 @@
  *
  * Of tokens and credentials there are only hashes: who reads the store can't use them. A
  * credential acts with its user's roles, in what they still are, for the operations and
- * VNs that it names; it can't be used to give out others.
+ * VNs that it names; it can't be used to give out what outlasts it: others, tokens, roles,
+ * users.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,6 +201,12 @@ bool operation_token_create(struct task *t)
 
 /* ---- credentials --------------------------------------------------------------- */
 
+bool may_delegate(enum operation o)
+{
+	return o != OPERATION_DELEGATE && o != OPERATION_TOKEN_CREATE &&
+	       o != OPERATION_MANAGE_USERS;
+}
+
 bool operation_delegate(struct task *t)
 {
 	struct record rec = { .kind = RECORD_CREDENTIAL };
@@ -208,8 +215,6 @@ bool operation_delegate(struct task *t)
 	uint64_t expires;
 	bool good = true;
 
-	if (t->credential)
-		return refuse(t, 403, "a credential can't be used to delegate");
 	if (!argument_name(t, "hash", &hash) || !argument_expires(t, &expires) ||
 	    !argument_names(t, "operations", false, false, &operations))
 		return false;
@@ -218,7 +223,7 @@ bool operation_delegate(struct task *t)
 
 		if (o == OPERATIONS)
 			good = refuse(t, 404, "there is no operation '%s'", operations.at[i]);
-		else if (o == OPERATION_DELEGATE || !role_may(o, t->roles))
+		else if (!may_delegate(o) || !role_may(o, t->roles))
 			good = refuse(t, 403, "'%s' can't be delegated by the caller",
 				      operations.at[i]);
 	}

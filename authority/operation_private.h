@@ -24,6 +24,9 @@ struct task {
 	bool ordered; /* the order record is among the changes */
 };
 
+/* Whether somebody may do it by a credential: not what would outlast it. */
+bool may_delegate(enum operation);
+
 typedef bool operation_fn(struct task *);
 
 operation_fn operation_register, operation_list_sites, operation_list_routers, operation_list_hosts,

@@ -124,6 +124,8 @@ static bool register_user(struct task *t, const char *name, const struct token *
 	struct record rec;
 	uint32_t roles;
 
+	if (t->credential)
+		return refuse(t, 403, "a credential can't be used to register users");
 	if (!token && !(t->roles & ROLE_ADM))
 		return refuse(t, 403, "without a token only the role adm registers users");
 	if (token && argument(t, "roles"))
@@ -354,6 +356,20 @@ bool operation_host_remove(struct task *t)
 
 /* ---- tokens -------------------------------------------------------------------- */
 
+/* A token is worth what its issuer may still give: as operation_token_create. */
+static bool issuer_may(const struct task *t, const struct token_record *token)
+{
+	const struct user *issuer = registry_user(t->registry, token->issuer);
+	const struct site *site = registry_site(t->registry, token->site);
+
+	if (!issuer || issuer->record.revoked)
+		return false;
+	if (issuer->record.roles & ROLE_ADM && token->registers != TOKEN_HOST)
+		return true;
+	return token->registers != TOKEN_USER && site && issuer->record.roles & ROLE_SA &&
+	       names_have(&site->record.admins, issuer->object.name);
+}
+
 static bool use_token(struct task *t, const struct token **ret)
 {
 	struct record rec = { .kind = RECORD_TOKEN };
@@ -369,6 +385,10 @@ static bool use_token(struct task *t, const struct token **ret)
 		return refuse(t, 403, "the token has expired");
 	if (token->record.used >= token->record.count)
 		return refuse(t, 403, "the token has been used up");
+	if (!issuer_may(t, &token->record))
+		return refuse(t, 403,
+			      "the token's issuer may no longer let others in: ask for "
+			      "another token");
 	snprintf(rec.id, sizeof(rec.id), "token/%s", token->object.name);
 	rec.token = token->record;
 	rec.token.used++;

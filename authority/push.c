@@ -151,6 +151,7 @@ void push_begin(struct push *p, uint64_t revision)
 }
 
 static void end_stream(struct listener *);
+static void cut_off(struct listener *);
 
 void push_end(struct push *p)
 {
@@ -185,7 +186,7 @@ void push_applied(struct push *p, uint64_t revision)
 		const struct router *r = l->http ? registry_router_id(p->registry, l->id) : NULL;
 
 		if (l->http && (!r || r->record.revoked))
-			end_stream(l);
+			cut_off(l);
 	}
 	publish_changed(p->publish, revision, clock_now());
 	run(p);
@@ -225,6 +226,21 @@ static void end_stream(struct listener *l)
 	publish_detach(l->push->publish, l->id);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(q), NULL, NULL);
 	evhttp_send_reply_end(q);
+}
+
+/* Who is revoked gets no more of what it hasn't taken yet. */
+static void cut_off(struct listener *l)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(l->http);
+
+	if (!evbuffer_get_length(output_of(l->http))) {
+		end_stream(l);
+		return;
+	}
+	l->http = NULL;
+	publish_detach(l->push->publish, l->id);
+	evhttp_connection_set_closecb(c, NULL, NULL);
+	evhttp_connection_free(c);
 }
 
 static void free_line(const void *data, size_t len, void *arg)

@@ -47,6 +47,7 @@ struct service {
 	char prefix[17];
 	unsigned strangers; /* refusals of this second */
 	bool telling;	    /* that there were more */
+	bool serving;	    /* those that wait for their turn, further up the stack */
 };
 
 static void decide(struct ask *);
@@ -63,12 +64,17 @@ static int64_t monotonic_ms(void)
 
 static void serve_next(struct service *s)
 {
+	/* Deciding ends here again: the stack is not to be as deep as the queue. */
+	if (s->serving)
+		return;
+	s->serving = true;
 	while (!s->busy && !list_is_empty(&s->turn)) {
 		struct ask *a = container_of(s->turn.next, struct ask, node);
 
 		list_remove(&a->node);
 		decide(a);
 	}
+	s->serving = false;
 }
 
 static void finish(struct ask *a)
@@ -117,9 +123,20 @@ static struct store_entry entry_of(const struct change *c)
 				     .size = text ? strlen(text) : 0 };
 }
 
+/* Whether an audit record in the store is the transaction's own, not the one instead. */
+static bool was_allowed(const struct store_entry *e)
+{
+	json_t *value = json_loadb(e->value, e->size, 0, NULL);
+	bool allowed = json_is_true(json_object_get(value, "allowed"));
+
+	json_decref(value);
+	return allowed;
+}
+
 /* Makes the transaction impossible, unless it was made: its audit record is written under
- * the condition that it isn't there, as in the transaction. -ECANCELED: it was not, and
- * never will be. 0: it was. */
+ * the condition that it isn't there, as in the transaction. The one that is there says
+ * which of the two was: the outcome of writing it may be unknown as well. -ECANCELED: it
+ * was not made, and never will be. 0: it was. */
 static int settle(struct ask *a)
 {
 	const struct change *audit = audit_of(a);
@@ -141,7 +158,7 @@ static int settle(struct ask *a)
 		if (!r) {
 			r = -ECANCELED;
 		} else if (r == -EAGAIN && !store_get(a->service->store, audit->key, &page)) {
-			r = page.n ? 0 : -EIO;
+			r = !page.n ? -EIO : was_allowed(&page.entries[0]) ? 0 : -ECANCELED;
 			a->revision = page.n ? page.entries[0].revision : 0;
 			store_page_done(&page);
 			if (!r)
@@ -258,8 +275,9 @@ static void committed(struct work *w)
 	}
 }
 
-/* Those whose outcome is never more than an audit record. */
-static bool only_reads(const struct request *q)
+/* Those whose outcome is never more than an audit record: strangers' as well, who have
+ * nothing but a token to be let in by. */
+static bool only_reads(const struct service *s, const struct request *q)
 {
 	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
 					     "get-metrics", "check",  NULL };
@@ -267,6 +285,9 @@ static bool only_reads(const struct request *q)
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))
 			return true;
+	if (q->caller.kind == CALLER_NOBODY &&
+	    (!q->token || !registry_token(s->registry, q->token)))
+		return true;
 	return q->dry_run || !strncmp(q->operation, "list-", 5);
 }
 
@@ -291,7 +312,7 @@ static void decide(struct ask *a)
 {
 	struct service *s = a->service;
 
-	if (s->busy && s->busy != a && !only_reads(&a->request)) {
+	if (s->busy && s->busy != a && !only_reads(s, &a->request)) {
 		a->state = ASK_WAITS_TURN;
 		list_insert(&s->turn, &a->node);
 		return;
@@ -367,14 +388,22 @@ static void was_read(struct work *w)
 	decide(a);
 }
 
+/* The store is not read for somebody who will be refused. */
 static bool needs_log(struct ask *a)
 {
-	const json_t *vn = json_object_get(a->request.arguments, "vn");
+	const struct request *q = &a->request;
+	const struct user *user = q->caller.kind == CALLER_USER && q->caller.name
+					  ? registry_user(a->service->registry, q->caller.name)
+					  : NULL;
+	const json_t *vn = json_object_get(q->arguments, "vn");
 	const struct vn *there =
 		json_is_string(vn) ? registry_vn_named(a->service->registry, json_string_value(vn))
 				   : NULL;
 
-	if (strcmp(a->request.operation, "vn-undo") && strcmp(a->request.operation, "vn-log"))
+	if (strcmp(q->operation, "vn-undo") && strcmp(q->operation, "vn-log"))
+		return false;
+	if (!user || user->record.revoked ||
+	    !role_may(operation_named(q->operation), user->record.roles))
 		return false;
 	a->revision = there ? there->id : (uint32_t)json_integer_value(vn);
 	return true;
@@ -523,6 +552,13 @@ static void each_second(evutil_socket_t fd, short events, void *arg)
 	(void)fd, (void)events;
 	s->strangers = 0;
 	s->telling = false;
+	while (!list_is_empty(&s->turn)) {
+		struct ask *a = container_of(s->turn.next, struct ask, node);
+
+		if (now - a->since < PATIENCE)
+			break;
+		fail(a, "too many were before this: nothing was done, try again");
+	}
 	list_for_each(node, &s->waiting) {
 		struct ask *a = container_of(node, struct ask, node);
 

@@ -20,6 +20,7 @@
 
 struct webhook {
 	char *url, *from;
+	char *shown; /* of the URL, in the log: the rest may be a secret */
 	struct worker *worker;
 	struct event *timer;
 	json_t *waiting; /* alerts */
@@ -108,11 +109,12 @@ static void posted(struct work *work)
 			snprintf(text, sizeof(text), "%s", *w->error ? w->error : "no answer");
 		if (++w->tries < WEBHOOK_TRIES) {
 			if (w->tries == 1)
-				log_warn("webhook %s: %s; trying again", w->url, text);
+				log_warn("webhook %s: %s; trying again", w->shown, text);
 			event_add(w->timer, &later);
 			return;
 		}
-		log_error("webhook %s: %s; %zu alerts were not delivered", w->url, text, w->alerts);
+		log_error("webhook %s: %s; %zu alerts were not delivered", w->shown, text,
+			  w->alerts);
 		w->figures.given_up += w->alerts;
 	}
 	free(w->body);
@@ -130,11 +132,24 @@ static void again(evutil_socket_t fd, short events, void *arg)
 	worker_post(w->worker, &w->work);
 }
 
+static char *scheme_and_host(const char *url)
+{
+	const char *colon = strstr(url, "://"), *host = colon ? colon + 3 : url, *p;
+	const char *end = host + strcspn(host, "/?#\\");
+	int scheme = (int)(host - url);
+
+	for (p = host; p < end; p++)
+		if (*p == '@') /* behind a name and password */
+			host = p + 1;
+	return mem_format("%.*s%.*s", scheme, url, (int)(end - host), host);
+}
+
 struct webhook *webhook_new(struct event_base *base, const char *url, const char *from)
 {
 	struct webhook *w = mem_new(1, sizeof(*w));
 
 	w->url = mem_text(url);
+	w->shown = scheme_and_host(url);
 	w->from = mem_text(from);
 	w->waiting = mem_json(json_array());
 	w->work = (struct work){ .run = run_post, .done = posted };
@@ -157,6 +172,7 @@ void webhook_free(struct webhook *w)
 	json_decref(w->waiting);
 	free(w->body);
 	free(w->url);
+	free(w->shown);
 	free(w->from);
 	free(w);
 }

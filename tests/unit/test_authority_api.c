@@ -4,18 +4,16 @@
  * route, every argument of it a form, and no two routes are alike. Then asks at a service
  * with a store that others write to as well: each is answered, when the registry has it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/authority_service.h"
 
-#include <cmocka.h>
-#include <event2/event.h>
-#include <unistd.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "authority/api.h"
 #include "authority/election.h"
+#include "authority/store_private.h"
 
 /* ---- routes -------------------------------------------------------------------- */
 
@@ -77,142 +75,6 @@ static void test_description(void **state)
 
 /* ---- the service --------------------------------------------------------------- */
 
-struct world {
-	char directory[64];
-	struct event_base *base;
-	struct store *store;
-	struct service *service;
-	unsigned answers, status;
-	char detail[400];
-	json_t *result;
-	bool lost;
-};
-
-static void on_lost(void *arg, const char *why)
-{
-	struct world *w = arg;
-
-	(void)why;
-	w->lost = true;
-	event_base_loopbreak(w->base);
-}
-
-static void put(struct world *w, const struct change *changes, size_t n)
-{
-	struct store_entry *entries = calloc(n, sizeof(*entries));
-	struct store_transaction t = { NULL, 0, entries, n };
-
-	for (size_t i = 0; i < n; i++) {
-		char *text = json_dumps(changes[i].value, JSON_COMPACT);
-
-		entries[i] = (struct store_entry){ .key = changes[i].key,
-						   .value = text,
-						   .size = strlen(text) };
-	}
-	assert_int_equal(store_commit(w->store, &t, NULL), 0);
-	for (size_t i = 0; i < n; i++)
-		free((void *)entries[i].value);
-	free(entries);
-}
-
-static int begin(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-	struct service_hooks hooks = { .arg = w, .lost = on_lost };
-	char url[128], error[STORE_ERROR];
-	struct prefix space;
-	struct blocks blocks = { 1, &space };
-	struct outcome o;
-
-	strcpy(w->directory, "/tmp/vine-api-XXXXXX");
-	if (!mkdtemp(w->directory))
-		return -1;
-	snprintf(url, sizeof(url), "sqlite:%s/store.db", w->directory);
-	w->base = event_base_new();
-	assert_int_equal(store_open(url, NULL, &w->store, error), 0);
-	/* Nothing to serve yet. */
-	assert_null(service_open(w->base, w->store, &hooks, error));
-	assert_non_null(strstr(error, "empty"));
-	assert_int_equal(prefix_parse("172.16.0.0/12", &space), 0);
-	operation_begin("root", "", &blocks, 1, &o);
-	put(w, o.changes, o.n);
-	outcome_done(&o);
-	w->service = service_open(w->base, w->store, &hooks, error);
-	if (!w->service)
-		fail_msg("%s", error);
-	*state = w;
-	return 0;
-}
-
-static int end(void **state)
-{
-	static const char *const files[] = { "store.db", "store.db-wal", "store.db-shm",
-					     "store.db-lock", NULL };
-	struct world *w = *state;
-	char path[128];
-
-	service_close(w->service);
-	store_close(w->store);
-	event_base_free(w->base);
-	json_decref(w->result);
-	for (int i = 0; files[i]; i++) {
-		snprintf(path, sizeof(path), "%s/%s", w->directory, files[i]);
-		unlink(path);
-	}
-	rmdir(w->directory);
-	free(w);
-	return 0;
-}
-
-struct question {
-	struct ask ask;
-	struct world *world;
-	json_t *arguments;
-};
-
-static void answered(struct ask *a, const struct outcome *o)
-{
-	struct question *q = container_of(a, struct question, ask);
-	struct world *w = q->world;
-
-	w->answers++;
-	w->status = (unsigned)o->status;
-	snprintf(w->detail, sizeof(w->detail), "%s", o->detail);
-	json_decref(w->result);
-	w->result = json_incref(o->result);
-	json_decref(q->arguments);
-	free(q);
-}
-
-static void ask(struct world *w, const char *operation, json_t *arguments)
-{
-	struct question *q = calloc(1, sizeof(*q));
-
-	q->world = w;
-	q->arguments = arguments;
-	q->ask.done = answered;
-	q->ask.request = (struct request){ .caller = { .kind = CALLER_USER, .name = "root" },
-					   .operation = operation,
-					   .arguments = arguments };
-	service_ask(w->service, &q->ask);
-}
-
-static void answers(struct world *w, unsigned n)
-{
-	while (w->answers < n && !w->lost)
-		event_base_loop(w->base, EVLOOP_ONCE);
-	assert_int_equal(w->answers, n);
-	w->answers = 0;
-}
-
-static json_t *vn(unsigned i)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "v%u", i);
-	return json_pack("{s:s}", "name", name);
-}
-
 static void test_many(void **state)
 {
 	struct world *w = *state;
@@ -257,6 +119,138 @@ static void test_conflict(void **state)
 	answers(w, 1);
 	assert_int_equal(w->status, 200);
 	assert_int_equal(registry_vn_named(service_registry(w->service), "v1")->id, 5000);
+}
+
+/* A store that says of its first commits that it doesn't know, and takes the one of them
+ * that has this number; none of the rest before. */
+static const struct store_ops *real;
+static struct store_ops unsure;
+static unsigned commits, taken;
+
+static int commit_unsure(struct store *s, const struct store_transaction *t, uint64_t *revision)
+{
+	if (++commits > taken)
+		return real->commit(s, t, revision);
+	if (commits == taken)
+		assert_int_equal(real->commit(s, t, revision), 0);
+	return store_fail(s, -ETIMEDOUT, "no answer");
+}
+
+/* Whichever it was that took effect, the answer is what was done. */
+static void test_unknown(void **state)
+{
+	struct world *w = *state;
+
+	real = w->store->ops;
+	unsure = *real;
+	unsure.commit = commit_unsure;
+	w->store->ops = &unsure;
+	for (taken = 1; taken <= 3; taken++) {
+		commits = 0;
+		ask(w, "vn-create", vn(taken));
+		answers(w, 1);
+		assert_true(commits > taken);
+		assert_int_equal(w->status, taken == 1 ? 200 : 503);
+		assert_int_equal(registry_vn_named(service_registry(w->service),
+						   taken == 1	? "v1"
+						   : taken == 2 ? "v2"
+								: "v3") != NULL,
+				 taken == 1);
+	}
+	assert_non_null(strstr(w->detail, "nothing was done"));
+	w->store->ops = real;
+}
+
+/* A store that is as slow as it is told to be, and counts what is read of it. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* closed: no commit ends */
+static atomic_uint reads;
+
+static int commit_slowly(struct store *s, const struct store_transaction *t, uint64_t *revision)
+{
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	return real->commit(s, t, revision);
+}
+
+static int list_counted(struct store *s, const struct store_range *range, struct store_page *page)
+{
+	reads++;
+	return real->list(s, range, page);
+}
+
+static void slow_store(struct world *w)
+{
+	real = w->store->ops;
+	unsure = *real;
+	unsure.commit = commit_slowly;
+	unsure.list = list_counted;
+	w->store->ops = &unsure;
+}
+
+/* Many who are refused have waited for their turn; the stack is not as deep as they are. */
+static void test_queue(void **state)
+{
+	enum { MANY = 40000 };
+	struct world *w = *state;
+	struct ask *late;
+
+	ask(w, "token-create",
+	    json_pack("{s:s,s:s,s:[s],s:I}", "hash", "t", "registers", "user", "roles", "eu",
+		      "expires", ((json_int_t)time(NULL) + 1000) * 1000));
+	answers(w, 1);
+	ask_as(w, NULL, "t", "register", json_pack("{s:s,s:s}", "kind", "user", "name", "x"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	slow_store(w);
+	pthread_mutex_lock(&gate);
+	ask(w, "vn-create", vn(1));
+	for (unsigned i = 0; i < MANY; i++)
+		ask_as(w, NULL, "t", "register",
+		       json_pack("{s:s,s:s}", "kind", "user", "name", "y"));
+	assert_int_equal(w->answers, 0);
+	pthread_mutex_unlock(&gate);
+	answers(w, MANY + 1);
+	/* Who has waited too long is told. */
+	pthread_mutex_lock(&gate);
+	ask(w, "vn-create", vn(2));
+	late = ask_as(w, "root", NULL, "vn-create", vn(3));
+	late->since -= 10000;
+	while (!w->answers)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->status, 503);
+	pthread_mutex_unlock(&gate);
+	answers(w, 2);
+	assert_int_equal(w->status, 200);
+	assert_null(registry_vn_named(service_registry(w->service), "v3"));
+	w->store->ops = real;
+}
+
+/* Strangers without a token that is known are answered before others' changes are done,
+ * and nothing is read for them. */
+static void test_stranger(void **state)
+{
+	struct world *w = *state;
+
+	slow_store(w);
+	reads = 0;
+	for (unsigned i = 0; i < 20; i++) /* as many refusals are written in a second */
+		ask_as(w, NULL, NULL, "vn-log", json_pack("{s:s}", "vn", "v1"));
+	answers(w, 20);
+	assert_int_equal(w->status, 401);
+	assert_int_equal(reads, 0);
+	pthread_mutex_lock(&gate);
+	ask(w, "vn-create", vn(1));
+	ask_as(w, NULL, "t", "register", json_pack("{s:s,s:s}", "kind", "user", "name", "y"));
+	ask_as(w, NULL, NULL, "vn-undo", json_pack("{s:s}", "vn", "v1"));
+	assert_int_equal(w->answers, 2);
+	assert_int_equal(reads, 0);
+	pthread_mutex_unlock(&gate);
+	answers(w, 3);
+	ask(w, "vn-log", json_pack("{s:s}", "vn", "v1"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_int_equal(reads, 1);
+	w->store->ops = real;
 }
 
 /* ---- which process has the routers ----------------------------------------------- */
@@ -349,6 +343,9 @@ int main(void)
 		cmocka_unit_test(test_description),
 		cmocka_unit_test_setup_teardown(test_many, begin, end),
 		cmocka_unit_test_setup_teardown(test_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(test_unknown, begin, end),
+		cmocka_unit_test_setup_teardown(test_queue, begin, end),
+		cmocka_unit_test_setup_teardown(test_stranger, begin, end),
 		cmocka_unit_test_setup_teardown(test_election, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 	};

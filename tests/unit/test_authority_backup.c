@@ -204,6 +204,11 @@ static void under_load(struct store *from, struct store *to, const char *name)
 	put_text(from, "audit/000000000001-x",
 		 "{\"time\":1,\"caller\":\"-\",\"operation\":\"x\",\"target\":\"\xc3\xbc\","
 		 "\"allowed\":true,\"detail\":\"\"}");
+	put_text(from, "token/t",
+		 "{\"registers\":\"router\",\"site\":\"a0\",\"roles\":[],\"issuer\":\"jane\","
+		 "\"count\":1,\"used\":0,\"expires\":5}");
+	put_text(from, "credential/c",
+		 "{\"user\":\"jane\",\"operations\":[\"vn-join\"],\"vns\":[\"*\"],\"expires\":5}");
 	assert_int_equal(pthread_create(&thread, NULL, run_load, &l), 0);
 	while (l.n < 3 * SITES)
 		short_while();
@@ -216,7 +221,7 @@ static void under_load(struct store *from, struct store *to, const char *name)
 		after = l.n + 1;
 		if (backup_verify(fd, &read, NULL, error))
 			fail_msg("%s", error);
-		assert_int_equal(read.entries, 2 * SITES + 2);
+		assert_int_equal(read.entries, 2 * SITES + 4);
 		assert_int_equal(read.revision, made.revision);
 		assert_int_equal(read.made, MADE);
 	}
@@ -229,6 +234,9 @@ static void under_load(struct store *from, struct store *to, const char *name)
 	assert_in_range(restored, before, after);
 	assert_int_equal(generation_of(to), (MADE + 5000) / 1000);
 	has_value(to, BACKUP_UNFINISHED, NULL);
+	/* They may have been revoked since. */
+	has_value(to, "token/t", NULL);
+	has_value(to, "credential/c", NULL);
 	same_files(ca, other);
 	/* Not twice. */
 	assert_int_equal(backup_restore(fd, to, other, MADE, &read, error), -EEXIST);

@@ -130,6 +130,44 @@ static void test_tokens(void **state)
 	world_done(w);
 }
 
+/* A token is worth what its issuer may still do. */
+static void test_issuers(void **state)
+{
+	static const char *const registers[] = { "router", "host" };
+	struct world world, *w = &world;
+
+	(void)state;
+	begin(w);
+	world_user(w, "amy", "adm");
+	world_user(w, "sam", "sa");
+	assert_done(as(w, "root", "site-change",
+		       json_pack("{s:s,s:o}", "site", "f", "admins", list("root sam"))));
+	assert_done(as(w, "amy", "token-create",
+		       json_pack("{s:s,s:s,s:[s],s:i,s:I}", "hash", "a", "registers", "user",
+				 "roles", "eu", "count", 9, "expires", (json_int_t)w->now + 1000)));
+	for (int i = 0; i < 2; i++)
+		assert_done(as(w, "sam", "token-create",
+			       json_pack("{s:s,s:s,s:s,s:i,s:I}", "hash", registers[i], "registers",
+					 registers[i], "site", "f", "count", 9, "expires",
+					 (json_int_t)w->now + 1000)));
+	assert_done(with_token(w, "a", "user", "x1"));
+	assert_done(with_token(w, "router", "router", "r1"));
+	assert_done(as(w, "root", "manage-users",
+		       json_pack("{s:s,s:[s,s]}", "user", "amy", "roles", "sa", "eu")));
+	assert_refused(with_token(w, "a", "user", "x2"), 403, "issuer");
+	assert_done(as(w, "root", "manage-users",
+		       json_pack("{s:s,s:[s]}", "user", "amy", "roles", "adm")));
+	assert_done(with_token(w, "a", "user", "x2"));
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "amy")));
+	assert_refused(with_token(w, "a", "user", "x3"), 403, "issuer");
+	/* No longer of that site. */
+	assert_done(as(w, "root", "site-change",
+		       json_pack("{s:s,s:o}", "site", "f", "admins", list("root"))));
+	assert_refused(with_token(w, "router", "router", "r2"), 403, "issuer");
+	assert_refused(with_token(w, "host", "host", "h"), 403, "issuer");
+	world_done(w);
+}
+
 static int delegated(struct world *w, const char *hash, const char *operation, json_t *arguments)
 {
 	return world_ask(w,
@@ -152,6 +190,14 @@ static void test_delegation(void **state)
 		       403, "can't be delegated");
 	assert_refused(as(w, "joe", "delegate",
 			  json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "delegate",
+				    "expires", (json_int_t)w->now + 1000)),
+		       403, "can't be delegated");
+	assert_refused(as(w, "root", "delegate",
+			  json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "token-create",
+				    "expires", (json_int_t)w->now + 1000)),
+		       403, "can't be delegated");
+	assert_refused(as(w, "root", "delegate",
+			  json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "manage-users",
 				    "expires", (json_int_t)w->now + 1000)),
 		       403, "can't be delegated");
 	assert_done(as(w, "joe", "delegate",
@@ -183,6 +229,42 @@ static void test_delegation(void **state)
 	assert_done(
 		as(w, "joe", "revoke", json_pack("{s:s,s:s}", "kind", "credential", "name", "h")));
 	assert_refused(delegated(w, "h", "vn-join", NULL), 403, "no such credential");
+	world_done(w);
+}
+
+/* Nor is what outlasts a credential given by one that an older version has made. */
+static void test_lasting(void **state)
+{
+	static const char *const operations[] = { "delegate", "manage-users", "token-create" };
+	struct world world, *w = &world;
+	struct record rec = { .kind = RECORD_CREDENTIAL, .id = "old" };
+	char error[RECORD_ERROR];
+	struct registry_change c = { .key = "credential/old", .revision = 1000 };
+	struct request q = { .caller = { CALLER_USER, "root", "old" }, .operation = "register" };
+	json_t *value;
+
+	(void)state;
+	begin(w);
+	rec.credential.user = strdup("root");
+	rec.credential.expires = w->now + 1000;
+	names_insert(&rec.credential.vns, "*");
+	names_insert(&rec.credential.operations, "register");
+	for (int i = 0; i < 3; i++)
+		names_insert(&rec.credential.operations, operations[i]);
+	c.value = value = record_encode(&rec);
+	assert_int_equal(registry_apply(w->registry, &c, 1, error), 0);
+	json_decref(value);
+	record_done(&rec);
+	assert_refused(world_ask(w, q,
+				 json_pack("{s:s,s:s,s:[s]}", "kind", "user", "name", "x", "roles",
+					   "adm")),
+		       403, "register users");
+	assert_done(world_ask(
+		w, q, json_pack("{s:s,s:s,s:s}", "kind", "router", "name", "x", "site", "f")));
+	for (int i = 0; i < 3; i++) {
+		q.operation = operations[i];
+		assert_refused(world_ask(w, q, NULL), 403, "can't be used for");
+	}
 	world_done(w);
 }
 
@@ -490,6 +572,32 @@ static void test_dangling(void **state)
 	world_done(w);
 }
 
+/* A caller's words are cut by bytes: what is said of them is still a text. */
+static void test_words(void **state)
+{
+	struct world world, *w = &world;
+	char name[65], vn[66];
+	json_t *text;
+
+	(void)state;
+	begin(w);
+	for (int i = 0; i < 32; i++)
+		memcpy(name + 2 * i, "\xc3\xa9", 3);
+	snprintf(vn, sizeof(vn), "%s", name);
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			assert_refused(as(w, name, "renew", NULL), 403, "user '???");
+		else if (i == 1)
+			assert_refused(as_router(w, name, "renew", NULL), 403, "router '???");
+		else
+			assert_refused(named(w, "joe", "vn-shutdown", vn), 404, "VN '???");
+		text = json_string(w->detail);
+		assert_non_null(text);
+		json_decref(text);
+	}
+	world_done(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,7 +605,8 @@ int main(void)
 		cmocka_unit_test(test_delegation), cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_undo),
 		cmocka_unit_test(test_dry_run),	   cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_dangling),
+		cmocka_unit_test(test_issuers),	   cmocka_unit_test(test_lasting),
+		cmocka_unit_test(test_dangling),   cmocka_unit_test(test_words),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
