@@ -11,9 +11,11 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
@@ -96,6 +98,18 @@ static struct https_request *asked(const char *what)
 			found = &requests[i];
 		}
 	return found;
+}
+
+/* ---- the disk -------------------------------------------------------------------- */
+
+static pthread_mutex_t disk_stands = PTHREAD_MUTEX_INITIALIZER;
+
+/* Instead of the C library's: waits while the test wants it. */
+int fsync(int fd)
+{
+	pthread_mutex_lock(&disk_stands);
+	pthread_mutex_unlock(&disk_stands);
+	return (int)syscall(SYS_fsync, fd);
 }
 
 /* ---- the world ------------------------------------------------------------------- */
@@ -394,6 +408,58 @@ static void takes_stores_confirms(void **state)
 	image_free(b);
 }
 
+/* All that fail before are slow: there is a pause all the same. */
+static void a_pause_after_slow_failures(void **state)
+{
+	struct world_of_one *w = *state;
+
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 160 * MSEC);
+	run_until(w, 5 * SEC);
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 100 * MSEC);
+	assert_null(asked("/stream"));
+	run_until(w, 800 * MSEC);
+	assert_non_null(asked("/stream"));
+}
+
+/* Nothing that is not on disk is confirmed: not by a second copy, by a refusal of others, or
+ * by a new stream; and the refusal is not lost when it is written. */
+static void a_slow_disk(void **state)
+{
+	struct world_of_one *w = *state;
+	struct image *a = image_at(4, ROWS("7 172.16.1.10/32")), *old = image_at(3, NULL);
+
+	connect_it(w);
+	pthread_mutex_lock(&disk_stands);
+	send_image(w, NULL, a);
+	send_image(w, NULL, a);
+	run_until(w, 10 * MSEC);
+	assert_int_equal(router_image(w->router)->version.number, 4);
+	assert_null(asked("/confirm"));
+	send_image(w, NULL, old);
+	confirmed(w, "{\"version\":\"0.0\",\"error\":\"tables that are older than those that "
+		     "run\"}");
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 800 * MSEC);
+	assert_non_null(asked("/stream?have=0.0"));
+	connect_it(w);
+	assert_null(asked("/confirm"));
+	pthread_mutex_unlock(&disk_stands);
+	for (int i = 0; i < 5000 && !asked("/confirm"); i++) {
+		loop_turn(w->loop, MSEC);
+		run_until(w, 0);
+	}
+	assert_non_null(asked("/confirm"));
+	assert_string_equal(asked("/confirm")->body,
+			    "{\"version\":\"1.4\",\"error\":\"tables that are older than those "
+			    "that run\"}");
+	answer(w, asked("/confirm"), 200, "{}");
+	assert_int_equal(status(w).stored.number, 4);
+	image_free(a);
+	image_free(old);
+}
+
 static void what_is_refused(void **state)
 {
 	struct world_of_one *w = *state;
@@ -597,6 +663,7 @@ int main(void)
 		TEST(places_in_turn),  TEST(takes_stores_confirms),
 		TEST(what_is_refused), TEST(heartbeats),
 		TEST(silence),	       TEST(sent_on),
+		TEST(a_slow_disk),     TEST(a_pause_after_slow_failures),
 		TEST(a_full_disk),     cmocka_unit_test_setup_teardown(renewal, begin_old, end),
 	};
 
