@@ -708,7 +708,7 @@ static void renewal_done(void *arg, const struct https_answer *answer, mono_t no
 	a->renewal = NULL;
 	if (!is_good(answer))
 		words_of(answer, why);
-	else if (identity_renewed(a->identity, body, why))
+	else if (identity_renewed(a->identity, body, time(NULL), why))
 		why[0] = '\0';
 	json_decref(body);
 	if (gmtime_r(&a->identity->ends, &tm))
