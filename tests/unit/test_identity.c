@@ -197,8 +197,8 @@ static bool renewed(struct place *p, struct identity *id, EVP_PKEY *key, const c
 		    const char *tables, time_t now)
 {
 	char error[IDENTITY_ERROR], *pem = certificate(p, key, NOW + LIFE);
-	json_t *answer = json_pack("{s:s, s:s, s:s}", "certificate", pem, "ca", ca, "tables_key",
-				   tables);
+	json_t *answer =
+		json_pack("{s:s, s:s, s:s}", "certificate", pem, "ca", ca, "tables_key", tables);
 	bool good = identity_renewed(id, answer, now, error);
 
 	json_decref(answer);

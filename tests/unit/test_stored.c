@@ -324,8 +324,8 @@ static void closed_with_work(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(a_whole_and_changes),  TEST(cut_anywhere),	 TEST(altered_anywhere),
-		TEST(changes_have_a_bound), TEST(a_write_fails), TEST(closed_with_work),
+		TEST(a_whole_and_changes),	 TEST(cut_anywhere),  TEST(altered_anywhere),
+		TEST(changes_have_a_bound),	 TEST(a_write_fails), TEST(closed_with_work),
 		TEST(a_change_behind_a_failure),
 	};
 
