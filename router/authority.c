@@ -45,6 +45,7 @@
 #define CONFIRM_AGAIN SEC
 #define ANSWER_WAIT (10 * SEC)
 #define WHOLE_AGAIN (30 * SEC)
+#define WHOLE_WAIT (120 * SEC) /* for all of it */
 #define RENEW_LOOK_MOST (600 * SEC)
 #define FEED_KEPT (64u << 10) /* bytes of room for lines, when there is none */
 #define SAID 256
@@ -202,7 +203,6 @@ static void say(struct authority *a, mono_t now)
 {
 	char *body;
 
-	(void)now;
 	if (!a->unsaid || !a->connected || a->confirm)
 		return;
 	body = feed_confirm(a->confirmed, *a->refusal ? a->refusal : NULL);
@@ -210,6 +210,8 @@ static void say(struct authority *a, mono_t now)
 		a->confirm = ask_own(a, "confirm", body, ANSWER_WAIT, 0, NULL, said);
 	free(body);
 	a->unsaid = !a->confirm;
+	if (a->unsaid) /* out of memory */
+		timer_set(a->loop, &a->confirm_timer, mono_add(now, CONFIRM_AGAIN));
 }
 
 static void confirm_due(struct timer *t, mono_t now)
@@ -419,7 +421,7 @@ static void whole_due(struct timer *t, mono_t now)
 	if (!stored_wants_whole(&a->stored) || a->whole)
 		return;
 	if (a->connected)
-		a->whole = ask_own(a, "tables", NULL, 0, FEED_LINE, NULL, whole_came);
+		a->whole = ask_own(a, "tables", NULL, WHOLE_WAIT, FEED_LINE, NULL, whole_came);
 	if (!a->whole)
 		timer_set(a->loop, t, mono_add(now, WHOLE_AGAIN));
 }
@@ -605,7 +607,7 @@ static void connect_now(struct authority *a, mono_t now)
 	a->since = now;
 	a->stream = ask_own(a, what, NULL, 0, 0, stream_data, stream_done);
 	if (!a->stream) {
-		lost(a, "out of memory", now);
+		lost(a, "no request can be made of it", now);
 		return;
 	}
 	timer_set(a->loop, &a->silence, mono_add(now, SILENCE));
@@ -729,7 +731,7 @@ static void renewal_done(void *arg, const struct https_answer *answer, mono_t no
 static void renewal_due(struct timer *t, mono_t now)
 {
 	struct authority *a = container_of(t, struct authority, renewal_timer);
-	int64_t look = (int64_t)(a->identity->ends - a->identity->begins) * SEC / 100;
+	int64_t look = (int64_t)(a->identity->ends - a->identity->begins) / 100 * SEC;
 	char *body = NULL;
 
 	look = look < SEC ? SEC : look > RENEW_LOOK_MOST ? RENEW_LOOK_MOST : look;

@@ -30,7 +30,7 @@
 /* ---- requests -------------------------------------------------------------------- */
 
 struct https {
-	unsigned identified;
+	unsigned identified, no_memory; /* for so many requests */
 };
 
 struct https_request {
@@ -64,7 +64,8 @@ void https_identify(struct https *h, const char *certificate, const char *key, c
 
 struct https_request *https_ask(struct https *h, const struct https_question *q)
 {
-	(void)h;
+	if (h->no_memory && h->no_memory--)
+		return NULL;
 	for (size_t i = 0; i < REQUESTS; i++) {
 		struct https_request *r = &requests[i];
 
@@ -398,7 +399,12 @@ static void takes_stores_confirms(void **state)
 	confirmed(w, "{\"version\":\"1.9\"}");
 	assert_int_equal(router_events(w->router, EVENT_TABLES), 2);
 	assert_int_equal(status(w).stored.number, 9);
+	fake.no_memory = 2;
 	send_image(w, NULL, b); /* once more */
+	assert_null(asked("/confirm"));
+	assert_int_equal(fake.no_memory, 1);
+	run_until(w, 2 * SEC);
+	assert_int_equal(fake.no_memory, 0);
 	confirmed(w, "{\"version\":\"1.9\"}");
 	/* another run begins where this one was */
 	end_router(w);
@@ -599,6 +605,7 @@ static void a_full_disk(void **state)
 	stream(w, feed_alive, strlen(feed_alive));
 	run_until(w, 10 * SEC);
 	assert_non_null(asked("/v1/routers/florida/tables"));
+	assert_int_equal(asked("/tables")->q.patience, 120 * SEC);
 	bytes = image_encode(b, w->signer, &n);
 	line = feed_tables(b->version, 0, bytes, n, &len);
 	line[len - 1] = '\0';
