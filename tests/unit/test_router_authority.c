@@ -11,7 +11,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,13 +103,25 @@ static struct https_request *asked(const char *what)
 
 /* ---- the disk -------------------------------------------------------------------- */
 
-static atomic_bool disk_stands;
+static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disk_goes = PTHREAD_COND_INITIALIZER;
+static bool disk_stands;
+
+static void let_disk(bool go)
+{
+	pthread_mutex_lock(&disk_lock);
+	disk_stands = !go;
+	pthread_cond_broadcast(&disk_goes);
+	pthread_mutex_unlock(&disk_lock);
+}
 
 /* Instead of the C library's: waits while the test wants it. */
 int fsync(int fd)
 {
+	pthread_mutex_lock(&disk_lock);
 	while (disk_stands)
-		usleep(100);
+		pthread_cond_wait(&disk_goes, &disk_lock);
+	pthread_mutex_unlock(&disk_lock);
 	return (int)syscall(SYS_fsync, fd);
 }
 
@@ -260,7 +272,7 @@ static int end(void **state)
 {
 	struct world_of_one *w = *state;
 
-	disk_stands = false;
+	let_disk(true);
 	end_router(w);
 	signer_free(w->signer);
 	ca_free(w->ca);
@@ -438,7 +450,7 @@ static void a_slow_disk(void **state)
 	struct image *a = image_at(4, ROWS("7 172.16.1.10/32")), *old = image_at(3, NULL);
 
 	connect_it(w);
-	disk_stands = true;
+	let_disk(false);
 	send_image(w, NULL, a);
 	send_image(w, NULL, a);
 	run_until(w, 10 * MSEC);
@@ -452,7 +464,7 @@ static void a_slow_disk(void **state)
 	assert_non_null(asked("/stream?have=0.0"));
 	connect_it(w);
 	assert_null(asked("/confirm"));
-	disk_stands = false;
+	let_disk(true);
 	for (int i = 0; i < 5000 && !asked("/confirm"); i++) {
 		loop_turn(w->loop, MSEC);
 		run_until(w, 0);
