@@ -106,17 +106,24 @@ static bool key_equal(const struct image_key *a, const struct image_key *b)
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
 }
 
+bool image_peer_keys_equal(const struct image_peer *a, const struct image_peer *b)
+{
+	bool same = a->n_keys == b->n_keys;
+
+	for (unsigned i = 0; same && i < a->n_keys; i++)
+		same = key_equal(&a->keys[i], &b->keys[i]);
+	return same;
+}
+
 bool image_peer_equal(const struct image_peer *a, const struct image_peer *b)
 {
 	bool same = a->id == b->id && a->transit == b->transit && a->relay == b->relay &&
 		    a->direct == b->direct && a->tls_port == b->tls_port &&
-		    a->n_endpoints == b->n_endpoints && a->n_keys == b->n_keys &&
+		    a->n_endpoints == b->n_endpoints && image_peer_keys_equal(a, b) &&
 		    a->n_queue_routers == b->n_queue_routers && !strcmp(a->name, b->name);
 
 	for (unsigned i = 0; same && i < a->n_endpoints; i++)
 		same = !strcmp(a->endpoints[i], b->endpoints[i]);
-	for (unsigned i = 0; same && i < a->n_keys; i++)
-		same = key_equal(&a->keys[i], &b->keys[i]);
 	for (unsigned i = 0; same && i < a->n_queue_routers; i++)
 		same = a->queue_routers[i] == b->queue_routers[i];
 	return same;

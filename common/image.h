@@ -91,6 +91,7 @@ struct image_peer *image_peer_ref(const struct image_peer *);
 void image_peer_unref(struct image_peer *);
 bool image_peer_valid(const struct image_peer *);
 bool image_peer_equal(const struct image_peer *, const struct image_peer *);
+bool image_peer_keys_equal(const struct image_peer *, const struct image_peer *);
 
 /* From one image to the next. */
 struct image_change;

@@ -10,9 +10,10 @@
  * A place that fails is left for the next; when all have failed there is a pause, longer
  * each time, of random length, so that ten thousand routers don't come at once.
  *
- * What is confirmed is on disk, so that a router that is started again never goes back behind
- * a step that others rely on. A disk that is full is no reason not to run new tables: then
- * it is said, confirmed, and the whole is fetched and stored when there is room.
+ * What is confirmed, by a stream's have= too, is on disk, so that a router that is started
+ * again never goes back behind a step that others rely on. A disk that is full is no reason
+ * not to run new tables: then it is said, confirmed, and the whole is fetched and stored when
+ * there is room.
  */
 #include "router/authority.h"
 
@@ -44,6 +45,7 @@
 #define CONFIRM_AGAIN SEC
 #define ANSWER_WAIT (10 * SEC)
 #define WHOLE_AGAIN (30 * SEC)
+#define WHOLE_WAIT (120 * SEC) /* for all of it */
 #define RENEW_LOOK_MOST (600 * SEC)
 #define FEED_KEPT (64u << 10) /* bytes of room for lines, when there is none */
 #define SAID 256
@@ -65,6 +67,7 @@ struct authority {
 	struct stored stored;
 	struct list writes; /* that the disk was given */
 	struct version on_disk;
+	struct version settled; /* on disk, or the disk has failed: it may be confirmed */
 
 	struct place places[PLACES];
 	unsigned n_configured, at; /* ... which one it is now */
@@ -200,7 +203,6 @@ static void say(struct authority *a, mono_t now)
 {
 	char *body;
 
-	(void)now;
 	if (!a->unsaid || !a->connected || a->confirm)
 		return;
 	body = feed_confirm(a->confirmed, *a->refusal ? a->refusal : NULL);
@@ -208,6 +210,8 @@ static void say(struct authority *a, mono_t now)
 		a->confirm = ask_own(a, "confirm", body, ANSWER_WAIT, 0, NULL, said);
 	free(body);
 	a->unsaid = !a->confirm;
+	if (a->unsaid) /* out of memory */
+		timer_set(a->loop, &a->confirm_timer, mono_add(now, CONFIRM_AGAIN));
 }
 
 static void confirm_due(struct timer *t, mono_t now)
@@ -238,7 +242,7 @@ static void refuse(struct authority *a, const char *why, mono_t now)
 	if (strcmp(why, a->refused) != 0)
 		log_error("authority: refused: %s", why);
 	snprintf(a->refused, sizeof(a->refused), "%s", why);
-	confirm(a, running(a), why, now);
+	confirm(a, a->settled, why, now);
 }
 
 static bool key_of(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
@@ -303,6 +307,14 @@ static void check_covered(const struct authority *a, const struct image *image)
 	}
 }
 
+/* What the disk is not given, or can't take, may be told before what was given earlier. */
+static void settle(struct authority *a, struct version version, mono_t now)
+{
+	if (version_compare(version, a->settled) > 0)
+		a->settled = version;
+	confirm(a, a->settled, a->refused, now); /* of newer ones, since */
+}
+
 static void written(void *arg, int error, mono_t now)
 {
 	struct written *w = arg;
@@ -319,7 +331,7 @@ static void written(void *arg, int error, mono_t now)
 			  text, a->stored.path, strerror(-error));
 		counter_add(&a->router->events[EVENT_TABLES_UNSTORED], 1);
 	}
-	confirm(a, w->version, "", now);
+	settle(a, w->version, now);
 	if (stored_wants_whole(&a->stored) && !a->whole && !timer_is_set(&a->whole_timer))
 		timer_set(a->loop, &a->whole_timer, error ? mono_add(now, WHOLE_AGAIN) : now);
 	list_remove(&w->node);
@@ -333,7 +345,7 @@ static void store(struct authority *a, struct version version, const uint8_t *by
 
 	if (!w) { /* then not on disk: as if it was full */
 		stored_failed(&a->stored);
-		confirm(a, version, "", now);
+		settle(a, version, now);
 		return;
 	}
 	*w = (struct written){ .authority = a, .version = version };
@@ -356,8 +368,8 @@ static void take(struct authority *a, const uint8_t *bytes, size_t len, mono_t n
 	if (e > 0) { /* it runs already: of use to the disk, perhaps */
 		if (stored_wants_whole(&a->stored) && image_kind(bytes, len) == IMAGE_WHOLE)
 			store(a, runs->version, bytes, len, now);
-		else
-			confirm(a, runs->version, "", now);
+		else if (list_is_empty(&a->writes)) /* else when it is written */
+			confirm(a, a->settled, "", now);
 		return;
 	}
 	if (!run(a, image, now, error)) {
@@ -409,7 +421,7 @@ static void whole_due(struct timer *t, mono_t now)
 	if (!stored_wants_whole(&a->stored) || a->whole)
 		return;
 	if (a->connected)
-		a->whole = ask_own(a, "tables", NULL, 0, FEED_LINE, NULL, whole_came);
+		a->whole = ask_own(a, "tables", NULL, WHOLE_WAIT, FEED_LINE, NULL, whole_came);
 	if (!a->whole)
 		timer_set(a->loop, t, mono_add(now, WHOLE_AGAIN));
 }
@@ -426,7 +438,7 @@ static void drop_stream(struct authority *a)
 	if (a->whole)
 		timer_set(a->loop, &a->whole_timer, mono_add(a->contact, WHOLE_AGAIN));
 	a->stream = a->confirm = a->heartbeat = a->whole = NULL;
-	a->connected = a->unsaid = false; /* a new one begins with what is run */
+	a->connected = a->unsaid = false; /* a new one begins with what is settled */
 	timer_cancel(a->loop, &a->silence);
 	timer_cancel(a->loop, &a->confirm_timer);
 	timer_cancel(a->loop, &a->heartbeat_timer);
@@ -484,6 +496,7 @@ static void message(void *arg, const struct feed_message *m)
 		a->sent_on = a->missed = 0;
 		log_info("authority: connected to %s", place(a)->url.text);
 		timer_set(a->loop, &a->heartbeat_timer, t->now);
+		say(a, t->now); /* what was settled since it was asked for */
 		if (stored_wants_whole(&a->stored) && !timer_is_set(&a->whole_timer))
 			timer_set(a->loop, &a->whole_timer, mono_add(t->now, SEC));
 	}
@@ -588,13 +601,13 @@ static void connect_now(struct authority *a, mono_t now)
 			timer_set(a->loop, &a->again, mono_add(now, HTTPS_CONNECT));
 		return;
 	}
-	version_format(running(a), what + strlen(what));
+	version_format(a->settled, what + strlen(what)); /* this confirms it */
 	feed_done(&a->feed);
 	feed_init(&a->feed);
 	a->since = now;
 	a->stream = ask_own(a, what, NULL, 0, 0, stream_data, stream_done);
 	if (!a->stream) {
-		lost(a, "out of memory", now);
+		lost(a, "no request can be made of it", now);
 		return;
 	}
 	timer_set(a->loop, &a->silence, mono_add(now, SILENCE));
@@ -697,7 +710,7 @@ static void renewal_done(void *arg, const struct https_answer *answer, mono_t no
 	a->renewal = NULL;
 	if (!is_good(answer))
 		words_of(answer, why);
-	else if (identity_renewed(a->identity, body, why))
+	else if (identity_renewed(a->identity, body, time(NULL), why))
 		why[0] = '\0';
 	json_decref(body);
 	if (gmtime_r(&a->identity->ends, &tm))
@@ -718,7 +731,7 @@ static void renewal_done(void *arg, const struct https_answer *answer, mono_t no
 static void renewal_due(struct timer *t, mono_t now)
 {
 	struct authority *a = container_of(t, struct authority, renewal_timer);
-	int64_t look = (int64_t)(a->identity->ends - a->identity->begins) * SEC / 100;
+	int64_t look = (int64_t)(a->identity->ends - a->identity->begins) / 100 * SEC;
 	char *body = NULL;
 
 	look = look < SEC ? SEC : look > RENEW_LOOK_MOST ? RENEW_LOOK_MOST : look;
@@ -759,7 +772,7 @@ static void begin_from_disk(struct authority *a, mono_t now)
 		return;
 	}
 	check_covered(a, image);
-	a->on_disk = running(a);
+	a->on_disk = a->settled = running(a);
 	log_info("authority: tables %s in force, from disk", version_format(a->on_disk, text));
 }
 
@@ -787,6 +800,7 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	r->authority = a;
 	a->router = r;
 	a->loop = r->loop;
+	a->pause = PAUSE_LEAST;
 	list_init(&a->writes);
 	feed_init(&a->feed);
 	a->again.fn = again;

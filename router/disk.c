@@ -4,6 +4,10 @@
  *
  * Replacing is a new file beside the old one, synced and renamed, then the directory
  * synced: whenever the machine stops, one of the two is there.
+ *
+ * What is appended goes behind what the job before has written. If that failed, the file is
+ * not what the asker thinks, and perhaps the last good one: it stays as it is until it is
+ * replaced.
  */
 #include "router/disk.h"
 
@@ -20,9 +24,16 @@
 
 #include "common/list.h"
 
+/* One that was written, or is to be: there are few. */
+struct file {
+	struct list node;
+	bool failed; /* its last job; the thread's */
+	char path[];
+};
+
 struct job {
 	struct list node;
-	char *path;
+	struct file *file;
 	unsigned mode; /* of a new file; 0: append */
 	uint64_t at;
 	size_t len;
@@ -37,6 +48,7 @@ struct disk {
 	struct source told;
 	pthread_t thread;
 	bool runs; /* there is a thread */
+	struct list files;
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	/* under the lock: */
@@ -77,36 +89,40 @@ static int sync_directory(const char *path)
 
 static int replace(const struct job *j)
 {
+	const char *path = j->file->path;
 	char *draft;
 	int fd, e;
 
-	if (asprintf(&draft, "%s.new", j->path) < 0)
+	if (asprintf(&draft, "%s.new", path) < 0)
 		return -ENOMEM;
 	unlink(draft); /* of a run that was killed */
 	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, j->mode);
 	e = fd < 0 || fchmod(fd, j->mode) < 0 ? -errno : write_all(fd, j->data, j->len);
 	if (fd >= 0)
 		close(fd);
-	if (!e && rename(draft, j->path) < 0)
+	if (!e && rename(draft, path) < 0)
 		e = -errno;
 	if (e)
 		unlink(draft);
 	free(draft);
-	return e ? e : sync_directory(j->path);
+	return e ? e : sync_directory(path);
 }
 
 static int append(const struct job *j)
 {
-	int fd = open(j->path, O_WRONLY | O_CLOEXEC), e = 0;
+	int fd = -1, e = 0;
 	struct stat st;
 
+	if (j->file->failed)
+		return -ECANCELED;
+	fd = open(j->file->path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
 		e = -errno;
-	else if ((uint64_t)st.st_size < j->at)
-		e = -ESPIPE; /* somebody has cut it */
-	else if (ftruncate(fd, (off_t)j->at) < 0 || lseek(fd, (off_t)j->at, SEEK_SET) < 0)
+	else if ((uint64_t)st.st_size != j->at)
+		e = -ESPIPE; /* somebody else has written it */
+	else if (lseek(fd, (off_t)j->at, SEEK_SET) < 0)
 		e = -errno;
 	else
 		e = write_all(fd, j->data, j->len);
@@ -130,6 +146,7 @@ static void *work(void *arg)
 		list_remove(&j->node);
 		pthread_mutex_unlock(&d->lock);
 		j->error = j->mode ? replace(j) : append(j);
+		j->file->failed = j->error != 0;
 		pthread_mutex_lock(&d->lock);
 		list_insert(&d->done, &j->node);
 		if (write(d->told.fd, &one, sizeof(one)) < 0)
@@ -140,12 +157,6 @@ static void *work(void *arg)
 }
 
 /* ---- the control thread --------------------------------------------------------- */
-
-static void job_free(struct job *j)
-{
-	free(j->path);
-	free(j);
-}
 
 static void told(struct source *s, uint32_t events, mono_t now)
 {
@@ -166,7 +177,7 @@ static void told(struct source *s, uint32_t events, mono_t now)
 			return;
 		if (j->fn)
 			j->fn(j->arg, j->error, now);
-		job_free(j);
+		free(j);
 	}
 }
 
@@ -178,6 +189,7 @@ struct disk *disk_open(struct loop *loop)
 	if (!d)
 		return NULL;
 	d->loop = loop;
+	list_init(&d->files);
 	list_init(&d->jobs);
 	list_init(&d->done);
 	pthread_mutex_init(&d->lock, NULL);
@@ -206,9 +218,11 @@ void disk_close(struct disk *d)
 		pthread_join(d->thread, NULL);
 	}
 	list_for_each(node, &d->jobs)
-		job_free(container_of(node, struct job, node));
+		free(container_of(node, struct job, node));
 	list_for_each(node, &d->done)
-		job_free(container_of(node, struct job, node));
+		free(container_of(node, struct job, node));
+	list_for_each(node, &d->files)
+		free(container_of(node, struct file, node));
 	loop_remove(d->loop, &d->told);
 	close(d->told.fd);
 	pthread_cond_destroy(&d->wanted);
@@ -223,6 +237,8 @@ static void post(struct disk *d, struct job *j)
 	int e = d->runs ? 0 : -pthread_create(&d->thread, NULL, work, d);
 
 	d->runs |= !e;
+	if (e) /* there is no thread whose it is */
+		j->file->failed = true;
 	pthread_mutex_lock(&d->lock);
 	j->error = e;
 	list_insert(e ? &d->done : &d->jobs, &j->node);
@@ -232,21 +248,37 @@ static void post(struct disk *d, struct job *j)
 		return; /* full: it will be read */
 }
 
+/* NULL: out of memory. */
+static struct file *file_of(struct disk *d, const char *path)
+{
+	struct file *f;
+
+	list_for_each(node, &d->files) {
+		f = container_of(node, struct file, node);
+		if (!strcmp(f->path, path))
+			return f;
+	}
+	f = calloc(1, sizeof(*f) + strlen(path) + 1);
+	if (!f)
+		return NULL;
+	strcpy(f->path, path);
+	list_insert(&d->files, &f->node);
+	return f;
+}
+
 static void begin(struct disk *d, const struct job *as, const char *path, const void *data,
 		  size_t len)
 {
-	struct job *j = calloc(1, sizeof(*j) + len);
+	struct file *f = file_of(d, path);
+	struct job *j = f ? calloc(1, sizeof(*j) + len) : NULL;
 
-	if (j)
-		*j = *as;
-	if (j)
-		j->path = strdup(path);
-	if (!j || !j->path) {
-		free(j);
+	if (!j) {
 		if (as->fn) /* the only case in this turn */
 			as->fn(as->arg, -ENOMEM, clock_now());
 		return;
 	}
+	*j = *as;
+	j->file = f;
 	if (len)
 		memcpy(j->data, data, len);
 	j->len = len;

@@ -25,7 +25,8 @@ typedef void disk_fn(void *arg, int error, mono_t now);
  * bytes. fn (may be NULL) is called once, in a later turn of the loop. */
 void disk_replace(struct disk *, const char *path, unsigned mode, const void *data, size_t len,
 		  disk_fn *, void *arg);
-/* The file is to be its first `at` bytes and these. If it fails there may be any of them. */
+/* The file, which has `at` bytes, is to have these behind them: some, if it fails. -ESPIPE: it
+ * has another size; -ECANCELED: the job before for it has failed. Then it is not touched. */
 void disk_append(struct disk *, const char *path, uint64_t at, const void *data, size_t len,
 		 disk_fn *, void *arg);
 

@@ -22,7 +22,8 @@ void given_free(struct given *g)
 	free(g);
 }
 
-/* The key of a peer whose record is the same object as before. */
+/* The key of a peer that has the same public keys as before: deriving one is an exchange of
+ * Diffie and Hellman, and a whole image has thousands of new records. */
 static const uint8_t *known_key(const struct given *old, const struct image_peer *p)
 {
 	size_t low = 0, high = old ? old->n_peers : 0;
@@ -31,7 +32,9 @@ static const uint8_t *known_key(const struct given *old, const struct image_peer
 		size_t middle = (low + high) / 2;
 
 		if (old->peers[middle].id == p->id)
-			return old->image->peers[middle] == p ? old->peers[middle].key : NULL;
+			return image_peer_keys_equal(old->image->peers[middle], p)
+				       ? old->peers[middle].key
+				       : NULL;
 		if (old->peers[middle].id < p->id)
 			low = middle + 1;
 		else

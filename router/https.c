@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 
 #include "common/list.h"
+#include "common/log.h"
 
 #define DEAD 2500 /* ms */
 
@@ -78,6 +79,7 @@ struct https_request {
 	char *got; /* what is not told yet; of others than streams: all */
 	size_t n, room, most;
 	bool over, too_much;
+	CURLcode unset; /* the first option that was not taken has said so */
 	CURLcode result;
 	char error[CURL_ERROR_SIZE];
 };
@@ -350,8 +352,9 @@ static size_t receive(char *data, size_t size, size_t n, void *arg)
 	struct https_request *q = arg;
 	size_t len = size * n;
 
-	/* a stream's are told after this turn of libcurl, which is not long */
-	if (len > q->most - q->n) {
+	/* a stream's are told after this turn of libcurl, which is not long: what comes of one is
+	 * its owner's to bound */
+	if (!is_stream(q) && len > q->most - q->n) {
 		q->too_much = true;
 		return 0;
 	}
@@ -409,24 +412,34 @@ static bool set_addresses(struct https_request *q, const struct https_question *
 	return q->addresses != NULL;
 }
 
+/* Of what must not be left out: whom to believe, and who asks. */
+#define MUST_SET(q, option, value) must_set(q, (q)->c->easy_setopt((q)->curl, option, value))
+
+static void must_set(struct https_request *q, CURLcode result)
+{
+	if (q->unset == CURLE_OK)
+		q->unset = result;
+}
+
 static void set_blob(struct https_request *q, CURLoption option, const char *text)
 {
 	struct curl_blob blob = { .data = (char *)text,
 				  .len = strlen(text),
 				  .flags = CURL_BLOB_COPY };
 
-	q->c->easy_setopt(q->curl, option, &blob);
+	MUST_SET(q, option, &blob);
 }
 
-static void set_options(struct https_request *q, const struct https_question *question)
+/* False: it can't be asked as it must be. */
+static bool set_options(struct https_request *q, const struct https_question *question)
 {
 	const struct https *h = q->https;
 	const struct libcurl *c = q->c;
 	CURL *curl = q->curl;
 
-	c->easy_setopt(curl, CURLOPT_URL, question->url);
-	c->easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-	c->easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_3);
+	MUST_SET(q, CURLOPT_URL, question->url);
+	MUST_SET(q, CURLOPT_PROTOCOLS_STR, "https");
+	MUST_SET(q, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
 	c->easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
 	c->easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	c->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -434,21 +447,25 @@ static void set_options(struct https_request *q, const struct https_question *qu
 	if (question->patience)
 		c->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(question->patience / MSEC));
 	if (q->addresses)
-		c->easy_setopt(curl, CURLOPT_RESOLVE, q->addresses);
+		MUST_SET(q, CURLOPT_RESOLVE, q->addresses);
 	c->easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_made);
 	c->easy_setopt(curl, CURLOPT_ERRORBUFFER, q->error);
 	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
 	c->easy_setopt(curl, CURLOPT_WRITEDATA, q);
 	c->easy_setopt(curl, CURLOPT_PRIVATE, q);
 	/* this identity's CAs, not those of the machine */
-	c->easy_setopt(curl, CURLOPT_CAPATH, (char *)NULL);
+	MUST_SET(q, CURLOPT_CAPATH, (char *)NULL);
 	set_blob(q, CURLOPT_CAINFO_BLOB, h->trust);
 	set_blob(q, CURLOPT_SSLCERT_BLOB, h->certificate);
 	set_blob(q, CURLOPT_SSLKEY_BLOB, h->key);
 	if (question->body) {
-		c->easy_setopt(curl, CURLOPT_HTTPHEADER, q->headers);
-		c->easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, question->body);
+		MUST_SET(q, CURLOPT_HTTPHEADER, q->headers);
+		MUST_SET(q, CURLOPT_COPYPOSTFIELDS, question->body);
 	}
+	if (q->unset != CURLE_OK)
+		log_error("authority: libcurl doesn't take what a request needs: %s",
+			  c->easy_strerror(q->unset));
+	return q->unset == CURLE_OK;
 }
 
 struct https_request *https_ask(struct https *h, const struct https_question *question)
@@ -463,17 +480,13 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 	q->done = question->done;
 	q->arg = question->arg;
 	q->most = question->most ? question->most : HTTPS_ANSWER;
-	if (q->data)
-		q->most = SIZE_MAX; /* its owner's to bound */
 	list_insert(&h->requests, &q->node);
 	q->curl = q->c->easy_init();
 	/* "Expect: 100-continue" would cost a round trip */
 	q->headers = q->c->slist_append(NULL, "Content-Type: application/json");
-	if (q->curl && q->headers && set_addresses(q, question)) {
-		set_options(q, question);
-		if (h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
-			return q;
-	}
+	if (q->curl && q->headers && set_addresses(q, question) && set_options(q, question) &&
+	    h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
+		return q;
 	request_free(q);
 	return NULL;
 }

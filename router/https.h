@@ -44,12 +44,12 @@ struct https_question {
 	size_t n_ips;
 	const char *body;    /* JSON, copied: POST; NULL: GET */
 	int64_t patience;    /* for all of it; 0: for ever */
-	size_t most;	     /* bytes of the answer; 0: HTTPS_ANSWER */
+	size_t most;	     /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
 	https_data_fn *data; /* NULL: no stream */
 	https_fn *done;
 	void *arg;
 };
-/* NULL: out of memory. */
+/* NULL: out of memory, or what must be set (whom to believe, who asks) is not. */
 struct https_request *https_ask(struct https *, const struct https_question *);
 /* It is told nothing more. NULL is fine. */
 void https_cancel(struct https_request *);

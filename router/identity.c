@@ -9,7 +9,10 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,13 +223,52 @@ char *identity_renewal(const struct identity *id)
 	return text;
 }
 
+/* Those of the text; NULL: none, or out of memory. */
+static X509_STORE *store_of(const char *trust)
+{
+	BIO *b = BIO_new_mem_buf(trust, -1);
+	X509_STORE *store = X509_STORE_new();
+	bool any = false;
+	X509 *c;
+
+	while (b && store && (c = PEM_read_bio_X509(b, NULL, NULL, NULL))) {
+		any |= X509_STORE_add_cert(store, c) == 1;
+		X509_free(c);
+	}
+	BIO_free(b);
+	if (any)
+		return store;
+	X509_STORE_free(store);
+	return NULL;
+}
+
+/* Whether one of these CAs has issued the certificate, and both are good now. */
+static bool is_issued(const char *certificate, const char *trust, time_t now)
+{
+	X509 *c = pki_certificate_parse(certificate);
+	X509_STORE *store = store_of(trust);
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	bool good = false;
+
+	if (c && store && ctx && X509_STORE_CTX_init(ctx, store, c, NULL)) {
+		X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
+		X509_STORE_CTX_set_time(ctx, 0, now);
+		good = X509_verify_cert(ctx) == 1;
+	}
+	X509_STORE_CTX_free(ctx);
+	X509_STORE_free(store);
+	X509_free(c);
+	return good;
+}
+
 static bool refuse(char error[static IDENTITY_ERROR], const char *what)
 {
 	snprintf(error, IDENTITY_ERROR, "%s", what);
 	return false;
 }
 
-bool identity_renewed(struct identity *id, const json_t *answer, char error[static IDENTITY_ERROR])
+bool identity_renewed(struct identity *id, const json_t *answer, time_t now,
+		      char error[static IDENTITY_ERROR])
 {
 	const char *certificate = json_string_value(json_object_get(answer, "certificate"));
 	const char *trust = json_string_value(json_object_get(answer, "ca"));
@@ -241,6 +283,9 @@ bool identity_renewed(struct identity *id, const json_t *answer, char error[stat
 		return refuse(error, wrong);
 	if (!is_certificate(trust))
 		return refuse(error, "no CA is with the certificate");
+	if (ends <= now || !is_issued(certificate, trust, now))
+		return refuse(error, "the new certificate is not good now, or of none of the CAs "
+				     "with it: check the clocks of the authority and this machine");
 	if (!tables || !read_tables_key(tables, key) || memcmp(key, id->tables_key, SIGN_KEY) != 0)
 		return refuse(error, "the authority signs tables with another key now: register "
 				     "this router anew");

@@ -37,9 +37,11 @@ void identity_free(struct identity *);
 /* What the authority is asked for a new certificate, heap; NULL: out of memory. */
 char *identity_renewal(const struct identity *);
 /* Takes the new certificate and CAs out of its answer; files are not written. False, with
- * words: there is none for this key, or the key that signs tables is another one, which
- * nobody can change so. */
-bool identity_renewed(struct identity *, const json_t *answer, char error[static IDENTITY_ERROR]);
+ * words, and nothing is changed: there is none for this key, that one of these CAs has issued
+ * and that is good now; or the key that signs tables is another one, which nobody can change
+ * so. */
+bool identity_renewed(struct identity *, const json_t *answer, time_t now,
+		      char error[static IDENTITY_ERROR]);
 /* Whether it is in the last third of its life, or past it. */
 bool identity_is_due(const struct identity *, time_t now);
 

@@ -177,12 +177,29 @@ static void wrong_files(void **state)
 	EVP_PKEY_free(other);
 }
 
-static bool renewed(struct place *p, struct identity *id, EVP_PKEY *key, const char *tables)
+/* The certificate of a CA that has nothing to do with the place, heap. */
+static char *another_ca(struct place *p)
+{
+	char directory[] = "/tmp/vine-identity-XXXXXX", *text;
+	struct ca *ca;
+
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(ca_make(directory, NOW, p->error), 0);
+	ca = ca_load(directory, p->error);
+	assert_non_null(ca);
+	text = strdup(ca_bundle(ca));
+	ca_free(ca);
+	empty(directory);
+	return text;
+}
+
+static bool renewed(struct place *p, struct identity *id, EVP_PKEY *key, const char *ca,
+		    const char *tables, time_t now)
 {
 	char error[IDENTITY_ERROR], *pem = certificate(p, key, NOW + LIFE);
-	json_t *answer = json_pack("{s:s, s:s, s:s}", "certificate", pem, "ca", ca_bundle(p->ca),
-				   "tables_key", tables);
-	bool good = identity_renewed(id, answer, error);
+	json_t *answer =
+		json_pack("{s:s, s:s, s:s}", "certificate", pem, "ca", ca, "tables_key", tables);
+	bool good = identity_renewed(id, answer, now, error);
 
 	json_decref(answer);
 	free(pem);
@@ -198,12 +215,23 @@ static void renewal(void **state)
 	char *tables = pki_key_text(ca_table_key(p->ca)), *others = pki_key_text(ed);
 	time_t before = id->ends;
 	json_t *nothing = json_object();
+	const char *ca = ca_bundle(p->ca);
+	time_t now = NOW + LIFE + 10;
+	char *strangers = another_ca(p), *both;
 
-	assert_false(renewed(p, id, other, tables));
-	assert_false(renewed(p, id, p->key, others));
-	assert_false(identity_renewed(id, nothing, error));
+	assert_false(renewed(p, id, other, ca, tables, now));
+	assert_false(renewed(p, id, p->key, ca, others, now));
+	assert_false(renewed(p, id, p->key, "", tables, now));
+	assert_false(renewed(p, id, p->key, strangers, tables, now));
+	assert_false(renewed(p, id, p->key, ca, tables, now + LIFE)); /* it has ended */
+	assert_false(identity_renewed(id, nothing, now, error));
 	assert_int_equal(id->ends, before);
-	assert_true(renewed(p, id, p->key, tables));
+	assert_string_equal(id->trust_pem, ca);
+	assert_true(asprintf(&both, "%s%s", strangers, ca) > 0); /* as while CAs change */
+	assert_true(renewed(p, id, p->key, both, tables, now));
+	assert_string_equal(id->trust_pem, both);
+	free(strangers);
+	free(both);
 	assert_true(id->ends > before);
 	assert_false(identity_is_due(id, NOW + LIFE * 3 / 4));
 	json_decref(nothing);

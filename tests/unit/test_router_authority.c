@@ -11,9 +11,11 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
@@ -28,7 +30,7 @@
 /* ---- requests -------------------------------------------------------------------- */
 
 struct https {
-	unsigned identified;
+	unsigned identified, no_memory; /* for so many requests */
 };
 
 struct https_request {
@@ -62,7 +64,8 @@ void https_identify(struct https *h, const char *certificate, const char *key, c
 
 struct https_request *https_ask(struct https *h, const struct https_question *q)
 {
-	(void)h;
+	if (h->no_memory && h->no_memory--)
+		return NULL;
 	for (size_t i = 0; i < REQUESTS; i++) {
 		struct https_request *r = &requests[i];
 
@@ -96,6 +99,30 @@ static struct https_request *asked(const char *what)
 			found = &requests[i];
 		}
 	return found;
+}
+
+/* ---- the disk -------------------------------------------------------------------- */
+
+static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disk_goes = PTHREAD_COND_INITIALIZER;
+static bool disk_stands;
+
+static void let_disk(bool go)
+{
+	pthread_mutex_lock(&disk_lock);
+	disk_stands = !go;
+	pthread_cond_broadcast(&disk_goes);
+	pthread_mutex_unlock(&disk_lock);
+}
+
+/* Instead of the C library's: waits while the test wants it. */
+int fsync(int fd)
+{
+	pthread_mutex_lock(&disk_lock);
+	while (disk_stands)
+		pthread_cond_wait(&disk_goes, &disk_lock);
+	pthread_mutex_unlock(&disk_lock);
+	return (int)syscall(SYS_fsync, fd);
 }
 
 /* ---- the world ------------------------------------------------------------------- */
@@ -179,7 +206,7 @@ static void begin_router(struct world_of_one *w)
 	assert_non_null(c);
 	assert_int_equal(c->id, 7);
 	w->loop = loop_new();
-	w->now = clock_now();
+	w->now = mono_add(clock_now(), 2 * SEC); /* that a slow machine doesn't overtake */
 	w->router = router_new(c, 1, w->loop, w->now, stderr);
 	assert_non_null(w->router);
 	assert_true(authority_open(w->router, w->now, stderr));
@@ -245,6 +272,7 @@ static int end(void **state)
 {
 	struct world_of_one *w = *state;
 
+	let_disk(true);
 	end_router(w);
 	signer_free(w->signer);
 	ca_free(w->ca);
@@ -383,7 +411,12 @@ static void takes_stores_confirms(void **state)
 	confirmed(w, "{\"version\":\"1.9\"}");
 	assert_int_equal(router_events(w->router, EVENT_TABLES), 2);
 	assert_int_equal(status(w).stored.number, 9);
+	fake.no_memory = 2;
 	send_image(w, NULL, b); /* once more */
+	assert_null(asked("/confirm"));
+	assert_int_equal(fake.no_memory, 1);
+	run_until(w, 2 * SEC);
+	assert_int_equal(fake.no_memory, 0);
 	confirmed(w, "{\"version\":\"1.9\"}");
 	/* another run begins where this one was */
 	end_router(w);
@@ -392,6 +425,58 @@ static void takes_stores_confirms(void **state)
 	assert_non_null(asked("/stream?have=1.9"));
 	image_free(a);
 	image_free(b);
+}
+
+/* All that fail before are slow: there is a pause all the same. */
+static void a_pause_after_slow_failures(void **state)
+{
+	struct world_of_one *w = *state;
+
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 160 * MSEC);
+	run_until(w, 5 * SEC);
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 100 * MSEC);
+	assert_null(asked("/stream"));
+	run_until(w, 800 * MSEC);
+	assert_non_null(asked("/stream"));
+}
+
+/* Nothing that is not on disk is confirmed: not by a second copy, by a refusal of others, or
+ * by a new stream; and the refusal is not lost when it is written. */
+static void a_slow_disk(void **state)
+{
+	struct world_of_one *w = *state;
+	struct image *a = image_at(4, ROWS("7 172.16.1.10/32")), *old = image_at(3, NULL);
+
+	connect_it(w);
+	let_disk(false);
+	send_image(w, NULL, a);
+	send_image(w, NULL, a);
+	run_until(w, 10 * MSEC);
+	assert_int_equal(router_image(w->router)->version.number, 4);
+	assert_null(asked("/confirm"));
+	send_image(w, NULL, old);
+	confirmed(w, "{\"version\":\"0.0\",\"error\":\"tables that are older than those that "
+		     "run\"}");
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 800 * MSEC);
+	assert_non_null(asked("/stream?have=0.0"));
+	connect_it(w);
+	assert_null(asked("/confirm"));
+	let_disk(true);
+	for (int i = 0; i < 5000 && !asked("/confirm"); i++) {
+		loop_turn(w->loop, MSEC);
+		run_until(w, 0);
+	}
+	assert_non_null(asked("/confirm"));
+	assert_string_equal(asked("/confirm")->body,
+			    "{\"version\":\"1.4\",\"error\":\"tables that are older than those "
+			    "that run\"}");
+	answer(w, asked("/confirm"), 200, "{}");
+	assert_int_equal(status(w).stored.number, 4);
+	image_free(a);
+	image_free(old);
 }
 
 static void what_is_refused(void **state)
@@ -500,7 +585,7 @@ static void sent_on(void **state)
 	run_until(w, 2 * SEC);
 	assert_non_null(asked("/stream"));
 	send_on(w, asked("/stream"), "http://192.0.2.2:2/v1/routers/florida/stream");
-	assert_null(asked("/stream"));
+	assert_null(asked("http://"));
 }
 
 /* The state directory has gone: what can't be stored runs and is confirmed all the same, and
@@ -532,6 +617,7 @@ static void a_full_disk(void **state)
 	stream(w, feed_alive, strlen(feed_alive));
 	run_until(w, 10 * SEC);
 	assert_non_null(asked("/v1/routers/florida/tables"));
+	assert_int_equal(asked("/tables")->q.patience, 120 * SEC);
 	bytes = image_encode(b, w->signer, &n);
 	line = feed_tables(b->version, 0, bytes, n, &len);
 	line[len - 1] = '\0';
@@ -597,6 +683,7 @@ int main(void)
 		TEST(places_in_turn),  TEST(takes_stores_confirms),
 		TEST(what_is_refused), TEST(heartbeats),
 		TEST(silence),	       TEST(sent_on),
+		TEST(a_slow_disk),     TEST(a_pause_after_slow_failures),
 		TEST(a_full_disk),     cmocka_unit_test_setup_teardown(renewal, begin_old, end),
 	};
 

@@ -258,6 +258,47 @@ static void a_write_fails(void **state)
 	image_free(image);
 }
 
+/* Of a whole that fails and the changes behind it, given before that is known, nothing
+ * touches the last good ones. */
+static void a_change_behind_a_failure(void **state)
+{
+	struct place *p = *state;
+	struct image *from = image_at(5, 1), *to = image_at(6, 2);
+	struct image_change *change = image_change_new(from, to);
+	char away[100];
+	size_t n_whole, n_change;
+	uint8_t *whole = image_encode(from, p->signer, &n_whole),
+		*bytes = image_change_encode(change, p->signer, &n_change);
+	struct stored s;
+	int e;
+
+	put_series(p, (size_t[]){ 50, 60, 70, 80 }, 4);
+	snprintf(away, sizeof(away), "%s.new", p->file);
+	assert_int_equal(mkdir(away, 0700), 0); /* in the way of the draft */
+	stored_put(&p->stored, whole, n_whole, on_disk, p);
+	stored_put(&p->stored, bytes, n_change, on_disk, p);
+	wait_told(p, 6);
+	assert_int_equal(p->error, -ECANCELED);
+	assert_int_equal(load(p, 1, &e, &s), 4);
+	assert_int_equal(e, 0);
+	assert_int_equal(rmdir(away), 0);
+	stored_put(&p->stored, whole, n_whole, on_disk, p);
+	stored_put(&p->stored, bytes, n_change, on_disk, p);
+	wait_told(p, 8);
+	assert_int_equal(p->error, 0);
+	assert_int_equal(load(p, 1, &e, &s), 6);
+	/* somebody else has made it longer */
+	assert_int_equal(truncate(p->file, (off_t)p->stored.size + 1), 0);
+	stored_put(&p->stored, bytes, n_change, on_disk, p);
+	wait_told(p, 9);
+	assert_int_equal(p->error, -ESPIPE);
+	free(whole);
+	free(bytes);
+	image_change_free(change);
+	image_free(from);
+	image_free(to);
+}
+
 /* What was begun is on disk when the disk is closed. */
 static void closed_with_work(void **state)
 {
@@ -283,8 +324,9 @@ static void closed_with_work(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(a_whole_and_changes),  TEST(cut_anywhere),	 TEST(altered_anywhere),
-		TEST(changes_have_a_bound), TEST(a_write_fails), TEST(closed_with_work),
+		TEST(a_whole_and_changes),	 TEST(cut_anywhere),  TEST(altered_anywhere),
+		TEST(changes_have_a_bound),	 TEST(a_write_fails), TEST(closed_with_work),
+		TEST(a_change_behind_a_failure),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
