@@ -444,7 +444,7 @@ figures_at()
 	[ "$(URL=https://127.0.0.1:$1 as admin --json top | jq -c .links)" = "[]" ] &&
 		URL=https://127.0.0.1:$1 as admin check
 }
-check "either says how routers are" eval 'figures_at 8464 && figures_at 8465'
+check "either says how routers are" wait_for 10 eval "figures_at 8464 && figures_at 8465"
 check "changes at both at once" both
 same()
 {
