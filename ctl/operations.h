@@ -32,7 +32,7 @@ extern const struct verb verbs[];	/* ends with one without a command */
 
 /* Prints a change's result for people. */
 void show_outcome(json_t *result, bool dry_run);
-/* ... a list's. */
-void show_list(const struct listing[static 2], json_t *result);
+/* ... the two lists of one. */
+void show_list(const struct listing *lists, json_t *result);
 
 #endif

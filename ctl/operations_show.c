@@ -86,7 +86,7 @@ static void show_rows(const struct listing *l, const json_t *rows)
 	columns_print(c, 0, "none", stdout);
 }
 
-void show_list(const struct listing lists[static 2], json_t *result)
+void show_list(const struct listing *lists, json_t *result)
 {
 	const json_t *rows = lists[1].key ? json_object_get(result, lists[1].key) : NULL;
 

@@ -439,6 +439,12 @@ both()
 		wait $p && wait $q || return
 	done
 }
+figures_at()
+{
+	[ "$(URL=https://127.0.0.1:$1 as admin --json top | jq -c .links)" = "[]" ] &&
+		URL=https://127.0.0.1:$1 as admin check
+}
+check "either says how routers are" wait_for 10 eval "figures_at 8464 && figures_at 8465"
 check "changes at both at once" both
 same()
 {

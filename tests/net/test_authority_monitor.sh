@@ -16,7 +16,7 @@ configure()
 	local dir=$1
 	sed -e "s/^listen.*/listen = 127.0.0.1:$PORT\nmetrics = 127.0.0.1:9464/" \
 		"$dir/authority.conf" > "$dir/test.conf" || return
-	printf '[routers]\nsilence = 2s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' >> "$dir/test.conf"
+	printf '[routers]\nsilence = 2s\ndisable = 4s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' >> "$dir/test.conf"
 }
 
 up()
@@ -141,6 +141,44 @@ beat r1 > /dev/null
 check "it is heard again" wait_for 10 told "cleared router-silent r1 critical"
 is "check: nobody has such a configuration" \
 	"$("$BUILD/vine-authority" check --config /nowhere 2> /dev/null; echo $?)" 2
+
+# ---- Another one takes over -----------------------------------------------------
+
+as admin token create router --site site1 > "$WORK/token"
+check "another router of the first one's site" as r3 register router r3 --token "$(cat "$WORK/token")"
+check "... with the same block" eval 'as admin router block r1 172.16.1.0/24 > /dev/null &&
+	as admin router block r3 172.16.1.0/24 > /dev/null'
+check "a host of the first" as admin host add h1 r1 --owner admin
+# beating ROUTER...: their heartbeats, until $WORK/quiet is there.
+beating()
+{
+	while [ ! -e "$WORK/quiet" ]; do
+		for r in "$@"; do
+			on a curl -sS --cacert "$WORK/id-admin/ca.pem" \
+				--cert "$WORK/id-$r/certificate.pem" --key "$WORK/id-$r/key.pem" \
+				-X POST -o /dev/null --data-binary '{}' "$URL/v1/routers/$r/heartbeat"
+		done
+		sleep 0.3
+	done
+}
+marked()
+{
+	[ "$(as admin --json router list | jq '.routers[] | select(.name == "r1") | .silent')" = "$1" ]
+}
+beating r2 r3 &
+beats=$!
+check "the first is silent: the other one takes over" wait_for 15 marked true
+is "... as the audit log says" "$(as admin --json audit |
+	jq -c '[.audit[] | select(.operation == "steer") | [.caller, .target, .allowed]] | last')" \
+	'["authority","\"r1\"",true]'
+touch "$WORK/quiet"
+wait "$beats"
+rm "$WORK/quiet"
+beating r1 r2 r3 &
+beats=$!
+check "it is heard for a while: it gets it back" wait_for 15 marked false
+touch "$WORK/quiet"
+wait "$beats"
 
 # ---- Backups -----------------------------------------------------------------
 
