@@ -5,6 +5,7 @@
 #   make                 build/vine-router, build/vine-authority and build/vinectl
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
+#   make demo-authority  the README's commands, with an authority, as root
 #   make unit sim cost fuzz net style   one kind of test alone
 #   make cost-update     what a packet costs now becomes the budget
 #   make bench           against the tunnels that are installed, as root: PEERS, ROUNDS,
@@ -102,7 +103,8 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo bench \
+.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo \
+	demo-authority bench \
 	bench-paper bench-tables bench-registry figures install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -231,6 +233,11 @@ demo:
 	$(Q)scripts/deps
 	+$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) scripts/demo
+
+demo-authority:
+	$(Q)scripts/deps
+	+$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) scripts/demo-authority
 
 $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o
 	$(call say,LINK)

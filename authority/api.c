@@ -128,6 +128,20 @@ bool api_query(struct evhttp_request *q, const char *name, char *ret, size_t siz
 
 /* ---- certificates -------------------------------------------------------------- */
 
+/* What routers take packets for. */
+static json_t *space_json(const struct registry *r)
+{
+	const struct blocks *space = &registry_order(r)->record.space;
+	json_t *list = mem_json(json_array());
+	char text[PREFIX_TEXT];
+
+	for (size_t i = 0; i < space->n; i++) {
+		prefix_format(&space->at[i], text);
+		mem_json(list && !json_array_append_new(list, json_string(text)) ? list : NULL);
+	}
+	return list;
+}
+
 static bool certify(struct call *c, json_t *result)
 {
 	struct api *api = c->api;
@@ -146,9 +160,12 @@ static bool certify(struct call *c, json_t *result)
 				    mem_json(json_integer((json_int_t)ca_end(x) * 1000)));
 		json_object_set_new(result, "ca", mem_json(json_string(ca_bundle(api->ca))));
 		json_object_set_new(result, "tables_key", mem_json(json_string(tables)));
-		if (router)
+		if (router) {
 			json_object_set_new(result, "id",
 					    mem_json(json_integer(router->record.id)));
+			json_object_set_new(result, "space",
+					    space_json(service_registry(api->service)));
+		}
 	}
 	X509_free(x);
 	free(pem);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,7 +30,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum { NAMES = 16, FILES = 16 };
 
 struct init {
-	const char *directory, *store, *admin, *space;
+	const char *directory, *store, *admin, *space, *identity;
 	struct store_tls tls;
 	char *names[NAMES];
 	size_t n_names;
@@ -56,7 +55,8 @@ static int __attribute__((format(printf, 1, 2))) failed(const char *format, ...)
 static void usage(FILE *to)
 {
 	fputs("usage: vine-authority init --name NAME [--name NAME...] [--directory DIR]\n"
-	      "                           [--store URL] [--admin USER] [--space PREFIX]\n"
+	      "                           [--store URL] [--admin USER] [--identity DIR]\n"
+	      "                           [--space PREFIX]\n"
 	      "\n"
 	      "Makes a CA, a key that signs tables, a store, and the first administrator.\n"
 	      "\n"
@@ -65,6 +65,7 @@ static void usage(FILE *to)
 	      "  --store URL      sqlite:/FILE (default: in DIR), or etcd:https://HOST:PORT,...\n"
 	      "  --store-ca FILE, --store-certificate FILE, --store-key FILE  for etcd\n"
 	      "  --admin USER     name of the first administrator (default admin)\n"
+	      "  --identity DIR   where its key and certificate go (default: in DIR, by its name)\n"
 	      "  --space PREFIX   that blocks of virtual addresses are taken from\n"
 	      "                   (default " DEFAULT_SPACE ")\n",
 	      to);
@@ -224,9 +225,9 @@ static bool is_empty(struct init *i, struct store *store)
 
 static int make_directory(const char *path)
 {
-	if (!mkdir(path, 0700) || errno == EEXIST)
-		return EXIT_DONE;
-	return failed("%s: %s", path, strerror(errno));
+	int r = pki_directories(path);
+
+	return r ? failed("%s: %s", path, strerror(-r)) : EXIT_DONE;
 }
 
 static int make_all(struct init *i, const struct prefix *space)
@@ -240,7 +241,11 @@ static int make_all(struct init *i, const struct prefix *space)
 		return EXIT_FAILED;
 	if (store_open(i->store, i->tls.ca ? &i->tls : NULL, &store, error))
 		return failed("%s", error);
-	snprintf(i->admin_directory, sizeof(i->admin_directory), "%s/%s", i->directory, i->admin);
+	if (i->identity)
+		snprintf(i->admin_directory, sizeof(i->admin_directory), "%s", i->identity);
+	else
+		snprintf(i->admin_directory, sizeof(i->admin_directory), "%s/%s", i->directory,
+			 i->admin);
 	if (!is_empty(i, store) || make_directory(i->admin_directory))
 		goto out;
 	if (ca_make(i->directory, now, error)) {
@@ -265,20 +270,31 @@ out:
 
 static void tell(const struct init *i)
 {
+	const char *name = i->names[0], *open = strchr(name, ':') ? "[" : "";
+	char url[300];
+
+	snprintf(url, sizeof(url), "https://%s%s%s:%d", open, name, *open ? "]" : "", PORT);
 	printf("The authority is in %s: whoever can read it can do anything. Back it up.\n"
 	       "\n"
 	       "Next:\n"
-	       "  1. run it:        vine-authority serve --config %s/authority.conf\n"
-	       "  2. be its administrator: move %s to ~/.config/vine of '%s',\n"
-	       "     on whichever machine (or say --identity %s to vinectl)\n"
-	       "  3. let others in: vinectl site add NAME --admins %s\n"
-	       "                    vinectl token create router --site NAME\n"
-	       "                    vinectl token create user --roles eu\n"
-	       "     and they say:  vinectl --authority https://%s%s%s:%d register KIND NAME --token "
-	       "TOKEN\n",
-	       i->directory, i->directory, i->admin_directory, i->admin, i->admin_directory,
-	       i->admin, strchr(i->names[0], ':') ? "[" : "", i->names[0],
-	       strchr(i->names[0], ':') ? "]" : "", PORT);
+	       "  1. run it:        vine-authority serve --config %s/authority.conf\n",
+	       i->directory, i->directory);
+	if (i->identity)
+		printf("  2. '%s' is who has %s: vinectl finds it in ~/.config/vine,\n"
+		       "     or is told by --identity\n",
+		       i->admin, i->admin_directory);
+	else
+		printf("  2. be its administrator: move %s to ~/.config/vine of '%s',\n"
+		       "     on whichever machine (or say --identity %s to vinectl)\n",
+		       i->admin_directory, i->admin, i->admin_directory);
+	printf("  3. let others in: vinectl token create router --count N\n"
+	       "                    vinectl token create user --roles eu --count N\n"
+	       "     and they say, on each gateway:\n"
+	       "       vinectl --authority %s register router NAME --token TOKEN \\\n"
+	       "           --endpoint HOST:8463 --block PREFIX --start\n"
+	       "     and each user:\n"
+	       "       vinectl --authority %s register user NAME --token TOKEN\n",
+	       url, url);
 }
 
 /* False: said why. */
@@ -330,6 +346,7 @@ int init_run(int argc, char **argv)
 		{ "store-certificate", required_argument, NULL, 'C' },
 		{ "store-key", required_argument, NULL, 'K' },
 		{ "admin", required_argument, NULL, 'a' },
+		{ "identity", required_argument, NULL, 'i' },
 		{ "space", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -354,6 +371,7 @@ int init_run(int argc, char **argv)
 		case 'C': i.tls.certificate = optarg; break;
 		case 'K': i.tls.key = optarg; break;
 		case 'a': i.admin = optarg; break;
+		case 'i': i.identity = optarg; break;
 		case 'p': i.space = optarg; break;
 		case 'h': usage(stdout); return EXIT_DONE;
 		default: usage(stderr); return EXIT_USAGE;

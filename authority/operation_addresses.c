@@ -111,7 +111,8 @@ static bool check_address(struct task *t, const struct router *router, const str
 
 	ip_format(ip, text);
 	if (virtual && !inside(&router->record.blocks, &p))
-		return refuse(t, 409, "%s is in no block of router '%s'", text,
+		return refuse(t, 409,
+			      "%s is in no block of router '%s': assign it one that holds it", text,
 			      router->object.name);
 	if (!virtual && subnets->n && !inside(subnets, &p))
 		return refuse(t, 409, "%s is neither virtual nor in a subnet of site '%s'", text,
@@ -296,8 +297,8 @@ bool operation_space_change(struct task *t)
 	return good;
 }
 
-/* Whether a router may have a block, as far as others' go. */
-static bool check_block(struct task *t, const struct router *router, const struct prefix *block)
+bool block_is_free(struct task *t, const struct router *router, const struct site *site,
+		   const struct prefix *block)
 {
 	const struct router *other;
 	size_t place = 0;
@@ -310,12 +311,11 @@ static bool check_block(struct task *t, const struct router *router, const struc
 
 			if (!prefix_covers(b, block) && !prefix_covers(block, b))
 				continue;
-			if (other != router && other->site == router->site &&
-			    prefix_equal(b, block))
+			if (other != router && other->site == site && prefix_equal(b, block))
 				continue;
 			return refuse(t, 409, "router '%s' has a block that overlaps it%s",
 				      other->object.name,
-				      other->site == router->site && other != router
+				      other->site == site && other != router
 					      ? " (to share one, assign exactly the same)"
 					      : "");
 		}
@@ -338,7 +338,7 @@ bool operation_block_assign(struct task *t)
 		return refuse(t, 400, "'block' is not a prefix");
 	if (!*text && !free_block(t->registry, (unsigned)length, &block))
 		return refuse(t, 409, "there is no free block of length %u", (unsigned)length);
-	if (!check_block(t, router, &block))
+	if (!block_is_free(t, router, router->site, &block))
 		return false;
 	if (router->record.blocks.n == 256)
 		return refuse(t, 409, "router '%s' has 256 blocks already", router->object.name);

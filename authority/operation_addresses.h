@@ -10,4 +10,9 @@
  * ret, also with what there is when it is refused. */
 bool addresses_from(struct task *, const struct router *, const json_t *, struct addresses *ret);
 
+/* Whether a router of that site may have a block, as far as others' go. NULL: of a router,
+ * or site, that is going to be. Refuses it if not. */
+bool block_is_free(struct task *, const struct router *, const struct site *,
+		   const struct prefix *);
+
 #endif

@@ -164,7 +164,7 @@ bool operation_token_create(struct task *t)
 	const struct site *site = NULL;
 	uint64_t count, expires;
 	uint32_t roles = 0;
-	bool for_user;
+	bool for_user, anywhere;
 
 	if (!argument_name(t, "hash", &hash) || !argument_name(t, "registers", &registers) ||
 	    !argument_number(t, "count", 100000, 1, &count) || !argument_expires(t, &expires))
@@ -176,7 +176,8 @@ bool operation_token_create(struct task *t)
 		return refuse(t, 403, "only the role adm lets users in");
 	if (for_user && (!roles_parse(argument(t, "roles"), &roles) || !roles || roles & ROLE_VR))
 		return refuse(t, 400, "'roles' has to be a list of adm, sa, vna, eu");
-	if (!for_user && !(site = named_site(t, "site")))
+	anywhere = !strcmp(registers, "router") && t->roles & ROLE_ADM && !argument(t, "site");
+	if (!for_user && !anywhere && !(site = named_site(t, "site")))
 		return false;
 	if (site && !owns_site(t, site) && (!(t->roles & ROLE_ADM) || strcmp(registers, "router")))
 		return refuse(t, 403, "site '%s' has other administrators", site->object.name);

@@ -9,7 +9,6 @@
 
 #include "authority/memory.h"
 #include "authority/operation_addresses.h"
-#include "authority/operation_private.h"
 
 /* A record of this kind and name, which must be new. */
 static bool begin_record(struct task *t, enum record_kind kind, const void *there, const char *name,
@@ -203,28 +202,87 @@ static bool router_id(struct task *t, uint32_t *ret)
 	return true;
 }
 
+static bool issuer_is_adm(const struct task *t, const struct token *token)
+{
+	const struct user *u = registry_user(t->registry, token->record.issuer);
+
+	return u && !u->record.revoked && u->record.roles & ROLE_ADM;
+}
+
+/* The name of the site that the router is going to be at; NULL: refused. A token of none
+ * is for any, also for one that begins with this router, and is its issuer's then. */
+static const char *site_of_router(struct task *t, const char *router, const struct token *token)
+{
+	struct record rec = { .kind = RECORD_SITE };
+	const struct site *site;
+	const char *name = router;
+
+	if (!token) {
+		site = named_site(t, "site");
+		if (!site || t->roles & ROLE_ADM || owns_site(t, site))
+			return site ? site->object.name : NULL;
+		refuse(t, 403, "site '%s' has other administrators", site->object.name);
+		return NULL;
+	}
+	if (*token->record.site || argument(t, "site")) {
+		name = token->record.site;
+		if (!*name && !argument_name(t, "site", &name))
+			return NULL;
+	}
+	if (argument(t, "site") && *token->record.site) {
+		refuse(t, 400, "the token says which site");
+		return NULL;
+	}
+	if (registry_site(t->registry, name))
+		return name;
+	if (*token->record.site || !issuer_is_adm(t, token)) {
+		refuse(t, 404, "there is no site '%s'", name);
+		return NULL;
+	}
+	snprintf(rec.id, sizeof(rec.id), "%s", name);
+	rec.site = (struct site_record){ .location = mem_text(""),
+					 .contact = mem_text(""),
+					 .created = t->request->now };
+	rec.site.admins = (struct names){ 1, mem_new(1, sizeof(char *)) };
+	rec.site.admins.at[0] = mem_text(token->record.issuer);
+	change_record(t, &rec, NULL);
+	return name;
+}
+
+/* Blocks are what the role adm gives: itself, or by its token. */
+static bool first_blocks(struct task *t, const char *site, const struct token *token,
+			 struct blocks *ret)
+{
+	if (!argument(t, "blocks"))
+		return true;
+	if (token ? !issuer_is_adm(t, token) : !(t->roles & ROLE_ADM))
+		return refuse(t, 403, "only the role adm gives blocks: register without");
+	if (!argument_blocks(t, "blocks", ret))
+		return false;
+	if (ret->n > 256)
+		return refuse(t, 400, "more than 256 blocks");
+	for (size_t i = 0; i < ret->n; i++)
+		if (!block_is_free(t, NULL, registry_site(t->registry, site), &ret->at[i]))
+			return false;
+	return true;
+}
+
 static bool register_router(struct task *t, const char *name, const struct token *token)
 {
-	const struct site *site =
-		token ? registry_site(t->registry, token->record.site) : named_site(t, "site");
+	const char *key, *site = site_of_router(t, name, token);
 	struct record rec;
-	const char *key;
 	uint32_t id = 0;
 
-	if (!site)
-		return token ? refuse(t, 404, "there is no site '%s'", token->record.site) : false;
-	if (!token && !(t->roles & ROLE_ADM) && !owns_site(t, site))
-		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
-	if (!argument_text(t, "key", 1024, &key) || !router_id(t, &id) ||
+	if (!site || !argument_text(t, "key", 1024, &key) || !router_id(t, &id) ||
 	    !begin_record(t, RECORD_ROUTER, registry_router(t->registry, name), name, &rec))
 		return false;
 	rec.router = (struct router_record){ .id = id,
-					     .site = mem_text(site->object.name),
+					     .site = mem_text(site),
 					     .key = mem_text(key),
 					     .endpoint = mem_text(""),
 					     .queue_order = mem_text(""),
 					     .created = t->request->now };
-	if (!router_fields(t, &rec.router)) {
+	if (!router_fields(t, &rec.router) || !first_blocks(t, site, token, &rec.router.blocks)) {
 		record_done(&rec);
 		return false;
 	}

@@ -664,6 +664,23 @@ void publish_free(struct publish *p)
 	free(p);
 }
 
+/* A change that it has heard nothing of yet. */
+static bool awaits(const struct publish *p, const struct target *t)
+{
+	const struct router *r = registry_router_id(p->registry, t->id);
+
+	if (p->gathers && r && tables_change_concerns(p->gathering, r))
+		return true;
+	list_for_each(node, &p->rounds) {
+		const struct round *round = container_of(node, struct round, node);
+
+		for (size_t i = 0; !round->step && i < round->n; i++)
+			if (round->touched[i] == t)
+				return true;
+	}
+	return false;
+}
+
 bool publish_status(const struct publish *p, uint32_t router, struct publish_status *ret)
 {
 	const struct target *t = target_find(p, router);
@@ -674,7 +691,8 @@ bool publish_status(const struct publish *p, uint32_t router, struct publish_sta
 					.given = t->image->version,
 					.step = t->image->step,
 					.attached = t->send != NULL,
-					.late = t->late };
+					.late = t->late,
+					.awaits = awaits(p, t) };
 	return true;
 }
 

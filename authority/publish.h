@@ -66,6 +66,7 @@ struct publish_status {
 	struct version runs, given; /* zero: not known */
 	uint8_t step;		    /* of what is given */
 	bool attached, late;
+	bool awaits; /* a change that has not begun: it is gathered, or waits for others */
 };
 /* False: not known. */
 bool publish_status(const struct publish *, uint32_t router, struct publish_status *ret);

@@ -359,9 +359,9 @@ json_t *push_status(const struct push *p, uint32_t router)
 	if (p->publish)
 		publish_status(p->publish, router, &s);
 	if (s.attached)
-		state = !version_compare(s.runs, s.given) ? "current"
-			: s.late			  ? "late"
-							  : "changing";
+		state = s.late					       ? "late"
+			: s.awaits || version_compare(s.runs, s.given) ? "changing"
+								       : "current";
 	return mem_json(json_pack("{s:o,s:o,s:i,s:s}", "runs", version_json(s.runs), "given",
 				  version_json(s.given), "step", s.step, "state", state));
 }

@@ -45,6 +45,9 @@ void tables_change_free(struct tables_change *);
  * out. Call it once. */
 void tables_change_finish(struct tables_change *);
 
+/* Before it is finished: whether a network that changes has, or had, to do with it. */
+bool tables_change_concerns(const struct tables_change *, const struct router *);
+
 /* What a router does in a step with the networks that change; all others stay as they
  * are. Pointers are into the change. */
 struct step_image {

@@ -119,6 +119,25 @@ void tables_change_free(struct tables_change *c)
 	free(c);
 }
 
+bool tables_change_concerns(const struct tables_change *c, const struct router *router)
+{
+	const struct networks *l = &c->before.networks;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n && !n; i++)
+		network_table_of(l->at[i], router->record.id, &n);
+	if (n)
+		return true;
+	list_for_each(node, &router->hosts) {
+		const struct host *h = container_of(node, struct host, by_router);
+
+		for (uint32_t i = 0; i < h->n_vns; i++)
+			if (networks_get(l, h->vns[i]->id))
+				return true;
+	}
+	return false;
+}
+
 static int compare_parts(const void *a, const void *b)
 {
 	const struct part *x = a, *y = b;

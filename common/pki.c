@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,27 @@ char *pki_key_text(EVP_PKEY *key)
 }
 
 /* ---- files --------------------------------------------------------------------- */
+
+int pki_directories(const char *path)
+{
+	char text[PATH_MAX];
+
+	if (!*path || strlen(path) >= sizeof(text))
+		return -ENAMETOOLONG;
+	strcpy(text, path);
+	for (char *p = text + 1;; p++) {
+		char was = *p;
+
+		if (was && was != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(text, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*p = was;
+		if (!was)
+			return 0;
+	}
+}
 
 char *pki_read(const char *path)
 {

@@ -39,6 +39,8 @@ X509 *pki_certificate_parse(const char *pem);
 /* The public key as text (base64 of its DER), to be freed. It is what records pin. */
 char *pki_key_text(EVP_PKEY *);
 
+/* A directory and those that the path to it lacks, for the owner alone. 0 or -errno. */
+int pki_directories(const char *path);
 /* A whole file of at most PKI_FILE_MAX bytes, to be freed, with a NUL; NULL with errno. */
 char *pki_read(const char *path);
 /* A new file, on disk when this returns. 0, -EEXIST, or -errno. */

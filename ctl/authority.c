@@ -18,6 +18,7 @@
 
 #define ANSWER_MAX (256u << 20)
 #define PATIENCE 30l /* seconds */
+#define CONNECT 2l
 
 /* ---- identity ------------------------------------------------------------------ */
 
@@ -184,9 +185,42 @@ static const char *advice(CURLcode r)
 	}
 }
 
+/* Whether anything can have been sent. */
+static bool connected(CURL *curl)
+{
+	curl_off_t at = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_APPCONNECT_TIME_T, &at);
+	return at > 0;
+}
+
+/* The processes of one authority in turn, until there is a connection: what was not sent
+ * can be sent to another. The last one has all the time. */
+static CURLcode perform(CURL *curl, const char *places, const char *path)
+{
+	CURLcode r = CURLE_URL_MALFORMAT;
+	char url[4096];
+
+	for (const char *p = places; *p;) {
+		size_t len = strcspn(p, ", ");
+		const char *next = p + len + strspn(p + len, ", ");
+
+		snprintf(url, sizeof(url), "%.*s%s", (int)len, p, path);
+		curl_easy_setopt(curl, CURLOPT_URL, url);
+		curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, *next ? CONNECT : PATIENCE);
+		r = curl_easy_perform(curl);
+		if (r != CURLE_COULDNT_CONNECT && r != CURLE_OPERATION_TIMEDOUT)
+			break;
+		if (r == CURLE_OPERATION_TIMEDOUT && connected(curl))
+			break;
+		p = next;
+	}
+	return r;
+}
+
 json_t *authority_ask(const struct identity *id, const struct question *q)
 {
-	char url[4096], error[CURL_ERROR_SIZE] = "", bearer[256];
+	char error[CURL_ERROR_SIZE] = "", bearer[256];
 	char *text = q->body ? json_dumps(q->body, JSON_COMPACT) : NULL;
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	CURL *curl = curl_easy_init();
@@ -203,10 +237,8 @@ json_t *authority_ask(const struct identity *id, const struct question *q)
 		ctl_failed("out of memory, or an argument is not UTF-8");
 		goto out;
 	}
-	snprintf(url, sizeof(url), "%s%s", id->url, q->path);
 	if (!set_trust(curl, id, q))
 		goto out;
-	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_3);
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -223,7 +255,7 @@ json_t *authority_ask(const struct identity *id, const struct question *q)
 	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 2l);
 	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	curl_easy_setopt(curl, CURLOPT_UNRESTRICTED_AUTH, 1l);
-	r = curl_easy_perform(curl);
+	r = perform(curl, id->url, q->path);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	if (r != CURLE_OK)
 		ctl_failed("%s: %s%s", id->url, *error ? error : curl_easy_strerror(r), advice(r));

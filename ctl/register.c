@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,25 +18,8 @@
 #include "ctl/client.h"
 #include "ctl/human.h"
 
-/* The directories that the path goes through, and it. */
-static int make_directories(const char *path)
-{
-	char text[PATH_MAX];
-
-	snprintf(text, sizeof(text), "%s", path);
-	for (char *p = text + 1;; p++) {
-		char was = *p;
-
-		if (was && was != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(text, 0700) < 0 && errno != EEXIST)
-			return ctl_failed("%s: %s", text, strerror(errno));
-		*p = was;
-		if (!was)
-			return EXIT_DONE;
-	}
-}
+#define ROUTER_IDENTITY "/var/lib/vine-router/identity"
+#define ROUTER_CONFIG "/etc/vine/router.conf"
 
 /* The key that is there, or a new one. */
 static EVP_PKEY *take_key(const struct identity *id, bool make, bool *ret_old)
@@ -198,12 +180,57 @@ static int run_renew(const struct ctl *ctl, int argc, char **argv)
 const struct command renew_command = { "renew", "", "A new certificate for the same key",
 				       run_renew };
 
+/* ---- the router itself ----------------------------------------------------------- */
+
+/* A configuration that is there is somebody's, and stays. */
+static bool write_config(const struct identity *id, const char *file, const char *space)
+{
+	char *text = NULL, *slash, directory[PATH_MAX], identity[PATH_MAX];
+	int r;
+
+	snprintf(directory, sizeof(directory), "%s", file);
+	slash = strrchr(directory, '/');
+	if (slash && slash != directory) {
+		*slash = '\0';
+		r = pki_directories(directory);
+		if (r) {
+			ctl_failed("%s: %s", directory, strerror(-r));
+			return false;
+		}
+	}
+	if (!realpath(id->directory, identity) || asprintf(&text,
+							   "; See vine-router.conf(5).\n"
+							   "[router]\n"
+							   "name = %s\n\n"
+							   "[intercept]\n"
+							   "networks = %s\n\n"
+							   "[authority]\n"
+							   "identity = %s\n",
+							   id->name, space, identity) < 0)
+		return false;
+	r = pki_write_new(file, text, 0644);
+	free(text);
+	if (r && r != -EEXIST)
+		ctl_failed("%s: %s", file, strerror(-r));
+	else
+		printf("%s\n  %s\n", file, r ? "was there, and stays as it is" : "written");
+	return !r || r == -EEXIST;
+}
+
+static int start_router(const struct identity *id, const char *file, const char *space)
+{
+	if (!write_config(id, file, space))
+		return EXIT_FAILED;
+	fflush(stdout);
+	execlp("systemctl", "systemctl", "enable", "--now", "vine-router", NULL);
+	return ctl_failed("systemctl: %s: start vine-router yourself", strerror(errno));
+}
+
 /* ---- register ------------------------------------------------------------------ */
 
 struct registration {
-	const char *token, *endpoint, *id;
+	const char *token, *endpoint, *id, *site, *block, *config;
 	char secret[PKI_SECRET], pin[PKI_PIN];
-	bool by_token;
 };
 
 /* SECRET.HASH-OF-THE-CA */
@@ -229,6 +256,10 @@ static json_t *ask_registration(const struct identity *id, EVP_PKEY *key,
 
 	if (r->endpoint)
 		json_object_set_new(body, "endpoint", json_string(r->endpoint));
+	if (r->site)
+		json_object_set_new(body, "site", json_string(r->site));
+	if (r->block)
+		json_object_set_new(body, "blocks", json_pack("[s]", r->block));
 	if (r->id)
 		json_object_set_new(body, "id", json_integer(atoll(r->id)));
 	result = authority_ask(id, &q);
@@ -237,11 +268,27 @@ static json_t *ask_registration(const struct identity *id, EVP_PKEY *key,
 	return result;
 }
 
+/* A list of prefixes, "a, b", to be freed. */
+static char *space_text(json_t *list)
+{
+	char *text = NULL;
+	json_t *item;
+	size_t i, len;
+	FILE *f = open_memstream(&text, &len);
+
+	json_array_foreach(list, i, item) if (f)
+		fprintf(f, "%s%s", i ? ", " : "", json_string_value(item));
+	if (f)
+		fclose(f);
+	return text;
+}
+
 static int enroll(const struct ctl *ctl, struct identity *id, const struct registration *r)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], *space;
 	json_t *result = NULL;
 	EVP_PKEY *key;
+	int status;
 	bool old;
 
 	identity_path(id, PKI_CERTIFICATE, path);
@@ -249,8 +296,9 @@ static int enroll(const struct ctl *ctl, struct identity *id, const struct regis
 		return ctl_failed("%s is there already: another directory is another identity "
 				  "(--identity DIR)",
 				  path);
-	if (make_directories(id->directory))
-		return EXIT_FAILED;
+	status = pki_directories(id->directory);
+	if (status)
+		return ctl_failed("%s: %s", id->directory, strerror(-status));
 	key = take_key(id, true, &old);
 	if (!key)
 		return EXIT_FAILED;
@@ -266,7 +314,12 @@ static int enroll(const struct ctl *ctl, struct identity *id, const struct regis
 	json_object_set_new(result, "about",
 			    json_pack("{s:s,s:s,s:s,s:O*}", "url", id->url, "kind", id->kind,
 				      "name", id->name, "id", json_object_get(result, "id")));
-	return finish(ctl, id, result);
+	space = space_text(json_object_get(result, "space"));
+	status = finish(ctl, id, result);
+	if (status == EXIT_DONE && r->config)
+		status = start_router(id, r->config, space ? space : "");
+	free(space);
+	return status;
 }
 
 static int run_register(const struct ctl *ctl, int argc, char **argv)
@@ -275,8 +328,12 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		{ "token", required_argument, NULL, 't' },
 		{ "endpoint", required_argument, NULL, 'e' },
 		{ "id", required_argument, NULL, 'i' },
+		{ "site", required_argument, NULL, 's' },
+		{ "block", required_argument, NULL, 'b' },
+		{ "start", optional_argument, NULL, 'S' },
 		{ 0 },
 	};
+	struct ctl mine = *ctl;
 	struct registration r = { 0 };
 	struct identity id;
 	int o;
@@ -286,6 +343,9 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		case 't': r.token = optarg; break;
 		case 'e': r.endpoint = optarg; break;
 		case 'i': r.id = optarg; break;
+		case 's': r.site = optarg; break;
+		case 'b': r.block = optarg; break;
+		case 'S': r.config = optarg ? optarg : ROUTER_CONFIG; break;
 		default: return ctl_usage(&register_command, "wrong option");
 		}
 	}
@@ -296,14 +356,19 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 	if (!parse_token(&r))
 		return ctl_usage(&register_command,
 				 "--token is missing, or not whole: two parts with a dot between");
-	if (!identity_read(ctl, &id))
+	if (!strcmp(argv[optind], "router") && !ctl->identity)
+		mine.identity = ROUTER_IDENTITY;
+	if (!identity_read(&mine, &id))
 		return EXIT_FAILED;
 	strcpy(id.kind, argv[optind]);
 	strcpy(id.name, argv[optind + 1]);
+	if (!strcmp(id.kind, "user") && (r.endpoint || r.id || r.site || r.block || r.config))
+		return ctl_usage(&register_command, "a user has a name and a token alone");
 	return enroll(ctl, &id, &r);
 }
 
 const struct command register_command = { "register",
 					  "user|router NAME --token TOKEN [--endpoint HOST:PORT] "
-					  "[--id ID]",
+					  "[--block PREFIX] [--site SITE] [--id ID] "
+					  "[--start[=FILE]]",
 					  "An identity with the authority", run_register };

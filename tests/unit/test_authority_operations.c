@@ -96,6 +96,13 @@ static int with_token(struct world *w, const char *token, const char *kind, cons
 			 json_pack("{s:s,s:s}", "kind", kind, "name", name));
 }
 
+static int with_block(struct world *w, const char *token, const char *name, const char *block)
+{
+	return world_ask(w, (struct request){ .operation = "register", .token = token },
+			 json_pack("{s:s,s:s,s:s,s:[s]}", "kind", "router", "name", name, "key",
+				   name, "blocks", block));
+}
+
 static void test_tokens(void **state)
 {
 	struct world world, *w = &world;
@@ -124,6 +131,18 @@ static void test_tokens(void **state)
 	assert_done(with_token(w, "c", "router", "f-b"));
 	assert_string_equal(registry_router(w->registry, "f-b")->site->object.name, "f");
 	assert_int_equal(registry_router(w->registry, "f-b")->record.id, 3);
+	/* A token of no site: each router begins one of its name, with the blocks it names. */
+	assert_done(as(w, "root", "token-create",
+		       json_pack("{s:s,s:s,s:i,s:I}", "hash", "e", "registers", "router", "count",
+				 3, "expires", (json_int_t)w->now + 1000)));
+	assert_done(with_block(w, "e", "new", "172.31.7.0/24"));
+	assert_string_equal(registry_router(w->registry, "new")->site->object.name, "new");
+	assert_string_equal(registry_site(w->registry, "new")->record.admins.at[0], "root");
+	assert_int_equal(registry_router(w->registry, "new")->record.blocks.n, 1);
+	assert_refused(with_block(w, "e", "other", "172.31.7.128/25"), 409, "overlaps");
+	assert_null(registry_site(w->registry, "other"));
+	assert_refused(with_block(w, "e", "other", "10.0.0.0/24"), 409, "not in the space");
+	assert_refused(with_block(w, "e", "new", "172.31.8.0/24"), 409, "taken");
 	/* Only its administrators have others register at a site. */
 	assert_refused(as(w, "jane", "token-create", json_pack("{s:s}", "hash", "d")), 403,
 		       "roles");

@@ -250,14 +250,19 @@ static void batches(void **state)
 {
 	struct scene *s = *state;
 	struct world *w = &s->w;
+	struct publish_status st;
 
 	attach_all(s);
 	run(s, SEC);
 	assert_current(s);
 	create(s, "a", 1, "h11 h21");
 	run(s, 400 * MSEC);
+	assert_true(publish_status(s->p, 2, &st));
+	assert_true(st.awaits && !version_compare(st.runs, st.given));
+	assert_true(publish_status(s->p, 3, &st) && !st.awaits);
 	create(s, "b", 2, "h12 h31");
 	run(s, 400 * MSEC);
+	assert_true(publish_status(s->p, 3, &st) && st.awaits);
 	assert_int_equal(s->fakes[1].changes, 0);
 	run(s, 400 * MSEC);
 	assert_current(s);

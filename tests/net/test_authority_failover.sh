@@ -1,0 +1,125 @@
+#!/bin/bash
+# Two processes of one authority on one etcd: the one that has the routers is killed, and
+# users and routers go on with the other, while hosts' traffic has not noticed.
+. "$(dirname "$0")/lib.sh"
+setup
+internet
+site 1
+site 2
+AT=203.0.113.2
+DIR=$WORK/authority
+declare -A authority
+URLS=https://$AT:8464,https://$AT:8465
+node a && cable a wan net toa && address a wan $AT/30 && address net toa 203.0.113.1/30 &&
+	ip -n "$(ns a)" route add default via 203.0.113.1
+
+# serve PORT
+serve()
+{
+	local from
+	touch "$WORK/serve-$1.log"
+	from=$(($(wc -l < "$WORK/serve-$1.log") + 1))
+	sed "s/^listen.*/listen = $AT:$1/" "$DIR/authority.conf" > "$DIR/$1.conf"
+	spawn "serve-$1" a "$BUILD/vine-authority" serve --config "$DIR/$1.conf"
+	authority[$1]=$spawned
+	wait_for 20 eval "gone $spawned || tail -n +$from $WORK/serve-$1.log | grep -q ' is up: '" &&
+		alive "$spawned"
+}
+
+admin()
+{
+	on a "$BUILD/vinectl" --authority "$URLS" --identity "$DIR/admin" "$@"
+}
+
+begin_site()
+{
+	local i=$1
+	mkdir -p "$WORK/r$i"
+	cat > "$(conf "$i")" <<- END
+		[router]
+		name = r$i
+		control = $WORK/r$i/sock
+		workers = 1
+		[intercept]
+		networks = 172.16.0.0/12
+		[authority]
+		url = ${URLS/,/, }
+		identity = $WORK/r$i/identity
+		state = $WORK/r$i
+	END
+	on "gw$i" "$BUILD/vinectl" --authority "$URLS" --identity "$WORK/r$i/identity" register \
+		router "r$i" --token "$(admin token create router)" --endpoint "$(wan4 "$i"):8463" \
+		--block "172.16.$i.0/24" && admin host add "h$i" "r$i" "172.16.$i.10" --owner admin
+}
+
+connected()
+{
+	[ "$(ctl "$1" show authority | jq .connected)" = true ]
+}
+url_of()
+{
+	ctl "$1" show authority | jq -r .url
+}
+reach()
+{
+	on h1 ping -n -q -c 1 -W 0.2 172.16.2.10
+}
+no_reach()
+{
+	! reach
+}
+flood_ended()
+{
+	grep -q "packets transmitted" "$WORK/flood.log"
+}
+since()
+{
+	local t
+	now_ms t
+	echo $((t - $1))
+}
+
+spawn etcd a etcd --data-dir "$WORK/etcd" --log-level error \
+	--max-txn-ops 8192 --max-request-bytes 16777216 \
+	--listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
+	--listen-peer-urls http://127.0.0.1:2380
+check "etcd is up" wait_for 30 on a curl -sf http://127.0.0.1:2379/health
+check "init" on a "$BUILD/vine-authority" init --name $AT --directory "$DIR" \
+	--store etcd:http://127.0.0.1:2379
+check "one process" serve 8464
+check "another one" serve 8465
+check "site 1" begin_site 1
+check "site 2" begin_site 2
+check "routers start" start_routers
+check "r1 is connected" wait_for 15 connected 1
+check "r2 is connected" wait_for 15 connected 2
+is "... by the same process" "$(url_of 1)" "$(url_of 2)"
+check "a network" admin vn create vn1 h1 h2
+check "its hosts reach each other" wait_for 15 reach
+flood flood h1 172.16.2.10 20000
+
+port=$(url_of 1)
+port=${port##*:}
+now_ms begun
+end "${authority[$port]}" KILL
+check "the process that has the routers is killed: a user is served" wait_for 10 admin vn list
+at_most "... within 3 s" "$(since "$begun")" 3000
+note "$(since "$begun") ms"
+on_other()
+{
+	[ "$(url_of "$1")" != "https://$AT:$port" ] && connected "$1"
+}
+check "r1 has the other one" wait_for 30 on_other 1
+note "$(since "$begun") ms after the end of the first"
+check "r2 too" wait_for 30 on_other 2
+routers=$(since "$begun")
+note "$routers ms"
+at_most "... within 5 s: the lease of two, and a pause" "$routers" 5000
+check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
+check "a host leaves" admin vn leave vn1 h2
+check "... and is not reached any more" wait_for 5 no_reach
+check "the first is served again" serve "$port"
+check "... and changes go by either" admin vn join vn1 h2
+check "... to the routers" wait_for 5 reach
+check "routers end" stop_routers
+finish
