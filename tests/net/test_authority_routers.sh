@@ -48,6 +48,7 @@ configure_given()
 		name = r$1
 		control = $WORK/r$1/sock
 		workers = 1
+		metrics = 127.0.0.1:9463
 		${3:-}
 		[intercept]
 		networks = 172.16.0.0/12
@@ -150,6 +151,15 @@ check "the router knows its own address in the site" \
 	eval 'on gw1 ip route show 172.16.0.0/12 | grep -q "src 172.16.1.1"'
 check "status says it" eval 'ctl_text 1 status | grep -q "^authority $URL, connected"'
 check "... and of the certificate" eval 'ctl_text 1 show authority | grep -q "^identity  certificate good until"'
+metrics()
+{
+	on gw1 curl -s http://127.0.0.1:9463/metrics > "$WORK/metrics" &&
+		grep -qx "vine_authority_up 1" "$WORK/metrics" &&
+		grep -qx "vine_table_version $(of 1 .tables.version | cut -d. -f2)" "$WORK/metrics" &&
+		grep -qx "vine_table_generation 1" "$WORK/metrics" &&
+		grep -qE "^vine_certificate_expiry_seconds 77[0-9]{5}$" "$WORK/metrics"
+}
+check "metrics say it" metrics
 is "keys are for the owner" "$(stat -c %a "$WORK/r1/tables" "$WORK/r1/identity/key.pem" | sort -u)" 600
 cp -r "$DIR" "$WORK/early"
 

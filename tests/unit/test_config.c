@@ -746,17 +746,53 @@ static void test_sites_agree(void **state)
 		config_free(sites[i]);
 }
 
+static void test_authority(void **state)
+{
+	struct config *c = parse_good(
+			      "[router]\nname = a\n" NETWORKS "[limited]\nqueue-routers = whoever\n"
+			      "[authority]\nurl = https://a.example, https://192.0.2.1:8464/,\n"
+			      " https://[2001:db8::1]:1\n"),
+		      *d = parse_good("[router]\nname = a\n" NETWORKS
+				      "[authority]\nurl = https://b.example\n"),
+		      *e = parse_good(HEAD);
+	char *errors;
+	size_t size;
+	FILE *f = open_memstream(&errors, &size);
+
+	(void)state;
+	assert_int_equal(c->n_urls, 3);
+	assert_string_equal(c->urls[0].text, "https://a.example");
+	assert_int_equal(c->urls[0].port, 443);
+	assert_string_equal(c->urls[1].text, "https://192.0.2.1:8464");
+	assert_string_equal(c->urls[1].host, "192.0.2.1");
+	assert_int_equal(c->urls[1].port, 8464);
+	assert_string_equal(c->urls[2].host, "2001:db8::1");
+	assert_string_equal(c->identity, "/var/lib/vine-router/identity");
+	assert_string_equal(c->state, "/var/lib/vine-router");
+	assert_null(e->identity);
+	assert_false(config_can_reload(c, d, f));
+	assert_false(config_can_reload(c, e, f));
+	fclose(f);
+	assert_non_null(strstr(errors, "f: [authority] url: can't change from https://a.example, "
+				       "https://192.0.2.1:8464, https://[2001:db8::1]:1 to "
+				       "https://b.example while the router runs"));
+	free(errors);
+	config_free(c);
+	config_free(d);
+	config_free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sample),		cmocka_unit_test(test_key_files),
-		cmocka_unit_test(test_load_nothing),	cmocka_unit_test(test_directory),
-		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_values),
-		cmocka_unit_test(test_protection),	cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_interfaces),	cmocka_unit_test(test_methods),
-		cmocka_unit_test(test_reload),		cmocka_unit_test(test_each),
-		cmocka_unit_test(test_each_round_trip), cmocka_unit_test(test_conf_samples),
-		cmocka_unit_test(test_sites_agree),
+		cmocka_unit_test(test_authority),    cmocka_unit_test(test_sample),
+		cmocka_unit_test(test_key_files),    cmocka_unit_test(test_load_nothing),
+		cmocka_unit_test(test_directory),    cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),	     cmocka_unit_test(test_protection),
+		cmocka_unit_test(test_rows),	     cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_methods),	     cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_each),	     cmocka_unit_test(test_each_round_trip),
+		cmocka_unit_test(test_conf_samples), cmocka_unit_test(test_sites_agree),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

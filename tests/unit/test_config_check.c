@@ -20,6 +20,23 @@ static void test_wrong_files(void **state)
 		  "f:1: [router] name: is missing; expected a name of at most 63 letters, digits, '.', '_' "
 		  "and '-'\n"
 		  "f:1: [router] id: is missing; expected a number from 1 to 4294967294 or a dotted quad\n" },
+		{ "[router]\nname = a\n[authority]\nurl = http://a:1, https://, https://a:x, https://a/b\n",
+		  "f:1: [intercept] networks: is missing, and there is an [authority]; expected the "
+		  "prefixes that go to the overlay\n"
+		  "f:4: [authority] url: can't be \"http://a:1\"; expected https://HOST:PORT\n"
+		  "f:4: [authority] url: can't be \"https://\"; expected https://HOST:PORT\n"
+		  "f:4: [authority] url: can't be \"https://a:x\"; expected https://HOST:PORT\n"
+		  "f:4: [authority] url: can't be \"https://a/b\"; expected https://HOST:PORT\n" },
+		{ "[router]\nname = a\n" NETWORKS "[authority]\n[lndt]\n1 = 172.16.0.1\n[gndt 1]\n"
+		  "b = 172.16.1.0/24\n[network 1]\nsign = none\n" PEER_B,
+		  "f:6: [lndt]: is there; expected no such section beside [authority], which gives tables, "
+		  "networks and peers\n"
+		  "f:8: [gndt]: is there; expected no such section beside [authority], which gives tables, "
+		  "networks and peers\n"
+		  "f:10: [network 1]: is there; expected no such section beside [authority], which gives "
+		  "tables, networks and peers\n"
+		  "f:12: [peer b]: is there; expected no such section beside [authority], which gives "
+		  "tables, networks and peers\n" },
 		{ "[router]\nname = a\nid = 4294967295\n",
 		  "f:3: [router] id: can't be \"4294967295\"; expected a number from 1 to 4294967294 or a dotted "
 		  "quad\n" },
