@@ -409,6 +409,22 @@ static bool set_addresses(struct https_request *q, const struct https_question *
 	return q->addresses != NULL;
 }
 
+static bool add_header(struct https_request *q, const char *line)
+{
+	struct curl_slist *more = q->c->slist_append(q->headers, line);
+
+	if (more)
+		q->headers = more;
+	return more != NULL;
+}
+
+/* False: out of memory. */
+static bool set_headers(struct https_request *q, const struct https_question *question)
+{
+	return (!question->body || add_header(q, "Content-Type: application/json")) &&
+	       (!question->header || add_header(q, question->header));
+}
+
 static void set_blob(struct https_request *q, CURLoption option, const char *text)
 {
 	struct curl_blob blob = { .data = (char *)text,
@@ -445,10 +461,9 @@ static void set_options(struct https_request *q, const struct https_question *qu
 	set_blob(q, CURLOPT_CAINFO_BLOB, h->trust);
 	set_blob(q, CURLOPT_SSLCERT_BLOB, h->certificate);
 	set_blob(q, CURLOPT_SSLKEY_BLOB, h->key);
-	if (question->body) {
-		c->easy_setopt(curl, CURLOPT_HTTPHEADER, q->headers);
+	c->easy_setopt(curl, CURLOPT_HTTPHEADER, q->headers);
+	if (question->body)
 		c->easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, question->body);
-	}
 }
 
 struct https_request *https_ask(struct https *h, const struct https_question *question)
@@ -467,9 +482,7 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 		q->most = SIZE_MAX; /* its owner's to bound */
 	list_insert(&h->requests, &q->node);
 	q->curl = q->c->easy_init();
-	/* "Expect: 100-continue" would cost a round trip */
-	q->headers = q->c->slist_append(NULL, "Content-Type: application/json");
-	if (q->curl && q->headers && set_addresses(q, question)) {
+	if (q->curl && set_headers(q, question) && set_addresses(q, question)) {
 		set_options(q, question);
 		if (h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
 			return q;
