@@ -17,7 +17,7 @@ struct task {
 	enum operation operation;
 	const struct user *user;     /* NULL: not a user */
 	const struct router *router; /* NULL: not a router */
-	const struct host *host;     /* for which the router asks, alone; NULL: for all of its own */
+	const struct host *host; /* for which the router asks, alone; NULL: for all of its own */
 	const struct credential *credential;
 	uint32_t roles;
 	char id[CHANGE_ID]; /* of the audit record: begins with the time */
