@@ -197,7 +197,7 @@ check "not a member" told "is not in VN 'vn1'" b leave vn1
 check "d leaves" vine d leave vn1
 check "... and is reached no more" wait_for 10 no_reach a "$D"
 is "the audit log has whose wish it was" \
-	"$(as admin --json audit | jq -r '[.audit[] | select(.operation == "vn-leave")][-2].caller')" \
+	"$(as admin --json audit | jq -r '[.audit[] | select(.operation == "vn-leave")][-1].caller')" \
 	"router/r2 (host d)"
 
 # ---- Who it is --------------------------------------------------------------
@@ -213,9 +213,9 @@ is "registering in its name" "$(asks b POST /v1/host "a:$(printf 'a%.0s' {1..64}
 	"Vine-Token: ${many%.*}")" 403
 is "refusals are in the audit log" "$(as admin --json audit | jq '[.audit[] | select(
 	.allowed == false and .caller == "router/r1" and (.detail | test("not its secret")))] | length')" 3
-as admin host token a > "$WORK/out"
+as admin host token a > "$WORK/token"
 check "a new token ends the old secret" told 'not its secret' a status
-check "... and is a new one" vine a register "$(cat "$WORK/out")"
+check "... and is a new one" vine a register "$(cat "$WORK/token")"
 check "a network of others" as admin vn create theirs
 many_requests()
 {
