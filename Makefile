@@ -293,6 +293,7 @@ install: all
 	install -D -m 755 $(BUILD)/vine-router $(SBINDIR)/vine-router
 	install -D -m 755 $(BUILD)/vine-authority $(SBINDIR)/vine-authority
 	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
+	install -D -m 755 scripts/vine-host $(BINDIR)/vine-host
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
 	install -d $(UNITDIR)
 	$(foreach u,$(UNITS),sed -E 's|/usr/(local/)?(s?bin/vine)|$(PREFIX)/\2|g' $(u) \
@@ -308,7 +309,7 @@ DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /l
 endif
 
 uninstall:
-	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(BINDIR)/vinectl
+	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(BINDIR)/vinectl $(BINDIR)/vine-host
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))

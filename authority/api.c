@@ -39,6 +39,7 @@ struct call {
 	char name[CA_NAME];
 	char caller_name[CA_NAME]; /* the delegator's */
 	char token[PKI_HASH], credential[PKI_HASH];
+	char host[RECORD_NAME + 1], host_key[PKI_HASH]; /* for which a router asks */
 	/* Reading pages of the audit log, or of a VN's. */
 	struct work work;
 	struct service *service;
@@ -446,6 +447,31 @@ static void take_token(struct call *c)
 	json_object_del(c->arguments, "token");
 }
 
+/* "Vine-Host: NAME:HASH", of a router that asks for a host. */
+static bool find_host(struct call *c)
+{
+	struct caller *caller = &c->ask.request.caller;
+	const char *text =
+		evhttp_find_header(evhttp_request_get_input_headers(c->http), "Vine-Host");
+	size_t n = text ? strcspn(text, ":") : 0;
+
+	if (!text)
+		return true;
+	if (n >= sizeof(c->host) || text[n] != ':' || strlen(text + n + 1) != PKI_HASH - 1) {
+		api_problem(c->http, 400, "Vine-Host is not the name of a host, and a hash");
+		return false;
+	}
+	snprintf(c->host, sizeof(c->host), "%.*s", (int)n, text);
+	strcpy(c->host_key, text + n + 1);
+	if (!name_valid(c->host) || !name_valid(c->host_key)) {
+		api_problem(c->http, 400, "Vine-Host is not the name of a host, and a hash");
+		return false;
+	}
+	caller->host = c->host;
+	caller->host_key = c->host_key;
+	return true;
+}
+
 /* By a delegated credential, or the connection's certificate. */
 static void find_caller(struct call *c)
 {
@@ -535,7 +561,7 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->http = q;
 	c->route = route;
 	find_caller(c);
-	if (!take_arguments(c, path)) {
+	if (!take_arguments(c, path) || !find_host(c)) {
 		call_free(c);
 		return;
 	}

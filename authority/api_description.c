@@ -105,6 +105,13 @@ static bool is_stream(const struct route *r)
 	return r->operation == OPERATION_GET_TABLES && strstr(r->path, "/stream");
 }
 
+/* What hosts ask for by way of their router. */
+static bool is_for_host(enum operation o)
+{
+	return o == OPERATION_REGISTER || o == OPERATION_LIST_HOSTS ||
+	       o == OPERATION_ADDRESS_ASSIGN || o == OPERATION_VN_JOIN || o == OPERATION_VN_LEAVE;
+}
+
 static json_t *version_schema(void)
 {
 	return mem_json(json_pack("{s:s,s:s,s:s}", "type", "string", "pattern", "^[0-9]+[.][0-9]+$",
@@ -132,6 +139,14 @@ static json_t *parameters_of(const struct route *r)
 						      argument_schema("router")));
 		json_array_append_new(list, parameter("links", "query", false, schema(TRUTH)));
 	}
+	if (is_for_host(r->operation))
+		json_array_append_new(
+			list,
+			parameter("Vine-Host", "header", false,
+				  json_pack("{s:s,s:s,s:s}", "type", "string", "pattern",
+					    "^[a-z0-9][a-z0-9.-]*:[0-9a-f]{60}$", "description",
+					    "Of a router: the host for which it asks, and "
+					    "the hash of that host's secret")));
 	if (is_stream(r))
 		json_array_append_new(list, parameter("have", "query", false, version_schema()));
 	if (strcmp(r->method, "GET") && !api_is_tables(r))

@@ -34,6 +34,8 @@ const struct route api_routes[] = {
 	{ "PUT", "/v1/space", OPERATION_SPACE_CHANGE, "The space that blocks are taken from" },
 	{ "GET", "/v1/hosts", OPERATION_LIST_HOSTS, "Hosts that the caller may see" },
 	{ "DELETE", "/v1/hosts/{host}", OPERATION_HOST_REMOVE, "Removes a host" },
+	{ "PUT", "/v1/hosts/{host}/token", OPERATION_HOST_TOKEN,
+	  "Makes the secret known, by its hash, that a host proves itself with to its router" },
 	{ "POST", "/v1/hosts/{host}/addresses", OPERATION_ADDRESS_ASSIGN,
 	  "Gives a host an address: this one, or the next of its router's blocks" },
 	{ "DELETE", "/v1/hosts/{host}/addresses/{address}", OPERATION_ADDRESS_RELEASE,

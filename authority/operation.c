@@ -54,6 +54,7 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_VN_UNDO] = operation_vn_undo,
 	[OPERATION_SITE_CHANGE] = operation_site_change,
 	[OPERATION_HOST_REMOVE] = operation_host_remove,
+	[OPERATION_HOST_TOKEN] = operation_host_token,
 	[OPERATION_ADDRESS_ASSIGN] = operation_address_assign,
 	[OPERATION_ADDRESS_RELEASE] = operation_address_release,
 	[OPERATION_SPACE_CHANGE] = operation_space_change,
@@ -389,7 +390,9 @@ bool owns_vn(const struct task *t, const struct vn *vn)
 
 bool owns_host(const struct task *t, const struct host *host)
 {
-	return t->router ? host->router == t->router : t->user && host->owner == t->user;
+	if (t->router)
+		return host->router == t->router && (!t->host || t->host == host);
+	return t->user && host->owner == t->user;
 }
 
 bool credential_covers(const struct task *t, const char *vn_name)
@@ -411,6 +414,31 @@ static bool has_key(struct task *t, const char *key)
 				t->request->caller.name);
 }
 
+/* The host for which a router asks. One that isn't there yet may register. */
+static bool identify_host(struct task *t)
+{
+	const struct caller *c = &t->request->caller;
+	const struct host *host;
+
+	if (!c->host)
+		return true;
+	host = registry_host(t->registry, c->host);
+	if (host && host->router == t->router && host->key && !strcmp(host->key, c->host_key))
+		t->host = host;
+	if (t->host || (!host && t->operation == OPERATION_REGISTER))
+		return true;
+	if (!host)
+		return refuse(t, 403, "host '%.63s' is not registered", c->host);
+	if (host->router != t->router)
+		return refuse(t, 403, "host '%.63s' is another router's", c->host);
+	if (!host->key)
+		return refuse(t, 403,
+			      "host '%.63s' is registered, but has no secret yet: its owner makes "
+			      "one with vinectl host token",
+			      c->host);
+	return refuse(t, 403, "host '%.63s' is registered, and this is not its secret", c->host);
+}
+
 static bool identify(struct task *t)
 {
 	const struct caller *c = &t->request->caller;
@@ -422,8 +450,10 @@ static bool identify(struct task *t)
 			return refuse(t, 403, "router '%.63s' is not registered, or was revoked",
 				      name);
 		t->roles = ROLE_VR;
-		return has_key(t, t->router->record.key);
+		return has_key(t, t->router->record.key) && identify_host(t);
 	}
+	if (c->host)
+		return refuse(t, 403, "only a router asks for its hosts");
 	if (c->kind == CALLER_AUTHORITY)
 		return t->operation == OPERATION_STEER
 			       ? true
@@ -514,8 +544,12 @@ static void audit(struct task *t)
 	snprintf(rec.id, sizeof(rec.id), "%s", t->id);
 	rec.audit = (struct audit_record){
 		.time = q->now,
-		.caller = mem_format("%s%s%s", kind, name,
-				     q->caller.credential ? " (delegated)" : ""),
+		.caller = mem_format("%s%s%s%s%s", kind, name,
+				     q->caller.credential ? " (delegated"
+				     : t->host		  ? " (host "
+							  : "",
+				     t->host ? t->host->object.name : "",
+				     q->caller.credential || t->host ? ")" : ""),
 		.operation = mem_format(
 			"%s%s",
 			t->operation < OPERATIONS ? operation_rules[t->operation].name : "unknown",

@@ -26,6 +26,9 @@ struct caller {
 	/* The public key that it has proved to have: it must be the record's. NULL: it was
 	 * known by something else. */
 	const char *key;
+	/* A router: the host for which it asks, and the hash of what that has proved itself
+	 * with. NULL: for itself. */
+	const char *host, *host_key;
 	const char *disbelieved; /* NOBODY: why what it says of itself isn't believed; or NULL */
 };
 

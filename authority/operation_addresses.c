@@ -182,35 +182,55 @@ bool addresses_from(struct task *t, const struct router *router, const json_t *l
 	return true;
 }
 
-/* The host that the caller may give addresses: in no VN, so that no table changes. */
+/* The host that the caller may give addresses. */
 static const struct host *address_host(struct task *t)
 {
 	const struct host *host = named_host(t, "host");
 
-	if (host && host->router != t->router && !owns_site(t, host->router->site)) {
+	if (host && !(t->router && owns_host(t, host)) && !owns_site(t, host->router->site)) {
 		refuse(t, 403, "addresses of host '%s' are its router's and site's to give",
 		       host->object.name);
-		return NULL;
-	}
-	if (host && host->n_vns) {
-		refuse(t, 409, "host '%s' is in VN '%s': it has to leave first", host->object.name,
-		       host->vns[0]->object.name);
 		return NULL;
 	}
 	return host;
 }
 
-static bool finish_host(struct task *t, const struct host *host, struct record *rec)
+/* Addresses change only of a host that is in no VN, so that no table does. */
+static bool in_no_vn(struct task *t, const struct host *host)
 {
-	json_t *value;
+	return !host->n_vns ? true
+			    : refuse(t, 409, "host '%s' is in VN '%s': it has to leave first",
+				     host->object.name, host->vns[0]->object.name);
+}
 
-	change_order(t, 0, 0, NULL);
-	value = record_encode(rec);
+static void show_addresses(struct task *t, const struct record *rec)
+{
+	json_t *value = record_encode(rec);
+
 	set_result(t,
 		   mem_json(json_pack("{s:O}", "addresses", json_object_get(value, "addresses"))));
 	json_decref(value);
+}
+
+static bool finish_host(struct task *t, const struct host *host, struct record *rec)
+{
+	change_order(t, 0, 0, NULL);
+	show_addresses(t, rec);
 	change_record(t, rec, &host->object);
 	return true;
+}
+
+/* Whether the host has that address, or, without one named, a virtual one. */
+static bool has_address(const struct task *t, const struct host *host, const struct ip *ip)
+{
+	for (uint32_t i = 0; i < host->n_addresses; i++) {
+		struct prefix p = prefix_host(&host->addresses[i].ip);
+
+		if (ip ? ip_equal(&p.ip, ip)
+		       : inside(&registry_order(t->registry)->record.space, &p))
+			return true;
+	}
+	return false;
 }
 
 bool operation_address_assign(struct task *t)
@@ -224,7 +244,15 @@ bool operation_address_assign(struct task *t)
 		return false;
 	if (*text && ip_parse(text, &ip))
 		return refuse(t, 400, "'address' is not an address");
-	if (*text ? !check_address(t, host->router, &ip) : !choose_address(t, host->router, &ip))
+	/* A host asks for its address whenever it starts, or hasn't heard the answer. */
+	if (t->host && has_address(t, host, *text ? &ip : NULL)) {
+		host_record(host, &rec);
+		show_addresses(t, &rec);
+		record_done(&rec);
+		return true;
+	}
+	if (!in_no_vn(t, host) ||
+	    (*text ? !check_address(t, host->router, &ip) : !choose_address(t, host->router, &ip)))
 		return false;
 	if (host->n_addresses == 8)
 		return refuse(t, 409, "host '%s' has 8 addresses already", host->object.name);
@@ -244,7 +272,7 @@ bool operation_address_release(struct task *t)
 	size_t at = 0;
 	struct ip ip;
 
-	if (!host || !argument_text(t, "address", IP_TEXT, &text))
+	if (!host || !in_no_vn(t, host) || !argument_text(t, "address", IP_TEXT, &text))
 		return false;
 	if (ip_parse(text, &ip))
 		return refuse(t, 400, "'address' is not an address");

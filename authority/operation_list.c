@@ -2,7 +2,7 @@
  * Lists: of what the caller's roles show it, by name.
  *
  * Sites and routers are shown whole. Hosts: SA those of its sites, VNA those of its VNs
- * and those that a policy permits in VNs it creates, EU its own. VNs: SA those with hosts
+ * and those that a policy permits in VNs it creates, EU its own, VR its own. VNs: SA those with hosts
  * of its sites, VNA its own, EU those with hosts of its own and those that let it join.
  * The members of a VN: VNA of its own, EU where it has a host.
  */

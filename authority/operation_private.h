@@ -17,6 +17,7 @@ struct task {
 	enum operation operation;
 	const struct user *user;     /* NULL: not a user */
 	const struct router *router; /* NULL: not a router */
+	const struct host *host; /* for which the router asks, alone; NULL: for all of its own */
 	const struct credential *credential;
 	uint32_t roles;
 	char id[CHANGE_ID]; /* of the audit record: begins with the time */
@@ -37,7 +38,8 @@ operation_fn operation_register, operation_list_sites, operation_list_routers, o
 	operation_address_assign, operation_address_release, operation_space_change,
 	operation_block_assign, operation_block_release, operation_router_change,
 	operation_policy_set, operation_policy_remove, operation_token_create, operation_delegate,
-	operation_revoke, operation_renew, operation_get_metrics, operation_steer;
+	operation_revoke, operation_renew, operation_get_metrics, operation_steer,
+	operation_host_token;
 
 /* ---- refusals: false always ---- */
 bool refuse(struct task *, int status, const char *format, ...)
@@ -65,7 +67,7 @@ const struct vn *named_vn(struct task *, const char *argument);
 /* ---- who owns what ---- */
 bool owns_site(const struct task *, const struct site *);
 bool owns_vn(const struct task *, const struct vn *);
-bool owns_host(const struct task *, const struct host *); /* or is its router */
+bool owns_host(const struct task *, const struct host *); /* or is its router, asking for it */
 /* A credential limits VNs by name; true without one. */
 bool credential_covers(const struct task *, const char *vn_name);
 

@@ -1,7 +1,8 @@
 /*
  * Registering: sites, users, routers, hosts. Everybody may who has a one-time token, which
  * says what it is good for; without one: ADM any site, user or router; SA routers and
- * hosts of its sites; a router hosts of its own.
+ * hosts of its sites; a router hosts of its own. A host that registers by way of its router
+ * needs a token, and brings the hash of a secret that it is known by from then on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -364,11 +365,13 @@ static bool register_host(struct task *t, const char *name, const struct token *
 {
 	const struct router *router =
 		t->router && !argument(t, "router") ? t->router : named_router(t, "router");
+	const char *owner, *key = t->request->caller.host_key;
 	struct record rec;
-	const char *owner;
 
 	if (!router)
 		return false;
+	if (t->request->caller.host && (!token || strcmp(name, t->request->caller.host)))
+		return refuse(t, 403, "a host registers itself, and with a token");
 	if (token && strcmp(router->site->object.name, token->record.site))
 		return refuse(t, 403, "the token is for site '%s'", token->record.site);
 	if (!token && t->router != router && !owns_site(t, router->site))
@@ -385,6 +388,7 @@ static bool register_host(struct task *t, const char *name, const struct token *
 		return refuse(t, 403, "with a token one registers hosts of one's own");
 	rec.host = (struct host_record){ .router = mem_text(router->object.name),
 					 .owner = mem_text(owner),
+					 .key = mem_text(key ? key : ""),
 					 .created = t->request->now };
 	if (!addresses_from(t, router, argument(t, "addresses"), &rec.host.addresses)) {
 		record_done(&rec);
@@ -392,6 +396,36 @@ static bool register_host(struct task *t, const char *name, const struct token *
 	}
 	change_order(t, 0, 0, NULL);
 	return finish(t, &rec);
+}
+
+/* The host that asks is there: it hasn't heard the answer. */
+static bool registered_again(struct task *t)
+{
+	struct record rec;
+
+	host_record(t->host, &rec);
+	set_result(t,
+		   mem_json(json_pack("{s:s,s:o}", "name", rec.id, "record", record_encode(&rec))));
+	record_done(&rec);
+	return true;
+}
+
+/* A new secret for the machine: the old one is good for nothing more. */
+bool operation_host_token(struct task *t)
+{
+	const struct host *host = named_host(t, "host");
+	const char *hash;
+	struct record rec;
+
+	if (!host || !argument_name(t, "hash", &hash))
+		return false;
+	if (!owns_host(t, host) && !owns_site(t, host->router->site))
+		return refuse(t, 403, "host '%s' is not the caller's", host->object.name);
+	host_record(host, &rec);
+	free(rec.host.key);
+	rec.host.key = mem_text(hash);
+	change_record(t, &rec, &host->object);
+	return true;
 }
 
 bool operation_host_remove(struct task *t)
@@ -461,8 +495,11 @@ bool operation_register(struct task *t)
 	const struct token *token;
 	const char *kind, *name;
 
-	if (!argument_name(t, "kind", &kind) || !argument_name(t, "name", &name) ||
-	    !use_token(t, &token))
+	if (!argument_name(t, "kind", &kind) || !argument_name(t, "name", &name))
+		return false;
+	if (t->host && !strcmp(kind, "host") && !strcmp(name, t->host->object.name))
+		return registered_again(t);
+	if (!use_token(t, &token))
 		return false;
 	if (token && strcmp(kind, by_token[token->record.registers]))
 		return refuse(t, 403, "the token is for a %s", by_token[token->record.registers]);

@@ -99,6 +99,7 @@ static const struct field host_fields[] = {
 	FIELD(host, router, NAME),
 	FIELD(host, owner, NAME),
 	FIELD(host, addresses, ADDRESSES, .max = 8),
+	FIELD(host, key, TEXT, .max = RECORD_NAME),
 	FIELD(host, created, U64, .max = INT64_MAX),
 	{ 0 },
 };

@@ -110,6 +110,7 @@ struct host_record {
 	char *router;
 	char *owner;
 	struct addresses addresses;
+	char *key; /* hash of the secret that it proves itself with to its router; "": none */
 	uint64_t created;
 };
 

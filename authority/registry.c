@@ -257,6 +257,7 @@ void host_record(const struct host *host, struct record *ret)
 	snprintf(ret->id, sizeof(ret->id), "%s", host->object.name);
 	*to = (struct host_record){ .router = mem_text(host->router->object.name),
 				    .owner = mem_text(host->owner->object.name),
+				    .key = mem_text(host->key ? host->key : ""),
 				    .created = host->created };
 	to->addresses.n = host->n_addresses;
 	to->addresses.at = mem_new(host->n_addresses, sizeof(struct ip));

@@ -54,6 +54,7 @@ struct host {
 	struct router *router;
 	struct user *owner;
 	struct list by_router, by_owner;
+	char *key; /* of its record; NULL: none */
 	uint64_t created;
 	uint32_t n_addresses, n_vns;
 	struct host_address *addresses;

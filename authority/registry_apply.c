@@ -233,6 +233,8 @@ static bool put_host(struct registry *r, struct record *rec, uint64_t revision, 
 	list_insert(&owner->hosts, &h->by_owner);
 	h->router = router;
 	h->owner = owner;
+	free(h->key);
+	h->key = *from->key ? mem_text(from->key) : NULL;
 	h->created = from->created;
 	h->object.revision = revision;
 	for (uint32_t i = 0; i < h->n_vns; i++)
@@ -395,6 +397,7 @@ static void free_host(struct registry *r, struct host *h)
 	drop_addresses(r, h);
 	list_remove(&h->by_router);
 	list_remove(&h->by_owner);
+	free(h->key);
 	free(h->vns);
 	free_object(r, RECORD_HOST, h);
 }

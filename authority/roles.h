@@ -24,7 +24,7 @@
 	  "subnets location contact roles") \
 	X(LIST_SITES, "list-sites", ROLE_SA | ROLE_VNA, ROLE_ADM, "") \
 	X(LIST_ROUTERS, "list-routers", ROLE_VR, ROLE_ADM | ROLE_SA, "") \
-	X(LIST_HOSTS, "list-hosts", ROLE_SA | ROLE_VNA | ROLE_EU, 0, "") \
+	X(LIST_HOSTS, "list-hosts", ROLE_SA | ROLE_VNA | ROLE_EU, ROLE_VR, "") \
 	X(VN_CREATE, "vn-create", ROLE_SA | ROLE_VNA | ROLE_EU, 0, "name id hosts users") \
 	X(VN_SHUTDOWN, "vn-shutdown", ROLE_VNA, 0, "vn") \
 	X(VN_MERGE, "vn-merge", ROLE_VNA, 0, "vns name id") \
@@ -44,6 +44,7 @@
 	X(SITE_CHANGE, "site-change", 0, ROLE_ADM | ROLE_SA, \
 	  "site admins subnets location contact") \
 	X(HOST_REMOVE, "host-remove", 0, ROLE_SA | ROLE_EU | ROLE_VR, "host") \
+	X(HOST_TOKEN, "host-token", 0, ROLE_SA | ROLE_EU, "host hash") \
 	X(ADDRESS_ASSIGN, "address-assign", 0, ROLE_SA | ROLE_VR, "host address") \
 	X(ADDRESS_RELEASE, "address-release", 0, ROLE_SA | ROLE_VR, "host address") \
 	X(SPACE_CHANGE, "space-change", 0, ROLE_ADM, "blocks") \

@@ -36,6 +36,11 @@ bool ip_equal(const struct ip *a, const struct ip *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+bool ip_same_source(const struct ip *a, const struct ip *b)
+{
+	return a->family == b->family && !memcmp(a->b, b->b, a->family == 6 ? 8 : 4);
+}
+
 unsigned ip_bits(const struct ip *ip)
 {
 	return ip->family == 4 ? 32 : 128;

@@ -50,6 +50,8 @@ char *endpoint_format(const struct endpoint *e, char buf[static ENDPOINT_TEXT]);
 struct ip ip_from_v4(const uint8_t b[4]);
 struct ip ip_from_v6(const uint8_t b[16]);
 bool ip_equal(const struct ip *a, const struct ip *b);
+/* Whether they may well be one machine's: the same IPv4 address, or IPv6 /64. */
+bool ip_same_source(const struct ip *a, const struct ip *b);
 /* Bits of an address of this family: 32 or 128. */
 unsigned ip_bits(const struct ip *ip);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);

@@ -17,10 +17,14 @@
 
 #define HOUR_MS 3600000ll
 
+/* What some verbs make for somebody else to use; the authority gets its hash. */
+enum secret { SECRET_NONE, SECRET_TOKEN, SECRET_CREDENTIAL, SECRET_HOST };
+
 struct ask {
 	const struct verb *verb;
 	json_t *arguments;
 	bool dry_run;
+	char host[64]; /* whose secret it is */
 	char secret[PKI_SECRET];
 };
 
@@ -164,10 +168,18 @@ static long long take_hours(json_t *arguments, long long otherwise)
 	return n * HOUR_MS;
 }
 
+static enum secret secret_of(const struct verb *v)
+{
+	return !strcmp(v->command, "token")	   ? SECRET_TOKEN
+	       : !strcmp(v->command, "credential") ? SECRET_CREDENTIAL
+	       : !strcmp(v->name, "token")	   ? SECRET_HOST
+						   : SECRET_NONE;
+}
+
 static bool complete(struct ask *a)
 {
 	const struct verb *v = a->verb;
-	bool token = !strcmp(v->command, "token"), credential = !strcmp(v->command, "credential");
+	enum secret secret = secret_of(v);
 	char hash[PKI_HASH];
 
 	if (!strcmp(v->path, "/v1/register"))
@@ -179,7 +191,7 @@ static bool complete(struct ask *a)
 		json_object_set_new(a->arguments, "token",
 				    json_stringn(given, strcspn(given, ".")));
 	}
-	if (!token && !credential)
+	if (!secret)
 		return true;
 	if (!pki_secret_new(a->secret)) {
 		ctl_failed("the system has no randomness to give");
@@ -187,6 +199,11 @@ static bool complete(struct ask *a)
 	}
 	pki_secret_hash(a->secret, hash);
 	json_object_set_new(a->arguments, "hash", json_string(hash));
+	if (secret == SECRET_HOST) {
+		snprintf(a->host, sizeof(a->host), "%s",
+			 json_string_value(json_object_get(a->arguments, "host")));
+		return true;
+	}
 	json_object_set_new(
 		a->arguments, "expires",
 		json_integer((json_int_t)time(NULL) * 1000 + take_hours(a->arguments, 24)));
@@ -226,11 +243,17 @@ static void make_path(struct ask *a, char *ret, size_t size)
 		snprintf(ret + n, size - n, "?dry_run=true");
 }
 
-/* A token names the CA as well, so that who has it knows whom to believe. */
+/* As it is handed on. A token names the CA as well, so that who has it knows whom to
+ * believe; a host's names the host. */
 static char *full_secret(const struct ask *a, const struct identity *id)
 {
 	char path[PATH_MAX], pin[PKI_PIN], *pem, *text = NULL;
 	X509 *c;
+
+	if (secret_of(a->verb) == SECRET_HOST)
+		return asprintf(&text, "%s:%s", a->host, a->secret) < 0 ? NULL : text;
+	if (secret_of(a->verb) == SECRET_CREDENTIAL)
+		return strdup(a->secret);
 
 	identity_path(id, PKI_TRUST, path);
 	pem = pki_read(path);
@@ -248,12 +271,13 @@ static char *full_secret(const struct ask *a, const struct identity *id)
 static int print(const struct ctl *ctl, const struct ask *a, const struct identity *id,
 		 json_t *result)
 {
-	bool token = !strcmp(a->verb->command, "token");
-	char *secret = token ? full_secret(a, id) : *a->secret ? strdup(a->secret) : NULL;
+	char *secret = *a->secret ? full_secret(a, id) : NULL;
 
 	if (ctl->json) {
 		if (secret)
-			json_object_set_new(result, token ? "token" : "credential",
+			json_object_set_new(result,
+					    secret_of(a->verb) == SECRET_CREDENTIAL ? "credential"
+										    : "token",
 					    json_string(secret));
 		free(secret);
 		return client_print_json(result);
@@ -325,7 +349,7 @@ const struct command operation_commands[] = {
 	{ "vn", "list|show|create|join|leave|merge|split|...", "Virtual networks", run },
 	{ "site", "list|add|change", "Sites", run },
 	{ "router", "list|show|change|block|unblock", "Routers", run },
-	{ "host", "list|add|remove|address|unaddress", "Hosts", run },
+	{ "host", "list|add|remove|token|address|unaddress", "Hosts", run },
 	{ "user", "list|roles", "Users", run },
 	{ "policy", "list|set|remove", "What sites permit and forbid", run },
 	{ "token", "create user|router|host", "Let somebody in", run },

@@ -97,6 +97,8 @@ const struct verb verbs[] = {
 	  "Add a host; its address is chosen unless named" },
 	{ "host", "remove", "HOST", "DELETE", "/v1/hosts/{host}", "host", "", NONE,
 	  "Remove a host" },
+	{ "host", "token", "HOST", "PUT", "/v1/hosts/{host}/token", "host", "", NONE,
+	  "Make a token with which the machine is known to its router: vine-host register" },
 	{ "host", "address", "HOST [ADDRESS]", "POST", "/v1/hosts/{host}/addresses",
 	  "host address?", "", NONE, "Give a host one more address" },
 	{ "host", "unaddress", "HOST ADDRESS", "DELETE", "/v1/hosts/{host}/addresses/{address}",

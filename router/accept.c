@@ -255,11 +255,6 @@ static void pending_late(struct timer *t, mono_t now)
 
 /* ---- all of them --------------------------------------------------------------- */
 
-static bool same_source(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->ip.family == b->ip.family && !memcmp(a->ip.b, b->ip.b, a->ip.family == 6 ? 8 : 4);
-}
-
 /* Makes room for one from here: the source's own oldest if it has its share, else the
  * oldest of all if there are too many. */
 static void make_room(struct accept *a, const struct endpoint *from)
@@ -272,7 +267,7 @@ static void make_room(struct accept *a, const struct endpoint *from)
 
 		if (!oldest)
 			oldest = p;
-		if (same_source(&p->from, from) && !n++)
+		if (ip_same_source(&p->from.ip, &from->ip) && !n++)
 			own = p;
 	}
 	if (n >= ACCEPT_PER_SOURCE)
@@ -354,8 +349,7 @@ static void listener_ready(struct source *s, uint32_t events, mono_t now)
 
 /* ---- open and close ---------------------------------------------------------------- */
 
-/* A listening socket or -errno. */
-static int listen_at(const struct endpoint *at)
+int accept_listen(const struct endpoint *at, int backlog)
 {
 	struct sockaddr_storage name;
 	socklen_t len = endpoint_to_sockaddr(at, &name);
@@ -366,7 +360,7 @@ static int listen_at(const struct endpoint *at)
 	e = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (!e && at->ip.family == 6)
 		e = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (e < 0 || bind(fd, (struct sockaddr *)&name, len) < 0 || listen(fd, BACKLOG) < 0) {
+	if (e < 0 || bind(fd, (struct sockaddr *)&name, len) < 0 || listen(fd, backlog) < 0) {
 		e = -errno;
 		close(fd);
 		return e;
@@ -378,7 +372,7 @@ static bool add_listener(struct accept *a, const struct endpoint *at, bool tls, 
 {
 	struct listener *l = &a->listeners[a->n_listeners];
 	char text[ENDPOINT_TEXT];
-	int fd = listen_at(at), e = fd < 0 ? fd : 0;
+	int fd = accept_listen(at, BACKLOG), e = fd < 0 ? fd : 0;
 
 	*l = (struct listener){ .source = { .fd = fd, .fn = listener_ready },
 				.accept = a,

@@ -49,4 +49,7 @@ void accept_close(struct accept *); /* NULL is fine */
 const struct accept_counts *accept_counts(const struct accept *);
 size_t accept_pending(const struct accept *);
 
+/* A listening socket, which doesn't block, or -errno. */
+int accept_listen(const struct endpoint *, int backlog);
+
 #endif

@@ -48,7 +48,6 @@
 #define WHOLE_WAIT (120 * SEC) /* for all of it */
 #define RENEW_LOOK_MOST (600 * SEC)
 #define FEED_KEPT (64u << 10) /* bytes of room for lines, when there is none */
-#define SAID 256
 
 struct place {
 	struct config_url url;
@@ -94,7 +93,7 @@ struct authority {
 	struct https_request *heartbeat, *whole, *renewal;
 	struct timer heartbeat_timer, whole_timer, renewal_timer;
 
-	char error[SAID], refused[FEED_ERROR], renewal_error[SAID];
+	char error[AUTHORITY_WORDS], refused[FEED_ERROR], renewal_error[AUTHORITY_WORDS];
 	bool warned; /* of error */
 };
 
@@ -123,29 +122,24 @@ static const struct place *place(const struct authority *a)
 	return &a->places[a->at];
 }
 
-/* A path of this router's, at the place. NULL: out of memory. */
-static struct https_request *ask(struct authority *a, const char *path, const char *body,
-				 int64_t patience, size_t most, https_data_fn *data, https_fn *done)
+/* A path, at the place. NULL: out of memory. */
+static struct https_request *ask_path(struct authority *a, const struct https_question *what)
 {
 	const struct place *p = place(a);
-	struct https_request *q;
+	struct https_question q = *what;
+	struct https_request *r;
 	char *url;
 
-	if (asprintf(&url, "%s%s", p->url.text, path) < 0)
+	if (asprintf(&url, "%s%s", p->url.text, what->url) < 0)
 		return NULL;
-	q = https_ask(a->https, &(struct https_question){ .url = url,
-							  .host = p->url.host,
-							  .port = p->url.port,
-							  .ips = p->ips,
-							  .n_ips = p->n_ips,
-							  .body = body,
-							  .patience = patience,
-							  .most = most,
-							  .data = data,
-							  .done = done,
-							  .arg = a });
+	q.url = url;
+	q.host = p->url.host;
+	q.port = p->url.port;
+	q.ips = p->ips;
+	q.n_ips = p->n_ips;
+	r = https_ask(a->https, &q);
 	free(url);
-	return q;
+	return r;
 }
 
 static struct https_request *ask_own(struct authority *a, const char *what, const char *body,
@@ -157,23 +151,33 @@ static struct https_request *ask_own(struct authority *a, const char *what, cons
 
 	if (asprintf(&path, "/v1/routers/%s/%s", a->identity->name, what) < 0)
 		return NULL;
-	q = ask(a, path, body, patience, most, data, done);
+	q = ask_path(a, &(struct https_question){ .url = path,
+						  .body = body,
+						  .patience = patience,
+						  .most = most,
+						  .data = data,
+						  .done = done,
+						  .arg = a });
 	free(path);
 	return q;
 }
 
-/* What an answer that is no success says, in words. */
-static void words_of(const struct https_answer *answer, char ret[static SAID])
+struct https_request *authority_ask(struct authority *a, const struct https_question *what)
+{
+	return a->connected ? ask_path(a, what) : NULL;
+}
+
+void authority_words(const struct https_answer *answer, char ret[static AUTHORITY_WORDS])
 {
 	json_t *body = answer->status ? json_loadb(answer->body, answer->len, 0, NULL) : NULL;
 	const char *detail = json_string_value(json_object_get(body, "detail"));
 
 	if (!answer->status)
-		snprintf(ret, SAID, "%s", answer->error);
+		snprintf(ret, AUTHORITY_WORDS, "%s", answer->error);
 	else if (detail)
-		snprintf(ret, SAID, "%s", detail);
+		snprintf(ret, AUTHORITY_WORDS, "%s", detail);
 	else
-		snprintf(ret, SAID, "it answers with status %ld", answer->status);
+		snprintf(ret, AUTHORITY_WORDS, "it answers with status %ld", answer->status);
 	for (char *c = ret; *c; c++) /* a stranger's, perhaps */
 		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
 			*c = '?';
@@ -541,7 +545,7 @@ static void place_done(struct place *p)
 static bool follow(struct authority *a, const struct https_answer *answer, mono_t now)
 {
 	struct config_url url;
-	char base[SAID];
+	char base[AUTHORITY_WORDS];
 	const char *slash;
 	unsigned i = 0;
 
@@ -570,7 +574,7 @@ static bool follow(struct authority *a, const struct https_answer *answer, mono_
 static void stream_done(void *arg, const struct https_answer *answer, mono_t now)
 {
 	struct authority *a = arg;
-	char why[SAID];
+	char why[AUTHORITY_WORDS];
 
 	a->stream = NULL;
 	if (answer->status == 307 && follow(a, answer, now))
@@ -579,7 +583,7 @@ static void stream_done(void *arg, const struct https_answer *answer, mono_t now
 		snprintf(why, sizeof(why), "the connection has ended%s%s",
 			 *answer->error ? ": " : "", answer->error);
 	else
-		words_of(answer, why);
+		authority_words(answer, why);
 	lost(a, why, now);
 }
 
@@ -703,13 +707,13 @@ static void renewal_done(void *arg, const struct https_answer *answer, mono_t no
 {
 	struct authority *a = arg;
 	json_t *body = json_loadb(answer->body, answer->len, 0, NULL);
-	char why[SAID], when[32];
+	char why[AUTHORITY_WORDS], when[32];
 	struct tm tm;
 
 	(void)now;
 	a->renewal = NULL;
 	if (!is_good(answer))
-		words_of(answer, why);
+		authority_words(answer, why);
 	else if (identity_renewed(a->identity, body, time(NULL), why))
 		why[0] = '\0';
 	json_decref(body);
@@ -740,7 +744,11 @@ static void renewal_due(struct timer *t, mono_t now)
 		return;
 	body = identity_renewal(a->identity);
 	if (body)
-		a->renewal = ask(a, "/v1/renew", body, ANSWER_WAIT, 0, NULL, renewal_done);
+		a->renewal = ask_path(a, &(struct https_question){ .url = "/v1/renew",
+								   .body = body,
+								   .patience = ANSWER_WAIT,
+								   .done = renewal_done,
+								   .arg = a });
 	free(body);
 }
 

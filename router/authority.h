@@ -20,6 +20,8 @@
 #include "common/image.h"
 
 struct authority;
+struct https_answer;
+struct https_question;
 struct router;
 
 /* The authority of the router's configuration, which has one: reads the identity, and puts
@@ -31,6 +33,14 @@ bool authority_open(struct router *, mono_t now, FILE *errors);
 void authority_start(struct authority *, void (*changed)(struct router *), mono_t now);
 /* Waits for the disk. NULL is fine. */
 void authority_close(struct authority *);
+
+/* Asks the process that has the stream for something else: the question's url is a path.
+ * NULL: there is none, as the status says, or no memory. Who asks has to cancel before
+ * authority_close. */
+struct https_request *authority_ask(struct authority *, const struct https_question *);
+/* What an answer that is no success says. */
+#define AUTHORITY_WORDS 440
+void authority_words(const struct https_answer *, char ret[static AUTHORITY_WORDS]);
 
 /* For people and programs. */
 struct authority_status {

@@ -114,6 +114,8 @@ struct config {
 	size_t n_urls;
 	char *identity; /* directory; NULL: there is no authority */
 	char *state;	/* ... of what this router keeps */
+	/* [hosts] */
+	struct endpoint hosts; /* where they ask; ip.family 0: nowhere */
 	/* [lndt], [gndt ID], [network ID], [peer NAME] */
 	struct lndt_row *lndt;
 	size_t n_lndt;

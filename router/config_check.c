@@ -522,6 +522,11 @@ static void check_authority(struct draft *d, bool keys)
 	const struct ini_section *own = d->plain[KIND_ROUTER];
 
 	if (!d->c.identity) {
+		if (d->c.hosts.ip.family)
+			ini_error(d->ini, ini_line(d->plain[KIND_HOSTS], "listen", 0), "hosts",
+				  "listen", "an [authority], which answers them",
+				  "hosts can't be "
+				  "served");
 		if (!d->c.id && !ini_bad(own, "id"))
 			ini_error(d->ini, own->line, own->label, "id",
 				  "a number from 1 to 4294967294 or a dotted quad", "is missing");

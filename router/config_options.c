@@ -400,6 +400,15 @@ static const struct ini_option authority_options[] = {
 	  .flags = INI_FIXED },
 };
 
+static const struct ini_option hosts_options[] = {
+	{ .key = "listen",
+	  .type = &ini_endpoint,
+	  INI_FIELD(struct config, hosts),
+	  .zero = "off",
+	  .fallback = "off",
+	  .flags = INI_FIXED },
+};
+
 static const struct ini_option lndt_options[] = {
 	{ .type = &config_lndt_type, .flags = INI_LIST },
 };
@@ -483,6 +492,10 @@ const struct ini_kind config_kinds[KINDS] = {
 			     .optional = true,
 			     OPTIONS(authority_options),
 			     .open = open_plain },
+	[KIND_HOSTS] = { .name = "hosts",
+			 .optional = true,
+			 OPTIONS(hosts_options),
+			 .open = open_plain },
 	[KIND_QUEUE] = { .name = "queue", OPTIONS(queue_options), .open = open_plain },
 	[KIND_LNDT] = { .name = "lndt", OPTIONS(lndt_options), .open = open_plain },
 	[KIND_NETWORK] = { .name = "network",

@@ -92,10 +92,11 @@ void config_each(const struct config *c,
 {
 	char section[CONFIG_NAME_MAX + 16];
 
-	for (int k = KIND_ROUTER; k <= KIND_AUTHORITY; k++) {
+	for (int k = KIND_ROUTER; k <= KIND_HOSTS; k++) {
 		if ((k == KIND_PROXY && !*c->proxy.host) ||
 		    (k == KIND_LIMITED && c->limited == LIMITED_NONE) ||
-		    (k == KIND_AUTHORITY && !c->identity))
+		    (k == KIND_AUTHORITY && !c->identity) ||
+		    (k == KIND_HOSTS && !c->hosts.ip.family))
 			continue;
 		if (k == KIND_SECURITY)
 			show_protection("security", c->protection, fn, arg);
@@ -137,7 +138,7 @@ bool config_can_reload(const struct config *old, const struct config *new, FILE 
 {
 	struct difference d = { .file = new->file, .errors = errors };
 
-	for (int k = KIND_ROUTER; k <= KIND_AUTHORITY; k++) {
+	for (int k = KIND_ROUTER; k <= KIND_HOSTS; k++) {
 		d.section = config_kinds[k].name;
 		ini_fixed(&config_kinds[k], old, new, tell_difference, &d);
 	}

@@ -421,6 +421,22 @@ static void must_set(struct https_request *q, CURLcode result)
 		q->unset = result;
 }
 
+static bool add_header(struct https_request *q, const char *line)
+{
+	struct curl_slist *more = q->c->slist_append(q->headers, line);
+
+	if (more)
+		q->headers = more;
+	return more != NULL;
+}
+
+/* False: out of memory. */
+static bool set_headers(struct https_request *q, const struct https_question *question)
+{
+	return (!question->body || add_header(q, "Content-Type: application/json")) &&
+	       (!question->header || add_header(q, question->header));
+}
+
 static void set_blob(struct https_request *q, CURLoption option, const char *text)
 {
 	struct curl_blob blob = { .data = (char *)text,
@@ -458,10 +474,9 @@ static bool set_options(struct https_request *q, const struct https_question *qu
 	set_blob(q, CURLOPT_CAINFO_BLOB, h->trust);
 	set_blob(q, CURLOPT_SSLCERT_BLOB, h->certificate);
 	set_blob(q, CURLOPT_SSLKEY_BLOB, h->key);
-	if (question->body) {
-		MUST_SET(q, CURLOPT_HTTPHEADER, q->headers);
+	MUST_SET(q, CURLOPT_HTTPHEADER, q->headers);
+	if (question->body)
 		MUST_SET(q, CURLOPT_COPYPOSTFIELDS, question->body);
-	}
 	if (q->unset != CURLE_OK)
 		log_error("authority: libcurl doesn't take what a request needs: %s",
 			  c->easy_strerror(q->unset));
@@ -482,10 +497,8 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 	q->most = question->most ? question->most : HTTPS_ANSWER;
 	list_insert(&h->requests, &q->node);
 	q->curl = q->c->easy_init();
-	/* "Expect: 100-continue" would cost a round trip */
-	q->headers = q->c->slist_append(NULL, "Content-Type: application/json");
-	if (q->curl && q->headers && set_addresses(q, question) && set_options(q, question) &&
-	    h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
+	if (q->curl && set_headers(q, question) && set_addresses(q, question) &&
+	    set_options(q, question) && h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
 		return q;
 	request_free(q);
 	return NULL;

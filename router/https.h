@@ -43,6 +43,7 @@ struct https_question {
 	const struct ip *ips; /* where that is */
 	size_t n_ips;
 	const char *body;    /* JSON, copied: POST; NULL: GET */
+	const char *header;  /* one more line of the head, copied; or NULL */
 	int64_t patience;    /* for all of it; 0: for ever */
 	size_t most;	     /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
 	https_data_fn *data; /* NULL: no stream */

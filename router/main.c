@@ -3,7 +3,7 @@
  * and end.
  *
  *   configuration -> router -> the authority's tables from disk -> control socket ->
- *   machine (devices, sockets, routes, rules) -> metrics -> privileges given up ->
+ *   machine (devices, sockets, routes, rules) -> metrics, hosts -> privileges given up ->
  *   threads -> the authority -> ready
  *
  * and back: goodbye to peers, threads ended, everything taken down that was set
@@ -25,6 +25,7 @@
 #include "common/notify.h"
 #include "router/authority.h"
 #include "router/control.h"
+#include "router/hosts.h"
 #include "router/machine.h"
 #include "router/metrics.h"
 #include "router/router.h"
@@ -40,6 +41,7 @@ struct program {
 	struct machine *machine;
 	struct control *control;
 	struct metrics *metrics;
+	struct hosts *hosts;
 	struct source signals;
 	bool stop;
 };
@@ -181,6 +183,11 @@ static bool start(struct program *p, struct config *config)
 		if (!p->metrics)
 			return false;
 	}
+	if (p->router->config->hosts.ip.family) {
+		p->hosts = hosts_open(p->router, stderr);
+		if (!p->hosts)
+			return false;
+	}
 	e = sandbox_enter(&what);
 	if (e < 0) {
 		log_error("%s: %s", what, strerror(-e));
@@ -203,6 +210,7 @@ static void end(struct program *p)
 		machine_stop(p->machine);
 	}
 	metrics_close(p->metrics);
+	hosts_close(p->hosts);
 	control_close(p->control);
 	if (p->router)
 		authority_close(p->router->authority);

@@ -13,7 +13,6 @@
 #include "router/router.h"
 
 #define METRICS_CONNECTIONS 8
-#define METRICS_REQUEST 8192   /* bytes of a request's head */
 #define METRICS_TIME (5 * SEC) /* for one request and its answer */
 
 /* Writes the whole page. Errors stay in the stream. */
@@ -27,9 +26,5 @@ struct metrics;
 struct metrics *metrics_open(struct router *, const struct endpoint *, FILE *errors);
 /* NULL is fine. */
 void metrics_close(struct metrics *);
-
-/* What a request's bytes so far are answered with: 0 while its head is not
- * complete, else the status: 200, 400, 404, 405, 431. */
-int metrics_status(const char *head, size_t len);
 
 #endif

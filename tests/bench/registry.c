@@ -76,8 +76,8 @@ static void load_router(unsigned i)
 		snprintf(key, sizeof(key), "host/h%u", i * HOSTS + h);
 		snprintf(address, sizeof(address), "%u.%u.%u.%u", 16 + (i >> 16), i >> 8 & 255,
 			 i & 255, h + 2);
-		load(key, json_pack("{s:s,s:s,s:[s],s:i}", "router", name, "owner", "root",
-				    "addresses", address, "created", 0));
+		load(key, json_pack("{s:s,s:s,s:[s],s:s,s:i}", "router", name, "owner", "root",
+				    "addresses", address, "key", "", "created", 0));
 	}
 }
 

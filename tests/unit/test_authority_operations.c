@@ -564,7 +564,7 @@ static void test_dangling(void **state)
 		{ "vn/9", "{\"name\":\"z\",\"creator\":\"root\",\"admins\":[],\"users\":[],"
 			  "\"members\":[\"nobody\"],\"created\":0,\"change\":\"x\"}" },
 		{ "host/z", "{\"router\":\"nowhere\",\"owner\":\"root\",\"addresses\":[],"
-			    "\"created\":0}" },
+			    "\"key\":\"\",\"created\":0}" },
 		{ "policy/nowhere/z", "{\"effect\":\"permit\",\"hosts\":[],\"vns\":[],"
 				      "\"creators\":[],\"from\":0,\"to\":0}" },
 		{ "vn/9", "7" },
@@ -617,6 +617,116 @@ static void test_words(void **state)
 	world_done(w);
 }
 
+/* ---- hosts that ask by way of their router ------------------------------------- */
+
+static int as_host(struct world *w, const char *router, const char *name, const char *key,
+		   const char *operation, const char *token, json_t *arguments)
+{
+	return world_ask(w,
+			 (struct request){
+				 .caller = { CALLER_ROUTER, router, .host = name, .host_key = key },
+				 .operation = operation,
+				 .token = token },
+			 arguments);
+}
+
+static int register_as(struct world *w, const char *router, const char *name, const char *key,
+		       const char *token)
+{
+	return as_host(w, router, name, key, "register", token,
+		       json_pack("{s:s,s:s}", "kind", "host", "name", name));
+}
+
+static int address_as(struct world *w, const char *name, const char *key, const char *address)
+{
+	return as_host(w, "f", name, key, "address-assign", NULL,
+		       json_pack("{s:s,s:s}", "host", name, "address", address));
+}
+
+static const char *result_address(const struct world *w, size_t i)
+{
+	const char *text =
+		json_string_value(json_array_get(json_object_get(w->result, "addresses"), i));
+
+	return text ? text : "";
+}
+
+static void test_hosts(void **state)
+{
+	struct world world, *w = &world;
+
+	(void)state;
+	begin(w);
+	assert_done(as(w, "root", "token-create",
+		       json_pack("{s:s,s:s,s:s,s:i,s:I}", "hash", "t", "registers", "host", "site",
+				 "f", "count", 2, "expires", (json_int_t)NOW + 100000)));
+	/* A host registers with a token, and again with its secret alone. */
+	assert_refused(register_as(w, "f", "n", "k", NULL), 403, "with a token");
+	assert_refused(register_as(w, "g", "n", "k", "t"), 403, "for site 'f'");
+	assert_refused(as_host(w, "f", "n", "k", "register", "t",
+			       json_pack("{s:s,s:s}", "kind", "host", "name", "other")),
+		       403, "registers itself");
+	assert_done(register_as(w, "f", "n", "k", "t"));
+	assert_string_equal(registry_host(w->registry, "n")->owner->object.name, "root");
+	assert_int_equal(registry_token(w->registry, "t")->record.used, 1);
+	assert_done(register_as(w, "f", "n", "k", "t"));
+	assert_int_equal(w->n_changes, 1);
+	assert_int_equal(registry_token(w->registry, "t")->record.used, 1);
+	assert_refused(register_as(w, "f", "n", "another", "t"), 403, "not its secret");
+	assert_refused(register_as(w, "g", "n", "k", "t"), 403, "another router's");
+	assert_refused(register_as(w, "f", "f1", "k", "t"), 403, "vinectl host token");
+	assert_done(register_as(w, "f", "o", "l", "t"));
+	assert_refused(register_as(w, "f", "p", "m", "t"), 403, "used up");
+	/* Its address is the same whenever it asks. f1, f2 have .2 and .3. */
+	assert_done(address_as(w, "n", "k", ""));
+	assert_string_equal(result_address(w, 0), "172.16.0.4");
+	assert_int_equal(w->n_changes, 1);
+	assert_done(address_as(w, "o", "l", ""));
+	assert_string_equal(result_address(w, 0), "172.16.0.5");
+	assert_done(as(w, "root", "address-release",
+		       json_pack("{s:s,s:s}", "host", "n", "address", "172.16.0.4")));
+	assert_done(address_as(w, "n", "k", "10.0.0.7"));
+	assert_done(address_as(w, "n", "k", "10.0.0.7"));
+	assert_string_equal(result_address(w, 1), "");
+	assert_refused(address_as(w, "o", "l", "10.0.0.7"), 409, "is host 'n''s");
+	assert_done(address_as(w, "n", "k", ""));
+	assert_string_equal(result_address(w, 1), "172.16.0.4");
+	/* Wrong secrets, and others' names. */
+	assert_refused(address_as(w, "n", "l", ""), 403, "not its secret");
+	assert_refused(address_as(w, "nobody", "l", ""), 403, "not registered");
+	assert_refused(as_host(w, "f", "n", "k", "address-assign", NULL,
+			       json_pack("{s:s}", "host", "o")),
+		       403, "its router's and site's");
+	/* VNs, as its owner might. */
+	assert_done(create(w, "root", "v", "g1"));
+	assert_done(as_host(w, "f", "n", "k", "vn-join", NULL,
+			    json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "n")));
+	assert_refused(as_host(w, "f", "n", "k", "vn-join", NULL,
+			       json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "o")),
+		       403, "neither owns it");
+	assert_done(address_as(w, "n", "k", "")); /* in a VN too */
+	assert_done(as_host(w, "f", "n", "k", "list-hosts", NULL, NULL));
+	assert_int_equal(json_array_size(json_object_get(w->result, "hosts")), 1);
+	assert_done(as_router(w, "f", "list-hosts", NULL));
+	assert_int_equal(json_array_size(json_object_get(w->result, "hosts")), 4);
+	assert_refused(as_host(w, "f", "o", "l", "vn-leave", NULL,
+			       json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "n")),
+		       403, "not the caller's");
+	assert_done(as_host(w, "f", "n", "k", "vn-leave", NULL,
+			    json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "n")));
+	/* A new secret ends the old one. Nobody but a router asks for hosts. */
+	assert_done(as(w, "root", "host-token", json_pack("{s:s,s:s}", "host", "n", "hash", "z")));
+	assert_refused(address_as(w, "n", "k", ""), 403, "not its secret");
+	assert_done(address_as(w, "n", "z", ""));
+	assert_refused(world_ask(w,
+				 (struct request){ .caller = { CALLER_USER, "root", .host = "n",
+							       .host_key = "z" },
+						   .operation = "list-hosts" },
+				 NULL),
+		       403, "only a router");
+	world_done(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -626,6 +736,7 @@ int main(void)
 		cmocka_unit_test(test_dry_run),	   cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_issuers),	   cmocka_unit_test(test_lasting),
 		cmocka_unit_test(test_dangling),   cmocka_unit_test(test_words),
+		cmocka_unit_test(test_hosts),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

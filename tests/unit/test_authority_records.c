@@ -29,7 +29,7 @@ static const struct sample {
 			    "'revoked': true, 'created': 1}" },
 	{ "host/h1",
 	  "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
-	  " 'created': 1}" },
+	  " 'key': '0af', 'created': 1}" },
 	{ "vn/8000", "{'name': 'v', 'creator': 'jane', 'admins': ['jane'], 'users': ['*'], "
 		     "'members': ['a', 'b'], 'created': 1, 'change': '00-1'}" },
 	{ "policy/florida/night", "{'effect': 'forbid', 'hosts': ['*'], 'vns': ['a'], 'creators': "

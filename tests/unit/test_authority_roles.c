@@ -18,7 +18,7 @@ static const struct row {
 	{ "register", "vr adm sa vna eu", "" },
 	{ "list-sites", "sa vna +adm", "" },
 	{ "list-routers", "vr +adm +sa", "" },
-	{ "list-hosts", "sa vna eu", "" },
+	{ "list-hosts", "sa vna eu +vr", "" },
 	{ "vn-create", "sa vna eu", "sa vna eu" },
 	{ "vn-shutdown", "vna", "vna" },
 	{ "vn-merge", "vna", "vna" },
@@ -38,6 +38,7 @@ static const struct row {
 	{ "vn-undo", "+vna", "vna" },
 	{ "site-change", "+adm +sa", "sa" },
 	{ "host-remove", "+sa +eu +vr", "sa eu vr" },
+	{ "host-token", "+sa +eu", "sa eu" },
 	{ "address-assign", "+sa +vr", "sa vr" },
 	{ "address-release", "+sa +vr", "sa vr" },
 	{ "space-change", "+adm", "" },
@@ -151,6 +152,8 @@ static json_t *arguments_of(const char *o, const char *role)
 		return json_pack("{s:s,s:s}", "site", "vr", "location", "x");
 	if (!strcmp(o, "host-remove"))
 		return json_pack("{s:s}", "host", own);
+	if (!strcmp(o, "host-token"))
+		return json_pack("{s:s,s:s}", "host", own, "hash", "h");
 	if (!strcmp(o, "address-assign"))
 		return json_pack("{s:s,s:s}", "host", own, "address", "172.16.0.99");
 	if (!strcmp(o, "address-release"))

@@ -27,6 +27,12 @@ static void test_wrong_files(void **state)
 		  "f:4: [authority] url: can't be \"https://\"; expected https://HOST:PORT\n"
 		  "f:4: [authority] url: can't be \"https://a:x\"; expected https://HOST:PORT\n"
 		  "f:4: [authority] url: can't be \"https://a/b\"; expected https://HOST:PORT\n" },
+		{ "[router]\nname = a\nid = 1\n[hosts]\nlisten = 10.0.0.1:8465\n",
+		  "f:5: [hosts] listen: hosts can't be served; expected an [authority], which answers "
+		  "them\n" },
+		{ "[router]\nname = a\n" NETWORKS "[authority]\n[hosts]\nlisten = 10.0.0.1\n",
+		  "f:7: [hosts] listen: can't be \"10.0.0.1\"; expected off or an address and "
+		  "port like 198.51.100.2:8463 or [2001:db8::1]:8463\n" },
 		{ "[router]\nname = a\n" NETWORKS "[authority]\n[lndt]\n1 = 172.16.0.1\n[gndt 1]\n"
 		  "b = 172.16.1.0/24\n[network 1]\nsign = none\n" PEER_B,
 		  "f:6: [lndt]: is there; expected no such section beside [authority], which gives tables, "

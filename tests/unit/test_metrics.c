@@ -1,7 +1,7 @@
 /* links: librouter libcommon */
 /*
  * The page of figures, line by line against the text format's grammar, and the
- * little of HTTP that it is served by.
+ * way it is served.
  */
 #include "router/metrics.h"
 
@@ -220,42 +220,6 @@ static void labels(void **state)
 	free(text);
 }
 
-static void requests(void **state)
-{
-	static const struct {
-		const char *head;
-		int status;
-	} cases[] = {
-		{ "", 0 },
-		{ "GET /metrics HTTP/1.1\r\n", 0 },
-		{ "GET /metrics HTTP/1.1\r\nHost: x\r\n", 0 },
-		{ "GET /metrics HTTP/1.1\r\n\r", 0 },
-		{ "GET /metrics HTTP/1.1\r\n\r\n", 200 },
-		{ "GET /metrics HTTP/1.0\n\n", 200 },
-		{ "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n", 200 },
-		{ "GET / HTTP/1.1\r\n\r\n", 404 },
-		{ "GET /metricsx HTTP/1.1\r\n\r\n", 404 },
-		{ "POST /metrics HTTP/1.1\r\n\r\n", 405 },
-		{ "HEAD /metrics HTTP/1.1\r\n\r\n", 405 },
-		{ "GET /metrics\r\n\r\n", 400 },
-		{ "GET /metrics HTTP/2.0\r\n\r\n", 400 },
-		{ "GET  /metrics HTTP/1.1\r\n\r\n", 400 },
-		{ "GET /metrics HTTP/1.1 x\r\n\r\n", 400 },
-		{ "\r\n\r\n", 400 },
-		{ "\n\n", 400 },
-	};
-	char *large = malloc(METRICS_REQUEST);
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(metrics_status(cases[i].head, strlen(cases[i].head)),
-				 cases[i].status);
-	memset(large, 'x', METRICS_REQUEST);
-	assert_int_equal(metrics_status(large, METRICS_REQUEST - 1), 0);
-	assert_int_equal(metrics_status(large, METRICS_REQUEST), 431);
-	free(large);
-}
-
 /* A port that is free now, on the loopback. */
 static struct metrics *serve(struct state_of_test *t, struct endpoint *ret)
 {
@@ -351,7 +315,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(grammar), TEST(values), cmocka_unit_test(labels), cmocka_unit_test(requests),
+		TEST(grammar),
+		TEST(values),
+		cmocka_unit_test(labels),
 		TEST(http),
 	};
 
