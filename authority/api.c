@@ -2,8 +2,7 @@
  * One request: route -> arguments of path and body -> caller -> service -> answer.
  *
  * Whatever can be said wrong about it is said by the operation, so that it is in the audit
- * log: a body that is no JSON is passed on as arguments that are no object. What has no
- * route is no operation, and only answered.
+ * log. What has no route is no operation, and only answered.
  */
 #include "authority/api_private.h"
 
@@ -16,6 +15,7 @@
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
+#include "authority/api_request.h"
 #include "authority/memory.h"
 #include "common/pki.h"
 
@@ -260,52 +260,6 @@ static void done(struct ask *a, const struct outcome *o)
 
 /* ---- requests ------------------------------------------------------------------ */
 
-/* null where it isn't UTF-8, which no operation takes. */
-static void set_text(json_t *arguments, const char *name, const char *value)
-{
-	json_t *text = json_string(value);
-
-	json_object_set_new(arguments, name, text ? text : json_null());
-}
-
-/* Whether a path is of that pattern. The values of its braces go into arguments, if it has
- * any: without them only the form is compared. */
-static bool match(const char *pattern, const char *path, json_t *arguments)
-{
-	while (*pattern && *path) {
-		size_t n = strcspn(path, "/");
-
-		if (*pattern != '{') {
-			if (*pattern++ != *path++)
-				return false;
-			continue;
-		}
-		if (!n)
-			return false;
-		if (arguments) {
-			char name[32], *text = strndup(path, n), *value;
-			size_t len = strcspn(pattern, "}") - 1;
-
-			snprintf(name, sizeof(name), "%.*s", (int)len, pattern + 1);
-			value = text ? evhttp_uridecode(text, 0, NULL) : NULL;
-			if (!value)
-				abort();
-			/* A VN is named by its name, or by its ID: a number. */
-			if (!strcmp(name, "vn") && strspn(value, "0123456789") == strlen(value) &&
-			    strlen(value) < 12)
-				json_object_set_new(arguments, name,
-						    mem_json(json_integer(atoll(value))));
-			else
-				set_text(arguments, name, value);
-			free(value);
-			free(text);
-		}
-		pattern += strcspn(pattern, "}") + 1;
-		path += n;
-	}
-	return !*pattern && !*path;
-}
-
 static const char *method_of(struct evhttp_request *q)
 {
 	switch (evhttp_request_get_command(q)) {
@@ -321,40 +275,22 @@ static const char *method_of(struct evhttp_request *q)
 /* NULL: answered. */
 static const struct route *find_route(struct evhttp_request *q, const char *path)
 {
-	const char *method = method_of(q);
-	bool there = false;
+	bool there;
+	const struct route *r = api_route(method_of(q), path, &there);
 
-	for (const struct route *r = api_routes; r->path; r++) {
-		if (!match(r->path, path, NULL))
-			continue;
-		if (!strcmp(r->method, method))
-			return r;
-		there = true;
-	}
-	if (there)
+	if (!r && there)
 		api_problem(q, 405, "this path has other methods: see the OpenAPI document");
-	else
+	else if (!r)
 		api_problem(q, 404, "there is nothing at this path: see the OpenAPI document");
-	return NULL;
+	return r;
 }
 
-static bool dry_run(struct evhttp_request *q)
-{
-	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q));
-
-	return query && (!strcmp(query, "dry_run") || !strcmp(query, "dry_run=true"));
-}
-
-/* Always a value: a body that is none makes arguments that are no object. */
-static json_t *read_body(struct evhttp_request *q)
+static json_t *read_arguments(struct evhttp_request *q, const struct route *route, const char *path)
 {
 	struct evbuffer *b = evhttp_request_get_input_buffer(q);
-	size_t n = evbuffer_get_length(b);
-	json_t *body = n ? json_loadb((const char *)evbuffer_pullup(b, -1), n,
-				      JSON_REJECT_DUPLICATES, NULL)
-			 : json_object();
+	size_t n = api_is_tables(route) ? 0 : evbuffer_get_length(b);
 
-	return body ? body : mem_json(json_string("no JSON"));
+	return api_arguments(route, path, n ? (const char *)evbuffer_pullup(b, -1) : NULL, n);
 }
 
 /* Out of the body: what isn't the operation's. */
@@ -458,9 +394,7 @@ void api_handle(struct evhttp_request *q, void *arg)
 	c->api = arg;
 	c->http = q;
 	c->route = route;
-	c->arguments = api_is_tables(route) ? mem_json(json_object()) : read_body(q);
-	if (json_is_object(c->arguments))
-		match(route->path, path, c->arguments);
+	c->arguments = read_arguments(q, route, path);
 	take_token(c);
 	if (!take_request(c) || !find_caller(c)) {
 		call_free(c);
@@ -468,7 +402,8 @@ void api_handle(struct evhttp_request *q, void *arg)
 	}
 	c->ask.request.operation = operation_rules[route->operation].name;
 	c->ask.request.arguments = c->arguments;
-	c->ask.request.dry_run = dry_run(q);
+	c->ask.request.dry_run =
+		api_dry_run(evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q)));
 	c->ask.done = done;
 	if (is_frequent(route) && service_allows(c->api->service, &c->ask.request))
 		serve_tables(c);
