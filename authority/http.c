@@ -106,6 +106,7 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 				       SSL_OP_IGNORE_UNEXPECTED_EOF |
 				       SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS); /* most connections say nothing */
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
 	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
@@ -220,7 +221,6 @@ void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 	struct bufferevent *b = evhttp_connection_get_bufferevent(evhttp_request_get_connection(q));
 	SSL *ssl = bufferevent_openssl_get_ssl(b);
 	X509 *c = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
-	EVP_PKEY *key = c ? X509_get0_pubkey(c) : NULL;
 	long result = c ? SSL_get_verify_result(ssl) : X509_V_OK;
 
 	*ret = (struct http_peer){ .certified = c != NULL };
@@ -230,8 +230,8 @@ void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 		ret->invalid = X509_verify_cert_error_string(result);
 	else if (ca_end(c) <= now) /* since the handshake */
 		ret->invalid = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
-	else if (!key || !ca_holder(c, &ret->kind, ret->name) || ret->kind == CA_SERVER)
+	else if (!ca_holder(c, &ret->kind, ret->name) || ret->kind == CA_SERVER)
 		ret->invalid = "it is neither a user's nor a router's";
-	else if (!(ret->key = pki_key_text(key)))
+	else if (!(ret->key = pki_certified_key_text(c)))
 		ret->invalid = "out of memory";
 }
