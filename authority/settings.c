@@ -92,7 +92,7 @@ static const struct ini_option server_options[] = {
 	  INI_FIELD(struct settings, connections),
 	  .min = 1,
 	  .max = 1000000,
-	  .fallback = "20000" },
+	  .fallback = "30000" },
 	{ .key = "log",
 	  .type = &ini_choice,
 	  INI_FIELD(struct settings, debug),

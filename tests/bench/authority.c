@@ -138,13 +138,14 @@ static pid_t run(char *const argv[], int output)
 static void on_log(evutil_socket_t fd, short events, void *arg)
 {
 	char text[4096];
-	ssize_t n = read(fd, text, sizeof(text));
+	ssize_t n = read(fd, text, sizeof(text) - 1);
 
 	(void)events, (void)arg;
+	text[n > 0 ? n : 0] = '\0';
 	if (n <= 0)
 		event_del(bench.logging);
 	else if (bench.told++ < TOLD)
-		fprintf(stderr, "%.*s", (int)n, text);
+		fprintf(stderr, "%.*s\n", (int)strcspn(text, "\n"), text);
 }
 
 /* Returns when it is up. */
