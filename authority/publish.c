@@ -602,7 +602,9 @@ static void look_after(struct publish *p, mono_t now)
 			list_init(node);
 			continue;
 		}
-		if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
+		if (!list_is_empty(&t->outgoing))
+			t->sent = now; /* it has its time from then on */
+		else if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
 			send_later(p, t, NULL, now);
 		if (!t->late)
 			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
