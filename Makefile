@@ -14,6 +14,7 @@
 #   make figures         docs/performance.md and its charts, from docs/performance/*.jsonl
 #   make bench-tables    the tables at size, alone and while they change
 #   make bench-registry  the authority's registry and operations at size
+#   make bench-authority the authority with simulated routers, as root: ROUTERS, OUT
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -104,8 +105,8 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo \
-	demo-authority bench \
-	bench-paper bench-tables bench-registry figures install uninstall clean FORCE
+	demo-authority bench bench-paper bench-tables bench-registry bench-authority figures \
+	install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -132,6 +133,7 @@ $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
 $(FUZZ)/librouter.a: $(call fuzz_objects,$(ROUTER_LIB))
+$(FUZZ)/libauthority.a: $(call fuzz_objects,$(filter-out authority/main.c,$(AUTHORITY)))
 %.a:
 	$(call say,AR)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -177,10 +179,11 @@ $(BUILD)/sim/%: $(OBJ)/tests/sim/%.o $(BUILD)/libsim.a $(BUILD)/librouter.a $(BU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -Wl,--start-group $^ -Wl,--end-group $(LIBS_TEST)
 
-$(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ)/libcommon.a
+$(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ)/libauthority.a \
+	$(FUZZ)/libcommon.a
 	$(call say,LINK)
 	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,$(FUZZ_MODE) -Wl,--as-needed -o $@ \
-		-Wl,--start-group $^ -Wl,--end-group $(LIBS_ROUTER)
+		-Wl,--start-group $^ -Wl,--end-group $(LIBS_ROUTER) $(LIBS_AUTHORITY)
 
 # What the hosts of tests/net run.
 $(BUILD)/net/load: $(call objects,$(wildcard tests/net/*.c))
@@ -269,13 +272,26 @@ $(BUILD)/bench/tables: $(OBJ)/tests/bench/tables.o $(BUILD)/libcommon.a
 bench-tables: $(BUILD)/bench/tables
 	$(Q)$<
 
-$(BUILD)/bench/registry: $(OBJ)/tests/bench/registry.o $(BUILD)/libauthority.a $(BUILD)/libcommon.a
+$(BUILD)/bench/registry: $(call objects,tests/bench/registry.c tests/bench/world.c) \
+	$(BUILD)/libauthority.a $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+	$(Q)$(LINK) $^ $(LIBS_AUTHORITY)
 
 bench-registry: $(BUILD)/bench/registry
 	$(Q)$<
+
+$(BUILD)/bench/authority: $(call objects,$(addprefix tests/bench/,authority.c client.c routers.c world.c)) \
+	$(BUILD)/libauthority.a $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_AUTHORITY)
+
+bench-authority: $(BUILD)/bench/authority $(BUILD)/vine-authority
+	$(Q)out=$(or $(OUT),$(BUILD)/bench/authority.jsonl); : > $$out; \
+	for n in $(or $(ROUTERS),100 1000 10000); do \
+		$< $(BUILD)/vine-authority $$n >> $$out || exit; \
+	done; tests/bench/report $$out
 
 # Installing
 

@@ -2,9 +2,8 @@
  * One request: route -> arguments of path and body -> caller -> service -> answer.
  *
  * Whatever can be said wrong about it is said by the operation, so that it is in the audit
- * log: a body that is no JSON is passed on as arguments that are no object. What has no
- * route is no operation, and only answered. Of strangers no body is looked at but a short
- * one, to register or renew.
+ * log. What has no route is no operation, and only answered. Of strangers no body is looked
+ * at but a short one, to register or renew.
  */
 #include "authority/api_private.h"
 
@@ -17,6 +16,7 @@
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
+#include "authority/api_request.h"
 #include "authority/memory.h"
 #include "common/pki.h"
 
@@ -297,52 +297,6 @@ static void done(struct ask *a, const struct outcome *o)
 
 /* ---- requests ------------------------------------------------------------------ */
 
-/* null where it isn't UTF-8, which no operation takes. */
-static void set_text(json_t *arguments, const char *name, const char *value)
-{
-	json_t *text = json_string(value);
-
-	json_object_set_new(arguments, name, text ? text : json_null());
-}
-
-/* Whether a path is of that pattern. The values of its braces go into arguments, if it has
- * any: without them only the form is compared. */
-static bool match(const char *pattern, const char *path, json_t *arguments)
-{
-	while (*pattern && *path) {
-		size_t n = strcspn(path, "/");
-
-		if (*pattern != '{') {
-			if (*pattern++ != *path++)
-				return false;
-			continue;
-		}
-		if (!n)
-			return false;
-		if (arguments) {
-			char name[32], *text = strndup(path, n), *value;
-			size_t len = strcspn(pattern, "}") - 1;
-
-			snprintf(name, sizeof(name), "%.*s", (int)len, pattern + 1);
-			value = text ? evhttp_uridecode(text, 0, NULL) : NULL;
-			if (!value)
-				abort();
-			/* A VN is named by its name, or by its ID: a number. */
-			if (!strcmp(name, "vn") && strspn(value, "0123456789") == strlen(value) &&
-			    strlen(value) < 12)
-				json_object_set_new(arguments, name,
-						    mem_json(json_integer(atoll(value))));
-			else
-				set_text(arguments, name, value);
-			free(value);
-			free(text);
-		}
-		pattern += strcspn(pattern, "}") + 1;
-		path += n;
-	}
-	return !*pattern && !*path;
-}
-
 static const char *method_of(struct evhttp_request *q)
 {
 	switch (evhttp_request_get_command(q)) {
@@ -358,40 +312,14 @@ static const char *method_of(struct evhttp_request *q)
 /* NULL: answered. */
 static const struct route *find_route(struct evhttp_request *q, const char *path)
 {
-	const char *method = method_of(q);
-	bool there = false;
+	bool there;
+	const struct route *r = api_route(method_of(q), path, &there);
 
-	for (const struct route *r = api_routes; r->path; r++) {
-		if (!match(r->path, path, NULL))
-			continue;
-		if (!strcmp(r->method, method))
-			return r;
-		there = true;
-	}
-	if (there)
+	if (!r && there)
 		api_problem(q, 405, "this path has other methods: see the OpenAPI document");
-	else
+	else if (!r)
 		api_problem(q, 404, "there is nothing at this path: see the OpenAPI document");
-	return NULL;
-}
-
-static bool dry_run(struct evhttp_request *q)
-{
-	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q));
-
-	return query && (!strcmp(query, "dry_run") || !strcmp(query, "dry_run=true"));
-}
-
-/* Always a value: a body that is none makes arguments that are no object. */
-static json_t *read_body(struct evhttp_request *q)
-{
-	struct evbuffer *b = evhttp_request_get_input_buffer(q);
-	size_t n = evbuffer_get_length(b);
-	json_t *body = n ? json_loadb((const char *)evbuffer_pullup(b, -1), n,
-				      JSON_REJECT_DUPLICATES, NULL)
-			 : json_object();
-
-	return body ? body : mem_json(json_string("no JSON"));
+	return r;
 }
 
 /* When a certificate ends that is issued now, ms since 1970. */
@@ -522,7 +450,8 @@ static bool find_signer(struct call *c)
 /* What a stranger sends is looked at only where strangers have something to say. */
 static bool take_arguments(struct call *c, const char *path)
 {
-	const size_t n = evbuffer_get_length(evhttp_request_get_input_buffer(c->http));
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->http);
+	size_t n = evbuffer_get_length(body);
 	const enum operation op = c->route->operation;
 	const bool stranger = c->ask.request.caller.kind == CALLER_NOBODY;
 	const bool may = op == OPERATION_REGISTER || op == OPERATION_RENEW;
@@ -532,13 +461,13 @@ static bool take_arguments(struct call *c, const char *path)
 		api_problem(c->http, 413, "too large for somebody without a certificate");
 		return false;
 	}
-	c->arguments = api_is_tables(c->route) || (stranger && !may) ? mem_json(json_object())
-								     : read_body(c->http);
-	if (json_is_object(c->arguments))
-		match(c->route->path, path, c->arguments);
+	if (api_is_tables(c->route) || (stranger && !may))
+		n = 0;
+	c->arguments = api_arguments(c->route, path, n ? (const char *)evbuffer_pullup(body, -1) : NULL,
+				     n);
 	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
 	    api_query(c->http, "router", name, sizeof(name)))
-		set_text(c->arguments, "router", name);
+		api_set_text(c->arguments, "router", name);
 	take_token(c);
 	return take_request(c) && (op != OPERATION_RENEW || find_signer(c));
 }
@@ -567,7 +496,8 @@ void api_handle(struct evhttp_request *q, void *arg)
 	}
 	c->ask.request.operation = operation_rules[route->operation].name;
 	c->ask.request.arguments = c->arguments;
-	c->ask.request.dry_run = dry_run(q);
+	c->ask.request.dry_run =
+		api_dry_run(evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q)));
 	c->ask.done = done;
 	if (is_frequent(route) && service_allows(c->api->service, &c->ask.request))
 		serve_tables(c);

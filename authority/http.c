@@ -9,6 +9,11 @@
  *
  * At the bound of connections no more are accepted until one ends: they wait in the
  * kernel's queue. Connections are counted by their SSL objects, which live as long.
+ *
+ * The same for handshakes: when ten thousand routers come at once, each is served in time
+ * or not at all, since all of them half way after their patience would be work for nothing,
+ * again and again. Whoever is slower than a second counts no more, so that a few that say
+ * nothing keep nobody out.
  */
 #include "authority/http.h"
 
@@ -32,54 +37,90 @@
 
 #define LISTENERS 16
 
+enum {
+	OPENING = 128, /* handshakes at once */
+	BACKLOG = 256, /* that wait for theirs in the kernel's queue */
+	TICK = 500,    /* ms; a handshake counts in the one in which it began, and the next */
+};
+
 struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
 	SSL_CTX *context;
 	struct evconnlistener *listeners[LISTENERS];
 	size_t n_listeners;
-	unsigned n, most;	 /* connections */
-	struct timeval patience; /* with those that aren't believed */
-	bool full, deaf;
-	bool ended; /* freed by the last connection, which the loop may free later */
+	unsigned n, most;	   /* connections */
+	struct timeval patience;   /* with those that aren't believed */
+	unsigned opening[2], tick; /* handshakes, by the tick in which they began */
+	struct event *ticks;
+	bool full, deaf, accepting;
 };
 
+/* Hangs on its SSL. */
 struct connection {
 	struct http *http;
 	SSL *ssl;
 	struct event *deadline;
+	unsigned tick;
+	bool opening;
 };
 
 static int connection_index = -1; /* of the struct connection at an SSL; set once */
 
-static void set_accepting(struct http *h, bool on)
+/* Whether more are accepted. */
+static void decide(struct http *h)
 {
-	for (size_t i = 0; i < h->n_listeners; i++) {
+	bool full = h->n >= h->most;
+	bool on = !h->deaf && !full && h->opening[0] + h->opening[1] < OPENING;
+
+	if (full && !h->full)
+		log_warn("%u connections: no more are accepted until one ends", h->n);
+	h->full = full;
+	for (size_t i = 0; i < h->n_listeners && on != h->accepting; i++) {
 		if (on)
 			evconnlistener_enable(h->listeners[i]);
 		else
 			evconnlistener_disable(h->listeners[i]);
 	}
+	h->accepting = on;
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+	struct http *h = arg;
+
+	(void)fd, (void)events;
+	h->opening[++h->tick % 2] = 0;
+	decide(h);
+}
+
+/* Its handshake is over, one way or the other. */
+static void opened(struct connection *c)
+{
+	struct http *h = c->http;
+
+	if (c->opening && h->tick - c->tick < 2)
+		h->opening[c->tick % 2]--;
+	c->opening = false;
 }
 
 static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
 			    void *p)
 {
 	struct connection *c = ptr;
-	struct http *h;
+	struct http *h = c ? c->http : NULL;
 
 	(void)parent, (void)data, (void)index, (void)l, (void)p;
 	if (!c)
 		return;
-	h = c->http;
+	opened(c);
 	event_free(c->deadline);
 	free(c);
-	if (!--h->n && h->ended)
+	h->n--;
+	if (!h->evhttp && !h->n)
 		free(h);
-	else if (h->full && !h->deaf) {
-		h->full = false;
-		set_accepting(h, true);
-	}
+	else
+		decide(h);
 }
 
 static bool is_believed(const SSL *ssl)
@@ -98,15 +139,30 @@ static void on_deadline(evutil_socket_t fd, short events, void *arg)
 		shutdown(SSL_get_fd(c->ssl), SHUT_RDWR);
 }
 
+static void on_progress(const SSL *ssl, int where, int value)
+{
+	struct connection *c = SSL_get_ex_data(ssl, connection_index);
+
+	(void)value;
+	if (!(where & SSL_CB_HANDSHAKE_DONE) || !c)
+		return;
+	opened(c);
+	decide(c->http);
+}
+
 static bool connection_note(struct http *h, SSL *ssl)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return false;
-	*c = (struct connection){ h, ssl, evtimer_new(h->base, on_deadline, c) };
-	return c->deadline && !evtimer_add(c->deadline, &h->patience) &&
-	       SSL_set_ex_data(ssl, connection_index, c);
+	*c = (struct connection){ h, ssl, evtimer_new(h->base, on_deadline, c), h->tick, true };
+	if (!c->deadline || evtimer_add(c->deadline, &h->patience) ||
+	    !SSL_set_ex_data(ssl, connection_index, c))
+		return false;
+	h->opening[h->tick % 2]++;
+	h->n++;
+	return true;
 }
 
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
@@ -115,19 +171,13 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 	SSL *ssl = SSL_new(h->context);
 	struct bufferevent *b = NULL;
 
-	if (ssl && connection_note(h, ssl)) {
-		h->n++;
+	if (ssl && connection_note(h, ssl))
 		b = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
 						   BEV_OPT_CLOSE_ON_FREE);
-	}
 	if (!b) /* evhttp would go on without TLS */
 		log_fatal(1, "out of memory");
 	bufferevent_openssl_set_allow_dirty_shutdown(b, 1);
-	if (h->n >= h->most && !h->full) {
-		h->full = true;
-		log_warn("%u connections: no more are accepted until one ends", h->n);
-		set_accepting(h, false);
-	}
+	decide(h);
 	return b;
 }
 
@@ -149,8 +199,10 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 				       SSL_OP_IGNORE_UNEXPECTED_EOF |
 				       SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS); /* most connections say nothing */
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
+	SSL_CTX_set_info_callback(c, on_progress);
 	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
 	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
 	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&
@@ -180,6 +232,7 @@ bool http_certify(struct http *h, struct ca *ca, time_t now, long seconds, char 
 struct http *http_new(struct event_base *base, unsigned connections, unsigned patience, http_fn *fn,
 		      void *arg)
 {
+	static const struct timeval tick = { .tv_usec = TICK * 1000 };
 	struct http *h = calloc(1, sizeof(*h));
 	struct rlimit files;
 
@@ -192,6 +245,12 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 	h->base = base;
 	h->most = connections;
 	h->patience.tv_sec = patience;
+	h->accepting = true;
+	h->ticks = event_new(base, -1, EV_PERSIST, on_tick, h);
+	if (!h->ticks || event_add(h->ticks, &tick)) {
+		http_free(h);
+		return NULL;
+	}
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -210,14 +269,19 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 
 void http_free(struct http *h)
 {
+	struct evhttp *evhttp = h ? h->evhttp : NULL;
+
 	if (!h)
 		return;
-	h->deaf = true;
-	evhttp_free(h->evhttp);
+	http_deaf(h);
+	if (h->ticks)
+		event_free(h->ticks);
 	SSL_CTX_free(h->context);
-	h->ended = true;
+	/* libevent frees a connection in the end of its loop, or with that. */
+	h->evhttp = NULL;
 	if (!h->n)
 		free(h);
+	evhttp_free(evhttp);
 }
 
 static int make_socket(const struct endpoint *e)
@@ -233,7 +297,7 @@ static int make_socket(const struct endpoint *e)
 	    !setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) &&
 	    (a.ss_family != AF_INET6 ||
 	     !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) &&
-	    !bind(fd, (struct sockaddr *)&a, len) && !listen(fd, 1024))
+	    !bind(fd, (struct sockaddr *)&a, len) && !listen(fd, BACKLOG))
 		return fd;
 	error = errno;
 	close(fd);
@@ -259,7 +323,7 @@ int http_listen(struct http *h, const struct endpoint *e)
 void http_deaf(struct http *h)
 {
 	h->deaf = true;
-	set_accepting(h, false);
+	decide(h);
 }
 
 static SSL *ssl_of(struct evhttp_request *q)
@@ -281,7 +345,6 @@ void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 {
 	SSL *ssl = ssl_of(q);
 	X509 *c = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
-	EVP_PKEY *key = c ? X509_get0_pubkey(c) : NULL;
 	long result = c ? SSL_get_verify_result(ssl) : X509_V_OK;
 
 	*ret = (struct http_peer){ .certified = c != NULL };
@@ -291,8 +354,8 @@ void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 		ret->invalid = X509_verify_cert_error_string(result);
 	else if (ca_end(c) <= now) /* since the handshake */
 		ret->invalid = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
-	else if (!key || !ca_holder(c, &ret->kind, ret->name) || ret->kind == CA_SERVER)
+	else if (!ca_holder(c, &ret->kind, ret->name) || ret->kind == CA_SERVER)
 		ret->invalid = "it is neither a user's nor a router's";
-	else if (!(ret->key = pki_key_text(key)))
+	else if (!(ret->key = pki_certified_key_text(c)))
 		ret->invalid = "out of memory";
 }

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -308,6 +309,9 @@ static int serve(struct settings *settings)
 	const struct registry *r;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Images and buffers come and go: their memory is not the kernel's in between. */
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
 	log_set_debug(settings->debug);
 	p.base = event_base_new();
 	p.failed = !p.base || !start(&p);

@@ -8,6 +8,9 @@
  * special: its image has gone on without it.
  *
  * A router is waited for in one round at a time: the first that touches it.
+ *
+ * What is to be sent waits in a queue, and is made when it is sent, a few at a time: so a
+ * round of thousands of routers neither keeps the loop from everybody else nor fills memory.
  */
 #include "authority/publish.h"
 
@@ -17,6 +20,8 @@
 
 #include "authority/memory.h"
 #include "authority/tables.h"
+
+#define LOOK_LEAST (100 * MSEC)
 
 /* A router. */
 struct target {
@@ -31,6 +36,8 @@ struct target {
 	struct round *round;	 /* that waits for it */
 	struct list outstanding; /* has not confirmed what it is to run */
 	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	struct list outgoing;	 /* is to be sent what it is to run */
+	struct image *from;	 /* ... as a change of this one; NULL: whole */
 	uint64_t mark;		 /* for sets of them */
 };
 
@@ -55,7 +62,10 @@ struct publish {
 	bool gathers;
 	mono_t first, last; /* change of those */
 	struct list rounds; /* in order */
-	struct list outstanding;
+	bool stirred;	    /* one may have become free to go on */
+	struct list outstanding, outgoing;
+	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
+	size_t looked;		 /* at so many of the routers whose record changes */
 	struct target **targets; /* by ID */
 	size_t n, room;
 	uint64_t mark;
@@ -98,6 +108,14 @@ static void *have(void *object)
 	return object;
 }
 
+/* NULL: it is revoked, or gone. */
+static const struct router *valid_router(const struct publish *p, uint32_t id)
+{
+	const struct router *r = registry_router_id(p->registry, id);
+
+	return r && !r->record.revoked ? r : NULL;
+}
+
 static void add_queue_router(const struct publish *p, struct image_peer *peer,
 			     const struct router *r, const char *name)
 {
@@ -129,12 +147,12 @@ static void add_queue_routers(const struct publish *p, struct image_peer *peer,
 /* What others are to know of it. */
 static void target_refresh(const struct publish *p, struct target *t)
 {
-	const struct router *r = registry_router_id(p->registry, t->id);
+	const struct router *r = valid_router(p, t->id);
 	struct image_peer *peer;
 
 	image_peer_unref(t->peer);
 	t->peer = NULL;
-	if (!r || r->record.revoked)
+	if (!r)
 		return;
 	peer = have(image_peer_new());
 	peer->id = t->id;
@@ -166,6 +184,7 @@ static struct target *target_need(struct publish *p, uint32_t id)
 	t->image->router = id;
 	t->image->version = version_of(p, 0, 0); /* so long as it is in no round */
 	list_init(&t->outstanding);
+	list_init(&t->outgoing);
 	target_refresh(p, t);
 	p->targets = mem_more(p->targets, p->n, &p->room, sizeof(*p->targets));
 	memmove(p->targets + at + 1, p->targets + at, (p->n++ - at) * sizeof(*p->targets));
@@ -298,31 +317,46 @@ static struct image *next_image(struct publish *p, const struct round *round,
 
 /* ---- telling routers ----------------------------------------------------------- */
 
-static void give(const struct publish *p, const struct target *t, publish_send_fn *send, void *arg)
+/* Takes over `from`. */
+static void send_later(struct publish *p, struct target *t, struct image *from, mono_t now)
 {
-	size_t len;
-	uint8_t *bytes = have(image_encode(t->image, p->signer, &len));
-
-	send(arg, t->image->version, t->image->step, bytes, len);
-	free(bytes);
-}
-
-static void send_whole(const struct publish *p, struct target *t, mono_t now)
-{
+	if (list_is_empty(&t->outgoing))
+		list_insert(&p->outgoing, &t->outgoing);
+	image_free(t->from);
+	t->from = from;
 	t->sent = now;
-	give(p, t, t->send, t->arg);
 }
 
-static void send_change(struct publish *p, struct target *t, const struct image *from, mono_t now)
+static void send_no_more(struct target *t)
 {
-	struct image_change *change = have(image_change_new(from, t->image));
-	size_t len;
-	uint8_t *bytes = have(image_change_encode(change, p->signer, &len));
+	list_remove(&t->outgoing);
+	list_init(&t->outgoing);
+	image_free(t->from);
+	t->from = NULL;
+}
 
+/* How many bytes. */
+static size_t send_now(struct publish *p, struct target *t, mono_t now)
+{
+	struct image_change *change = t->from ? have(image_change_new(t->from, t->image)) : NULL;
+	size_t len;
+	uint8_t *bytes = have(change ? image_change_encode(change, p->signer, &len)
+				     : image_encode(t->image, p->signer, &len));
+
+	send_no_more(t);
 	t->sent = now;
 	t->send(t->arg, t->image->version, t->image->step, bytes, len);
 	free(bytes);
 	image_change_free(change);
+	return len;
+}
+
+static void send_some(struct publish *p, mono_t now)
+{
+	size_t sent = 0;
+
+	while (sent < PUBLISH_AT_ONCE && !list_is_empty(&p->outgoing))
+		sent += send_now(p, container_of(p->outgoing.next, struct target, outgoing), now);
 }
 
 static bool runs_it(const struct target *t)
@@ -330,8 +364,14 @@ static bool runs_it(const struct target *t)
 	return !version_compare(t->runs, t->image->version);
 }
 
+static mono_t earlier(mono_t a, mono_t b)
+{
+	return mono_is_set(a) && a.ns < b.ns ? a : b;
+}
+
 static void waits_for(struct publish *p, struct target *t, mono_t now)
 {
+	p->look = earlier(p->look, mono_add(now, PUBLISH_AGAIN));
 	if (list_is_empty(&t->outstanding)) {
 		list_insert(&p->outstanding, &t->outstanding);
 		t->since = now;
@@ -346,10 +386,10 @@ static void event(const struct publish *p, enum publish_event e, const struct ta
 		p->event(p->arg, e, r, t->runs);
 }
 
-static void waits_no_more(struct target *t)
+static void waits_no_more(struct publish *p, struct target *t)
 {
-	if (t->round)
-		t->round->waiting--;
+	if (t->round && !--t->round->waiting)
+		p->stirred = true;
 	t->round = NULL;
 }
 
@@ -367,7 +407,8 @@ void publish_confirm(struct publish *p, uint32_t router, struct version version,
 		return;
 	list_remove(&t->outstanding);
 	list_init(&t->outstanding);
-	waits_no_more(t);
+	waits_no_more(p, t);
+	send_no_more(t);
 	if (t->late) {
 		t->late = false;
 		event(p, PUBLISH_CAUGHT_UP, t);
@@ -377,10 +418,9 @@ void publish_confirm(struct publish *p, uint32_t router, struct version version,
 int publish_attach(struct publish *p, uint32_t router, struct version version,
 		   publish_send_fn *send, void *arg, mono_t now)
 {
-	const struct router *r = registry_router_id(p->registry, router);
 	struct target *t;
 
-	if (!r || r->record.revoked)
+	if (!valid_router(p, router))
 		return -ENOENT;
 	t = target_need(p, router);
 	t->send = send;
@@ -390,18 +430,23 @@ int publish_attach(struct publish *p, uint32_t router, struct version version,
 		waits_for(p, t, now);
 		if (!t->round) /* it has its time from now on */
 			t->since = now;
-		send_whole(p, t, now);
+		send_later(p, t, NULL, now);
 	}
 	return 0;
 }
 
 int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void *arg)
 {
-	const struct router *r = registry_router_id(p->registry, router);
+	const struct target *t;
+	uint8_t *bytes;
+	size_t len;
 
-	if (!r || r->record.revoked)
+	if (!valid_router(p, router))
 		return -ENOENT;
-	give(p, target_need(p, router), send, arg);
+	t = target_need(p, router);
+	bytes = have(image_encode(t->image, p->signer, &len));
+	send(arg, t->image->version, t->image->step, bytes, len);
+	free(bytes);
 	return 0;
 }
 
@@ -409,8 +454,10 @@ void publish_detach(struct publish *p, uint32_t router)
 {
 	struct target *t = target_find(p, router);
 
-	if (t)
-		t->send = NULL;
+	if (!t)
+		return;
+	t->send = NULL;
+	send_no_more(t);
 }
 
 /* ---- rounds -------------------------------------------------------------------- */
@@ -442,6 +489,8 @@ static void gathered(struct publish *p)
 	size_t n, room = 0;
 
 	p->gathers = false;
+	p->stirred = true;
+	p->looked = 0;
 	round->change = p->gathering;
 	round->revision = p->revision;
 	list_init(&round->node);
@@ -476,17 +525,16 @@ static void begin_step(struct publish *p, struct round *round, mono_t now)
 		bool ran = runs_it(t);
 
 		t->image = next_image(p, round, t);
-		if (!t->late) {
+		if (!t->late && valid_router(p, t->id)) {
 			t->round = round;
 			round->waiting++;
 			waits_for(p, t, now);
 			t->since = now;
 		}
-		if (t->send && ran)
-			send_change(p, t, old, now);
-		else if (t->send)
-			send_whole(p, t, now);
-		image_free(old);
+		if (t->send)
+			send_later(p, t, ran ? old : NULL, now);
+		if (!t->send || !ran)
+			image_free(old);
 	}
 }
 
@@ -496,6 +544,7 @@ static void advance(struct publish *p, mono_t now)
 	uint64_t mark = ++p->mark; /* of routers in rounds before */
 	struct list *next;
 
+	p->stirred = false;
 	for (struct list *node = p->rounds.next; node != &p->rounds; node = next) {
 		struct round *round = container_of(node, struct round, node);
 		bool free_to_go = true;
@@ -522,6 +571,29 @@ static void advance(struct publish *p, mono_t now)
 	}
 }
 
+/* Those that are revoked have their streams no longer, and nobody waits for them. */
+static void leave_revoked(struct publish *p)
+{
+	const uint32_t *ids;
+	size_t n = tables_change_routers(p->gathering, &ids);
+
+	/* One that changes again at once is not noted again. */
+	for (size_t i = p->looked ? p->looked - 1 : 0; i < n; i++) {
+		struct target *t = valid_router(p, ids[i]) ? NULL : target_find(p, ids[i]);
+		publish_send_fn *send = t ? t->send : NULL;
+
+		if (!t)
+			continue;
+		publish_detach(p, ids[i]);
+		list_remove(&t->outstanding);
+		list_init(&t->outstanding);
+		waits_no_more(p, t);
+		if (send)
+			send(t->arg, (struct version){ 0 }, 0, NULL, 0);
+	}
+	p->looked = n;
+}
+
 void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 {
 	if (!p->gathers)
@@ -529,15 +601,11 @@ void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 	p->gathers = true;
 	p->last = now;
 	p->revision = revision;
+	leave_revoked(p);
 }
 
-static mono_t earlier(mono_t a, mono_t b)
-{
-	return mono_is_set(a) && a.ns < b.ns ? a : b;
-}
-
-/* Those that don't answer: when to look at them again. */
-static mono_t look_after(struct publish *p, mono_t now)
+/* Those that don't answer. */
+static void look_after(struct publish *p, mono_t now)
 {
 	mono_t due = { 0 };
 	struct list *next;
@@ -548,7 +616,7 @@ static mono_t look_after(struct publish *p, mono_t now)
 		next = node->next;
 		if (!t->late && mono_since(now, t->since) >= PUBLISH_LATE) {
 			t->late = true;
-			waits_no_more(t);
+			waits_no_more(p, t);
 			event(p, PUBLISH_IS_LATE, t);
 		}
 		if (t->late && !t->send) {
@@ -556,30 +624,41 @@ static mono_t look_after(struct publish *p, mono_t now)
 			list_init(node);
 			continue;
 		}
-		if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
-			send_whole(p, t, now);
+		if (!list_is_empty(&t->outgoing))
+			t->sent = now; /* it has its time from then on */
+		else if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
+			send_later(p, t, NULL, now);
 		if (!t->late)
 			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
 		if (t->send)
 			due = earlier(due, mono_add(t->sent, PUBLISH_AGAIN));
 	}
-	return due;
+	/* Not for each of them apart. */
+	if (mono_is_set(due) && mono_since(due, now) < LOOK_LEAST)
+		due = mono_add(now, LOOK_LEAST);
+	p->look = due;
 }
 
 mono_t publish_due(struct publish *p, mono_t now)
 {
-	mono_t due, gather;
+	mono_t gather = { 0 };
 
-	look_after(p, now);
+	if (mono_is_set(p->look) && !mono_before(now, p->look))
+		look_after(p, now);
 	if (p->gathers) {
 		gather = earlier(mono_add(p->last, PUBLISH_GATHER),
 				 mono_add(p->first, PUBLISH_GATHER_MAX));
 		if (mono_since(now, gather) >= 0)
 			gathered(p);
 	}
-	advance(p, now);
-	due = look_after(p, now);
-	return p->gathers ? earlier(due, gather) : due;
+	if (p->stirred)
+		advance(p, now);
+	send_some(p, now);
+	if (!list_is_empty(&p->outgoing))
+		return now;
+	if (!p->gathers)
+		return p->look;
+	return mono_is_set(p->look) ? earlier(p->look, gather) : gather;
 }
 
 /* ---- life ---------------------------------------------------------------------- */
@@ -643,6 +722,7 @@ struct publish *publish_new(struct registry *registry, const struct signer *sign
 			       .arg = arg };
 	list_init(&p->rounds);
 	list_init(&p->outstanding);
+	list_init(&p->outgoing);
 	make_images(p);
 	p->gathering = tables_change_new(registry);
 	return p;
@@ -657,6 +737,7 @@ void publish_free(struct publish *p)
 	tables_change_free(p->gathering);
 	for (size_t i = 0; i < p->n; i++) {
 		image_free(p->targets[i]->image);
+		image_free(p->targets[i]->from);
 		image_peer_unref(p->targets[i]->peer);
 		free(p->targets[i]);
 	}

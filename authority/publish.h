@@ -23,7 +23,8 @@
 #define PUBLISH_GATHER (500 * MSEC)
 #define PUBLISH_GATHER_MAX (3 * SEC)
 #define PUBLISH_LATE (10 * SEC)
-#define PUBLISH_AGAIN (3 * SEC) /* without an answer it is sent again, whole */
+#define PUBLISH_AGAIN (3 * SEC)	   /* without an answer it is sent again, whole */
+#define PUBLISH_AT_ONCE (1u << 20) /* bytes that are sent before others get a turn, and one more */
 
 struct publish;
 
@@ -37,7 +38,7 @@ typedef void publish_event_fn(void *arg, enum publish_event, const struct router
 			      struct version runs);
 
 /* Tables for a router's stream; the bytes are the caller's only during the call, which
- * calls nothing here. */
+ * calls nothing here. NULL: it is revoked, and detached already: its stream is to be ended. */
 typedef void publish_send_fn(void *arg, struct version, uint8_t step, const uint8_t *bytes,
 			     size_t len);
 
@@ -58,8 +59,9 @@ void publish_detach(struct publish *, uint32_t router);
 void publish_confirm(struct publish *, uint32_t router, struct version, mono_t now);
 /* What it is to run now, whole, to a function. -ENOENT as above. */
 int publish_give(struct publish *, uint32_t router, publish_send_fn *, void *arg);
-/* Does what is due, and says when there is something again; {0}: nothing is. To be
- * called after every other call, and at that time. */
+/* Does what is due, and says when there is something again: not after `now` if there is
+ * more to be sent, {0} if there is nothing. To be called after every other call, and at that
+ * time. */
 mono_t publish_due(struct publish *, mono_t now);
 
 struct publish_status {

@@ -2,8 +2,6 @@
  * A stream is the answer to a request, and has no end: its chunks are lines. What a router
  * doesn't read in time is not heaped up: with anything left to be written on its stream,
  * tables are left out, and since it doesn't confirm them publishing says them again, whole.
- *
- * Whose record is revoked loses its stream with the change.
  */
 #include "authority/push.h"
 
@@ -20,9 +18,10 @@
 #include "common/log.h"
 
 enum {
-	UNREAD = 1024,	    /* bytes of a stream that may be left and more is added */
-	TAKEN_IN = 4096,    /* bytes that a router may say where it has nothing to say */
-	WRITE_PATIENCE = 30 /* seconds in which it has to read something */
+	UNREAD = 1024,	     /* bytes of a stream that may be left and more is added */
+	TAKEN_IN = 4096,     /* bytes that a router may say where it has nothing to say */
+	WRITE_PATIENCE = 30, /* seconds in which it has to read something */
+	SLOTS = 100,	     /* of routers by ID, from one sign of life to the next */
 };
 
 /* A router that has had a stream. */
@@ -40,6 +39,7 @@ struct push {
 	struct publish *publish; /* NULL: another process does */
 	uint64_t generation;
 	struct event *due, *alive;
+	unsigned slot;
 	struct listener **listeners; /* by ID */
 	size_t n, room;
 };
@@ -151,7 +151,6 @@ void push_begin(struct push *p, uint64_t revision)
 }
 
 static void end_stream(struct listener *);
-static void cut_off(struct listener *);
 
 void push_end(struct push *p)
 {
@@ -180,13 +179,6 @@ void push_applied(struct push *p, uint64_t revision)
 		push_end(p);
 		push_begin(p, revision);
 		return;
-	}
-	for (size_t i = 0; i < p->n; i++) {
-		struct listener *l = p->listeners[i];
-		const struct router *r = l->http ? registry_router_id(p->registry, l->id) : NULL;
-
-		if (l->http && (!r || r->record.revoked))
-			cut_off(l);
 	}
 	publish_changed(p->publish, revision, clock_now());
 	run(p);
@@ -267,19 +259,26 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 	size_t n;
 	char *line;
 
+	if (!bytes) {
+		cut_off(l);
+		return;
+	}
 	if (evbuffer_get_length(output_of(l->http)) > UNREAD)
 		return;
 	line = feed_tables(version, step, bytes, len, &n);
 	send_line(l->http, line, n);
 }
 
+/* A slot's turn: so that there is never something to be said to all at once. */
 static void on_alive(evutil_socket_t fd, short events, void *arg)
 {
 	struct push *p = arg;
 
 	(void)fd, (void)events;
+	p->slot = (p->slot + 1) % SLOTS;
 	for (size_t i = 0; i < p->n; i++) {
-		struct evhttp_request *q = p->listeners[i]->http;
+		const struct listener *l = p->listeners[i];
+		struct evhttp_request *q = l->id % SLOTS == p->slot ? l->http : NULL;
 
 		if (q && !evbuffer_get_length(output_of(q)))
 			send_line(q, mem_text(feed_alive), strlen(feed_alive));
@@ -383,7 +382,7 @@ static struct signer *signer_of(struct ca *ca)
 struct push *push_new(struct event_base *base, struct registry *registry, struct ca *ca,
 		      enum protection protection)
 {
-	static const struct timeval interval = { .tv_sec = PUSH_ALIVE };
+	static const struct timeval interval = { .tv_usec = PUSH_ALIVE * 1000000 / SLOTS };
 	struct push *p = mem_new(1, sizeof(*p));
 
 	p->base = base;

@@ -107,7 +107,7 @@ static const struct ini_option server_options[] = {
 	  INI_FIELD(struct settings, connections),
 	  .min = 1,
 	  .max = 1000000,
-	  .fallback = "20000" },
+	  .fallback = "30000" },
 	{ .key = "metrics", .type = &ini_endpoint, INI_FIELD(struct settings, metrics) },
 	{ .key = "control", .type = &ini_path, INI_FIELD(struct settings, control), .max = 100 },
 	{ .key = "audit",

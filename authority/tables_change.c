@@ -182,7 +182,7 @@ static const struct part *parts_of(const struct state *s, uint32_t router, size_
 	while (low + n < s->n_parts && s->parts[low + n].router == router)
 		n++;
 	*ret_n = n;
-	return s->parts + low;
+	return n ? s->parts + low : NULL;
 }
 
 static struct alias *find_aliases(const struct tables_change *c, uint32_t router, size_t *ret_n);

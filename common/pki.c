@@ -89,16 +89,31 @@ X509 *pki_certificate_parse(const char *pem)
 	return c;
 }
 
-char *pki_key_text(EVP_PKEY *key)
+/* Frees the bytes; n <= 0: there are none. */
+static char *base64(unsigned char *der, int n)
 {
-	unsigned char *der = NULL;
-	int n = i2d_PUBKEY(key, &der);
 	char *text = n > 0 ? malloc((size_t)n * 4 / 3 + 8) : NULL;
 
 	if (text)
 		EVP_EncodeBlock((unsigned char *)text, der, n);
 	OPENSSL_free(der);
 	return text;
+}
+
+char *pki_key_text(EVP_PKEY *key)
+{
+	unsigned char *der = NULL;
+	int n = i2d_PUBKEY(key, &der);
+
+	return base64(der, n);
+}
+
+char *pki_certified_key_text(X509 *c)
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c), &der);
+
+	return base64(der, n);
 }
 
 /* ---- files --------------------------------------------------------------------- */

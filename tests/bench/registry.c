@@ -13,8 +13,9 @@
 
 #include "authority/operation.h"
 #include "authority/tables.h"
+#include "tests/bench/world.h"
 
-enum { ROUNDS = 50, HOSTS = 10 };
+enum { ROUNDS = 50 };
 
 static const uint64_t now = 1700000000000;
 static struct registry *registry;
@@ -43,73 +44,17 @@ static size_t memory(void)
 /* ---- a registry of that size --------------------------------------------------- */
 
 /* Takes over the value. */
-static void load(const char *key, json_t *value)
+static void load(void *arg, const char *key, json_t *value)
 {
 	struct registry_change c = { key, value, ++revision };
 	char error[RECORD_ERROR];
 
+	(void)arg;
 	if (!value || registry_apply(registry, &c, 1, error)) {
 		fprintf(stderr, "%s: %s\n", key, value ? error : "not JSON");
 		exit(1);
 	}
 	json_decref(value);
-}
-
-static void load_router(unsigned i)
-{
-	char key[64], name[32], block[32];
-
-	snprintf(name, sizeof(name), "r%u", i);
-	snprintf(key, sizeof(key), "site/%s", name);
-	load(key, json_pack("{s:[s],s:[],s:s,s:s,s:i}", "admins", "root", "subnets", "location", "",
-			    "contact", "", "created", 0));
-	snprintf(key, sizeof(key), "router/%s", name);
-	snprintf(block, sizeof(block), "%u.%u.%u.0/24", 16 + (i >> 16), i >> 8 & 255, i & 255);
-	load(key,
-	     json_pack("{s:i,s:s,s:s,s:s,s:[],s:s,s:[s],s:b,s:b,s:b,s:i}", "id", (int)i + 1, "site",
-		       name, "key", "0123456789012345678901234567890123456789", "endpoint",
-		       "198.51.100.1:8463", "queue_routers", "queue_order", "", "blocks", block,
-		       "disabled", 0, "silent", 0, "revoked", 0, "created", 0));
-	for (unsigned h = 0; h < HOSTS; h++) {
-		char address[32];
-
-		snprintf(key, sizeof(key), "host/h%u", i * HOSTS + h);
-		snprintf(address, sizeof(address), "%u.%u.%u.%u", 16 + (i >> 16), i >> 8 & 255,
-			 i & 255, h + 2);
-		load(key, json_pack("{s:s,s:s,s:[s],s:s,s:i}", "router", name, "owner", "root",
-				    "addresses", address, "key", "", "created", 0));
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(json_string_value(*(json_t *const *)a),
-		      json_string_value(*(json_t *const *)b));
-}
-
-/* Names of n hosts from one on, so many apart, ascending. */
-static json_t *some_hosts(unsigned from, unsigned n, unsigned apart)
-{
-	json_t **names = calloc(n, sizeof(*names)), *list = json_array();
-
-	for (unsigned i = 0; i < n; i++)
-		names[i] = json_sprintf("h%u", from + i * apart);
-	qsort(names, n, sizeof(*names), compare);
-	for (unsigned i = 0; i < n; i++)
-		json_array_append_new(list, names[i]);
-	free(names);
-	return list;
-}
-
-static void load_vn(unsigned id, json_t *hosts)
-{
-	char key[32], name[32];
-
-	snprintf(key, sizeof(key), "vn/%u", id);
-	snprintf(name, sizeof(name), "v%u", id);
-	load(key,
-	     json_pack("{s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "creator", "root",
-		       "admins", "root", "users", "members", hosts, "created", 0, "change", "0"));
 }
 
 /* ---- operations ---------------------------------------------------------------- */
@@ -217,7 +162,7 @@ static void small_operations(unsigned n)
 	begin();
 	for (unsigned i = 0; i < ROUNDS; i++)
 		run("vn-create", json_pack("{s:o,s:o}", "name", json_sprintf("c%u", i), "hosts",
-					   i ? json_array() : some_hosts(n * 5, 10, n / 50 + 1)));
+					   i ? json_array() : world_hosts(n * 5, 10, n / 50 + 1)));
 	end("create a VN", ROUNDS);
 	begin();
 	for (unsigned i = 0; i < ROUNDS; i++)
@@ -229,47 +174,37 @@ static void small_operations(unsigned n)
 	end("assign a free block", 10);
 }
 
-static void large_operations(unsigned n, unsigned size)
+static void large_operations(unsigned n)
 {
+	unsigned size = WORLD_LARGE, first = world_first_dense(n);
 	char what[64];
 
 	for (unsigned i = 0; i < 5; i++) {
 		if (!i)
 			begin();
 		run("vn-merge", json_pack("{s:[i,i],s:s,s:i}", "vns", (int)n + 1, (int)n + 2,
-					  "name", "merged", "id", (int)n + 3));
+					  "name", "merged", "id", (int)n + 50));
 		if (i == 4)
 			break;
-		run("vn-undo", json_pack("{s:i}", "vn", (int)n + 3));
+		run("vn-undo", json_pack("{s:i}", "vn", (int)n + 50));
 	}
 	snprintf(what, sizeof(what), "merge 2 VNs of %u (or undo)", size);
 	end(what, 9);
 	begin();
-	run("vn-split", json_pack("{s:i,s:[{s:s,s:o},{s:s,s:o}]}", "vn", (int)n + 3, "groups",
-				  "name", "x", "hosts", some_hosts(0, size, 1), "name", "y",
-				  "hosts", some_hosts(size, size, 1)));
+	run("vn-split", json_pack("{s:i,s:[{s:s,s:o},{s:s,s:o}]}", "vn", (int)n + 50, "groups",
+				  "name", "x", "hosts", world_hosts(first, size, 1), "name", "y",
+				  "hosts", world_hosts(first + size, size, 1)));
 	end("split it", 1);
 }
 
 static void measure(unsigned n)
 {
-	unsigned size = n / 2 > 1000 ? 1000 : n / 2;
 	size_t empty = memory(), all = 0;
 	double start = seconds();
 
 	registry = registry_new();
-	load("order", json_pack("{s:i,s:I,s:i,s:i,s:[s,s]}", "n", 1, "next_vn", (json_int_t)n + 100,
-				"next_router", (int)n + 1, "generation", 1, "space", "16.0.0.0/8",
-				"17.0.0.0/8"));
-	load("user/root", json_pack("{s:[s,s,s,s],s:s,s:b,s:i,s:i}", "roles", "adm", "sa", "vna",
-				    "eu", "key", "", "revoked", 0, "created", 0, "expires", 0));
-	for (unsigned i = 0; i < n; i++)
-		load_router(i);
-	for (unsigned i = 0; i < n; i++)
-		load_vn(i + 1, some_hosts(i, HOSTS, n));
-	load_vn(n + 1, some_hosts(0, size, 1));
-	load_vn(n + 2, some_hosts(size, size, 1));
-	printf("%u routers, %u hosts, %u VNs\n", n, n * HOSTS, n + 2);
+	world_make(n, "", NULL, load, NULL);
+	printf("%u routers, %u hosts, %u VNs\n", n, n * WORLD_HOSTS + 4 * WORLD_LARGE, n + 2);
 	printf("  loaded in %.2f s, %.1f MB\n", seconds() - start,
 	       (double)(memory() - empty) / 1e6);
 	start = seconds();
@@ -285,7 +220,7 @@ static void measure(unsigned n)
 	printf("  %-26s %10s %10s %10s %9s\n", "microseconds each", "decide", "apply", "images",
 	       "touched");
 	small_operations(n);
-	large_operations(n, size);
+	large_operations(n);
 	registry_free(registry);
 	json_decref(undo_change);
 	undo_change = NULL;

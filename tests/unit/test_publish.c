@@ -50,6 +50,12 @@ static void on_event(void *arg, enum publish_event e, const struct router *r, st
 	s->ahead += e == PUBLISH_AHEAD;
 }
 
+static void drop_all(struct fake *f)
+{
+	while (f->n)
+		free(f->bytes[--f->n]);
+}
+
 static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *bytes, size_t len)
 {
 	struct fake *f = arg;
@@ -57,15 +63,14 @@ static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *by
 	(void)v;
 	(void)step;
 	assert_true(f->attached && f->n < 64);
+	if (!bytes) {
+		f->attached = false;
+		drop_all(f);
+		return;
+	}
 	f->bytes[f->n] = malloc(len);
 	memcpy(f->bytes[f->n], bytes, len);
 	f->len[f->n++] = len;
-}
-
-static void drop_all(struct fake *f)
-{
-	while (f->n)
-		free(f->bytes[--f->n]);
 }
 
 static void attach(struct scene *s, struct fake *f)
@@ -384,12 +389,59 @@ static void routers_change(void **state)
 	assert_int_equal(s->fakes[3].changes, 0);
 	assert_done(
 		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r2")));
+	assert_true(s->fakes[2].attached);
 	publish_changed(s->p, s->w.revision, s->now);
-	s->fakes[2].mute = true;
-	run(s, SEC);
+	assert_false(s->fakes[2].attached);
+	run(s, 2 * SEC);
 	assert_null(image_peer(s->fakes[1].runs, 2));
-	run(s, 11 * SEC);
 	assert_true(publish_settled(s->p));
+	assert_int_equal(s->late, 0);
+}
+
+/* Revoked while all wait for it, and one after the other at once. */
+static void revoked_at_once(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+
+	attach_all(s);
+	s->fakes[3].mute = true;
+	create(s, "a", 1, "h11 h31");
+	run(s, SEC);
+	assert_int_equal(s->fakes[1].runs->step, 1);
+	assert_done(as(w, "root", "router-change",
+		       json_pack("{s:s,s:s}", "router", "r3", "endpoint", "192.0.2.7:8463")));
+	publish_changed(s->p, s->w.revision, s->now);
+	assert_true(s->fakes[3].attached);
+	assert_done(
+		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r3")));
+	publish_changed(s->p, s->w.revision, s->now);
+	assert_false(s->fakes[3].attached);
+	run(s, 2 * SEC);
+	assert_true(publish_settled(s->p));
+	assert_int_equal(s->late, 0);
+}
+
+/* What is to be sent to all goes out in turns, each router's as it is by then. */
+static void turns(void **state)
+{
+	struct scene *s = *state;
+	unsigned got = 0;
+
+	attach_all(s);
+	run(s, SEC);
+	create(s, "a", 1, "h11 h21");
+	publish_due(s->p, mono_add(s->now, PUBLISH_GATHER));
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		got += s->fakes[i].n;
+	assert_int_equal(got, 2);
+	detach(s, &s->fakes[1]);
+	attach(s, &s->fakes[1]);
+	detach(s, &s->fakes[1]); /* before its turn */
+	attach(s, &s->fakes[1]);
+	run(s, 2 * SEC);
+	assert_int_equal(s->fakes[1].wholes, 2);
+	assert_current(s);
 }
 
 static void restart(struct scene *s)
@@ -478,8 +530,9 @@ int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		scene_test(batches),	    scene_test(merge_in_steps), scene_test(late_and_back),
-		scene_test(routers_change), scene_test(random_losses),	scene_test(restored),
+		scene_test(batches),	    scene_test(merge_in_steps),	 scene_test(late_and_back),
+		scene_test(routers_change), scene_test(revoked_at_once), scene_test(turns),
+		scene_test(random_losses),  scene_test(restored),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
