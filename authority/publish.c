@@ -7,59 +7,16 @@
  * confirmed what it was given before. So a router that has been away needs nothing
  * special: its image has gone on without it.
  *
- * A router is waited for in one round at a time: the first that touches it.
+ * A router is waited for in one round at a time: the first that touches it. Who knows whom,
+ * and what a change of that touches, is in publish_peers.c.
  */
-#include "authority/publish.h"
+#include "authority/publish_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "authority/memory.h"
-#include "authority/tables.h"
-
-/* A router. */
-struct target {
-	uint32_t id;
-	struct image *image;	 /* that it is to run */
-	size_t room;		 /* for networks, while the first images are made */
-	struct image_peer *peer; /* what others know of it; NULL: revoked, or gone */
-	struct version runs;	 /* that it has confirmed */
-	bool late;
-	publish_send_fn *send; /* NULL: not attached */
-	void *arg;
-	struct round *round;	 /* that waits for it */
-	struct list outstanding; /* has not confirmed what it is to run */
-	mono_t since, sent;	 /* ... for how long; when it was sent last */
-	uint64_t mark;		 /* for sets of them */
-};
-
-struct round {
-	struct list node;
-	struct tables_change *change;
-	uint64_t revision;
-	struct target **touched;
-	size_t n;
-	unsigned step;	/* 0: it waits for others */
-	size_t waiting; /* for so many */
-};
-
-struct publish {
-	struct registry *registry;
-	const struct signer *signer;
-	uint64_t generation, revision;
-	enum protection protection;
-	publish_event_fn *event;
-	void *arg;
-	struct tables_change *gathering;
-	bool gathers;
-	mono_t first, last; /* change of those */
-	struct list rounds; /* in order */
-	struct list outstanding;
-	struct target **targets; /* by ID */
-	size_t n, room;
-	uint64_t mark;
-};
 
 static struct version version_of(const struct publish *p, uint64_t revision, unsigned step)
 {
@@ -83,55 +40,21 @@ static size_t place_of(const struct publish *p, uint32_t id)
 	return low;
 }
 
-static struct target *target_find(const struct publish *p, uint32_t id)
+struct target *target_find(const struct publish *p, uint32_t id)
 {
 	size_t at = place_of(p, id);
 
 	return at < p->n && p->targets[at]->id == id ? p->targets[at] : NULL;
 }
 
-/* Images fail for lack of memory only. */
-static void *have(void *object)
+void *publish_have(void *object)
 {
 	if (!object)
 		abort();
 	return object;
 }
 
-/* What others are to know of it. */
-static void target_refresh(const struct publish *p, struct target *t)
-{
-	const struct router *r = registry_router_id(p->registry, t->id);
-	struct image_peer *peer;
-
-	image_peer_unref(t->peer);
-	t->peer = NULL;
-	if (!r || r->record.revoked)
-		return;
-	peer = have(image_peer_new());
-	peer->id = t->id;
-	strcpy(peer->name, r->object.name);
-	peer->n_keys = 1;
-	peer->keys[0].len = (uint8_t)strnlen(r->record.key, IMAGE_KEY);
-	memcpy(peer->keys[0].bytes, r->record.key, peer->keys[0].len);
-	for (size_t i = 0; i < r->record.queue_routers.n; i++) {
-		const struct router *q =
-			registry_router(p->registry, r->record.queue_routers.at[i]);
-
-		if (q && q != r && peer->n_queue_routers < IMAGE_QUEUE_ROUTERS)
-			peer->queue_routers[peer->n_queue_routers++] = q->record.id;
-	}
-	if (r->record.endpoint[0] && strlen(r->record.endpoint) <= IMAGE_ENDPOINT)
-		strcpy(peer->endpoints[peer->n_endpoints++], r->record.endpoint);
-	if (!image_peer_valid(peer)) /* no endpoint that a router can use */
-		peer->n_endpoints = 0;
-	if (image_peer_valid(peer)) /* else it has no key yet */
-		t->peer = peer;
-	else
-		image_peer_unref(peer);
-}
-
-static struct target *target_need(struct publish *p, uint32_t id)
+struct target *target_need(struct publish *p, uint32_t id)
 {
 	size_t at = place_of(p, id);
 	struct target *t;
@@ -140,7 +63,7 @@ static struct target *target_need(struct publish *p, uint32_t id)
 		return p->targets[at];
 	t = mem_new(1, sizeof(*t));
 	t->id = id;
-	t->image = have(image_new());
+	t->image = publish_have(image_new());
 	t->image->router = id;
 	t->image->version = version_of(p, 0, 0); /* so long as it is in no round */
 	list_init(&t->outstanding);
@@ -151,72 +74,44 @@ static struct target *target_need(struct publish *p, uint32_t id)
 	return t;
 }
 
-static int compare_peers(const void *a, const void *b)
-{
-	const struct image_peer *x = *(struct image_peer *const *)a;
-	const struct image_peer *y = *(struct image_peer *const *)b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-/* The routers that the image's rows name. */
-static void find_peers(struct publish *p, struct image *image)
-{
-	size_t room = 0;
-
-	p->mark++;
-	for (size_t i = 0; i < image->n_networks; i++) {
-		const struct network_table *t = image->networks[i].table;
-
-		for (size_t k = 0; k < t->n; k++) {
-			struct target *other;
-
-			if (t->rows[k].router == image->router ||
-			    (k && t->rows[k].router == t->rows[k - 1].router))
-				continue;
-			other = target_need(p, t->rows[k].router);
-			if (other->mark == p->mark || !other->peer)
-				continue;
-			other->mark = p->mark;
-			image->peers = mem_more(image->peers, image->n_peers, &room,
-						sizeof(*image->peers));
-			image->peers[image->n_peers++] = image_peer_ref(other->peer);
-		}
-	}
-	if (image->n_peers)
-		qsort(image->peers, image->n_peers, sizeof(*image->peers), compare_peers);
-}
-
 /* ---- images -------------------------------------------------------------------- */
 
-static void add_network(struct publish *p, struct image *image, size_t *room, uint8_t sides,
-			const struct network_table *t, uint32_t id)
+static enum protection protection_of(const struct publish *p, const struct network_table *t)
+{
+	return t->protection == VN_DEFAULT ? p->protection
+					   : (enum protection)(t->protection - VN_PROTECTION);
+}
+
+static void add_network(struct image *image, size_t *room, uint8_t sides,
+			const struct network_table *t, enum protection protection)
 {
 	image->networks =
 		mem_more(image->networks, image->n_networks, room, sizeof(*image->networks));
-	image->networks[image->n_networks++] = (struct image_network){
-		sides, p->protection, t ? network_table_ref(t) : have(network_table_room(id, 0))
-	};
+	image->networks[image->n_networks++] =
+		(struct image_network){ sides, protection, network_table_ref(t) };
 }
 
 /* What a changing network is in a step: its tables, or where an alias comes from. */
-static void add_step(struct publish *p, struct image *image, size_t *room,
-		     const struct step_image *step, uint32_t id)
+static void add_step(struct image *image, size_t *room, const struct step_image *step, uint32_t id,
+		     enum protection protection)
 {
 	const struct network_table *out = networks_get(&step->send, id);
 	const struct network_table *in = networks_get(&step->receive, id);
+	struct network_table *empty;
 
 	if (out && out == in) {
-		add_network(p, image, room, SIDES, out, id);
+		add_network(image, room, SIDES, out, protection);
 		return;
 	}
 	if (out)
-		add_network(p, image, room, SIDE_SEND, out, id);
+		add_network(image, room, SIDE_SEND, out, protection);
 	if (in)
-		add_network(p, image, room, SIDE_RECEIVE, in, id);
+		add_network(image, room, SIDE_RECEIVE, in, protection);
 	for (size_t i = 0; !out && !in && i < step->n_aliases; i++)
 		if (step->aliases[i].from == id) {
-			add_network(p, image, room, 0, NULL, id);
+			empty = publish_have(network_table_room(id, 0));
+			add_network(image, room, 0, empty, protection);
+			network_table_unref(empty);
 			break;
 		}
 }
@@ -231,12 +126,14 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* The image of a router in a step of a round: its own with what changes replaced. */
+/* The image of a router in a step of a round, but for its peers: its own with what changes
+ * replaced. */
 static struct image *next_image(struct publish *p, const struct round *round,
 				const struct target *t)
 {
-	struct image *image = have(image_new());
+	struct image *image = publish_have(image_new());
 	struct step_image before, step, after;
+	const struct network_table *was, *is;
 	size_t room = 0, i = 0, a = 0, b = 0;
 
 	tables_change_image(round->change, 0, t->id, &before);
@@ -255,10 +152,12 @@ static struct image *next_image(struct publish *p, const struct round *round,
 		if (stays < changed) {
 			const struct image_network *n = &t->image->networks[i++];
 
-			add_network(p, image, &room, n->sides, n->table, stays);
+			add_network(image, &room, n->sides, n->table, n->protection);
 			continue;
 		}
-		add_step(p, image, &room, &step, changed);
+		was = networks_get(&before.send, changed);
+		is = networks_get(&after.send, changed);
+		add_step(image, &room, &step, changed, protection_of(p, is ? is : was));
 		a += next_id(&before.send, a) == changed;
 		b += next_id(&after.send, b) == changed;
 		while (i < t->image->n_networks && t->image->networks[i].table->id == changed)
@@ -267,7 +166,6 @@ static struct image *next_image(struct publish *p, const struct round *round,
 	image->n_aliases = step.n_aliases;
 	image->aliases = step.aliases;
 	step.aliases = NULL;
-	find_peers(p, image);
 	step_image_done(&before);
 	step_image_done(&step);
 	step_image_done(&after);
@@ -279,7 +177,7 @@ static struct image *next_image(struct publish *p, const struct round *round,
 static void give(const struct publish *p, const struct target *t, publish_send_fn *send, void *arg)
 {
 	size_t len;
-	uint8_t *bytes = have(image_encode(t->image, p->signer, &len));
+	uint8_t *bytes = publish_have(image_encode(t->image, p->signer, &len));
 
 	send(arg, t->image->version, t->image->step, bytes, len);
 	free(bytes);
@@ -293,9 +191,9 @@ static void send_whole(const struct publish *p, struct target *t, mono_t now)
 
 static void send_change(struct publish *p, struct target *t, const struct image *from, mono_t now)
 {
-	struct image_change *change = have(image_change_new(from, t->image));
+	struct image_change *change = publish_have(image_change_new(from, t->image));
 	size_t len;
-	uint8_t *bytes = have(image_change_encode(change, p->signer, &len));
+	uint8_t *bytes = publish_have(image_change_encode(change, p->signer, &len));
 
 	t->sent = now;
 	t->send(t->arg, t->image->version, t->image->step, bytes, len);
@@ -398,17 +296,16 @@ static void round_free(struct round *round)
 	list_remove(&round->node);
 	tables_change_free(round->change);
 	free(round->touched);
+	free(round->moves);
 	free(round);
 }
 
-static void round_touch(struct publish *p, struct round *round, size_t *room, uint32_t id)
+void round_touch(struct publish *p, struct round *round, struct target *t)
 {
-	struct target *t = target_need(p, id);
-
 	if (t->mark == p->mark)
 		return;
 	t->mark = p->mark;
-	round->touched = mem_more(round->touched, round->n, room, sizeof(*round->touched));
+	round->touched = mem_more(round->touched, round->n, &round->room, sizeof(*round->touched));
 	round->touched[round->n++] = t;
 }
 
@@ -416,8 +313,6 @@ static void round_touch(struct publish *p, struct round *round, size_t *room, ui
 static void gathered(struct publish *p)
 {
 	struct round *round = mem_new(1, sizeof(*round));
-	const uint32_t *ids;
-	size_t n, room = 0;
 
 	p->gathers = false;
 	round->change = p->gathering;
@@ -425,47 +320,60 @@ static void gathered(struct publish *p)
 	list_init(&round->node);
 	tables_change_finish(round->change);
 	p->gathering = tables_change_new(p->registry);
-	n = tables_change_routers(round->change, &ids);
-	for (size_t i = 0; i < n; i++)
-		target_refresh(p, target_need(p, ids[i]));
-	p->mark++;
-	for (size_t i = 0; i < n; i++) { /* those that know them */
-		const struct target *t = target_find(p, ids[i]);
-
-		for (size_t k = 0; k < t->image->n_peers; k++)
-			round_touch(p, round, &room, t->image->peers[k]->id);
-	}
-	n = tables_change_touched(round->change, &ids);
-	for (size_t i = 0; i < n; i++)
-		round_touch(p, round, &room, ids[i]);
+	peers_gathered(p, round);
 	list_insert(&p->rounds, &round->node);
+}
+
+/* Without aliases, and with queue routers that need no time, there are fewer. */
+static unsigned steps_of(const struct round *round)
+{
+	return round->settles ? STEP_LAST : tables_change_steps(round->change);
+}
+
+static void give_next(struct publish *p, struct round *round, struct target *t, mono_t now)
+{
+	struct image *old = t->image;
+	bool ran = runs_it(t);
+
+	t->image = t->next;
+	t->next = NULL;
+	if (!t->late) {
+		t->round = round;
+		round->waiting++;
+		waits_for(p, t, now);
+		t->since = now;
+	}
+	if (t->send && ran)
+		send_change(p, t, old, now);
+	else if (t->send)
+		send_whole(p, t, now);
+	image_free(old);
 }
 
 static void begin_step(struct publish *p, struct round *round, mono_t now)
 {
-	unsigned last = tables_change_steps(round->change);
-
 	round->step++;
-	if (round->step >= last) /* without aliases there are fewer */
+	if (round->step >= steps_of(round))
 		round->step = STEP_LAST;
+	round->until = (mono_t){ 0 };
+	if (round->settles && round->step < STEP_LAST)
+		round->until = mono_add(now, PUBLISH_SETTLE);
+	peers_step(p, round);
 	for (size_t i = 0; i < round->n; i++) {
 		struct target *t = round->touched[i];
-		struct image *old = t->image;
-		bool ran = runs_it(t);
 
-		t->image = next_image(p, round, t);
-		if (!t->late) {
-			t->round = round;
-			round->waiting++;
-			waits_for(p, t, now);
-			t->since = now;
-		}
-		if (t->send && ran)
-			send_change(p, t, old, now);
-		else if (t->send)
-			send_whole(p, t, now);
-		image_free(old);
+		t->next = next_image(p, round, t);
+		peers_near(p, t, t->next);
 	}
+	for (size_t i = 0; i < round->n; i++)
+		peers_find(p, round->touched[i], round->touched[i]->next);
+	for (size_t i = 0; i < round->n; i++)
+		give_next(p, round, round->touched[i], now);
+}
+
+static bool is_over(const struct round *round, mono_t now)
+{
+	return !round->waiting && !(mono_is_set(round->until) && mono_before(now, round->until));
 }
 
 /* Begins and ends what can. */
@@ -481,7 +389,7 @@ static void advance(struct publish *p, mono_t now)
 		next = node->next;
 		for (size_t i = 0; !round->step && i < round->n && free_to_go; i++)
 			free_to_go = round->touched[i]->mark != mark;
-		while (free_to_go && !round->waiting && round->step < STEP_LAST) {
+		while (free_to_go && is_over(round, now) && round->step < STEP_LAST) {
 			begin_step(p, round, now);
 			mark = ++p->mark; /* images were made meanwhile: marks are to be set anew */
 			for (struct list *b = p->rounds.next; b != node; b = b->next) {
@@ -546,7 +454,7 @@ static mono_t look_after(struct publish *p, mono_t now)
 
 mono_t publish_due(struct publish *p, mono_t now)
 {
-	mono_t due, gather;
+	mono_t due, gather, next;
 
 	look_after(p, now);
 	if (p->gathers) {
@@ -557,6 +465,11 @@ mono_t publish_due(struct publish *p, mono_t now)
 	}
 	advance(p, now);
 	due = look_after(p, now);
+	list_for_each(node, &p->rounds) {
+		next = container_of(node, struct round, node)->until;
+		if (mono_before(now, next))
+			due = earlier(due, next);
+	}
 	return p->gathers ? earlier(due, gather) : due;
 }
 
@@ -597,13 +510,12 @@ static void make_images(struct publish *p)
 			if (k && t->rows[k].router == t->rows[k - 1].router)
 				continue;
 			target = target_find(p, t->rows[k].router);
-			add_network(p, target->image, &target->room, SIDES, t, t->id);
+			add_network(target->image, &target->room, SIDES, t, protection_of(p, t));
 		}
 		network_table_unref(t);
 	}
 	free(ids);
-	for (size_t i = 0; i < p->n; i++)
-		find_peers(p, p->targets[i]->image);
+	peers_begin(p);
 }
 
 struct publish *publish_new(struct registry *registry, const struct signer *signer,
@@ -626,6 +538,11 @@ struct publish *publish_new(struct registry *registry, const struct signer *sign
 	return p;
 }
 
+void publish_sign_with(struct publish *p, const struct signer *signer)
+{
+	p->signer = signer;
+}
+
 void publish_free(struct publish *p)
 {
 	if (!p)
@@ -633,11 +550,8 @@ void publish_free(struct publish *p)
 	while (!list_is_empty(&p->rounds))
 		round_free(container_of(p->rounds.next, struct round, node));
 	tables_change_free(p->gathering);
-	for (size_t i = 0; i < p->n; i++) {
-		image_free(p->targets[i]->image);
-		image_peer_unref(p->targets[i]->peer);
-		free(p->targets[i]);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		target_free(p->targets[i]);
 	free(p->targets);
 	free(p);
 }

@@ -144,13 +144,13 @@ static bool text_valid(const char *text, const char *more)
 	return true;
 }
 
-/* "host:port", "[address]:port": what resolving it gives is the router's to see. */
-static bool endpoint_valid(const char *text)
+bool image_endpoint_valid(const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	long port = 0;
 
-	if (!colon || colon == text || !text_valid(text, "-.:[]_") || !colon[1])
+	if (strlen(text) > IMAGE_ENDPOINT || !colon || colon == text ||
+	    !text_valid(text, "-.:[]_") || !colon[1])
 		return false;
 	for (const char *p = colon + 1; *p; p++) {
 		if (!isdigit((unsigned char)*p) || p > colon + 5)
@@ -183,7 +183,7 @@ bool image_peer_valid(const struct image_peer *p)
 	    !text_valid(p->name, "-._"))
 		return false;
 	for (unsigned i = 0; i < p->n_endpoints; i++)
-		if (!endpoint_valid(p->endpoints[i]))
+		if (!image_endpoint_valid(p->endpoints[i]))
 			return false;
 	for (unsigned i = 0; i < p->n_keys; i++)
 		if (!p->keys[i].len)

@@ -104,6 +104,8 @@ bool image_valid(const struct image *);
 /* The network's table on this side; NULL: it isn't there. */
 const struct image_network *image_network(const struct image *, uint32_t id, uint8_t side);
 const struct image_peer *image_peer(const struct image *, uint32_t id);
+/* "host:port", "[address]:port": what resolving it gives is the router's to see. */
+bool image_endpoint_valid(const char *);
 /* Empty, with what a configuration has by default, one reference; NULL: out of memory. */
 struct image_peer *image_peer_new(void);
 struct image_peer *image_peer_ref(const struct image_peer *);

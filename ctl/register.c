@@ -201,7 +201,8 @@ const struct command renew_command = { "renew", "", "A new certificate for the s
 /* ---- register ------------------------------------------------------------------ */
 
 struct registration {
-	const char *token, *endpoint, *id;
+	const char *token, *endpoint, *id, *tls_port, *limited;
+	bool relay;
 	char secret[PKI_SECRET], pin[PKI_PIN];
 	bool by_token;
 };
@@ -231,6 +232,12 @@ static json_t *ask_registration(const struct identity *id, EVP_PKEY *key,
 		json_object_set_new(body, "endpoint", json_string(r->endpoint));
 	if (r->id)
 		json_object_set_new(body, "id", json_integer(atoll(r->id)));
+	if (r->tls_port)
+		json_object_set_new(body, "tls_port", json_integer(atoll(r->tls_port)));
+	if (r->limited)
+		json_object_set_new(body, "limited", json_string(r->limited));
+	if (r->relay)
+		json_object_set_new(body, "relay", json_true());
 	result = authority_ask(id, &q);
 	json_decref(body);
 	free(csr);
@@ -275,6 +282,9 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		{ "token", required_argument, NULL, 't' },
 		{ "endpoint", required_argument, NULL, 'e' },
 		{ "id", required_argument, NULL, 'i' },
+		{ "tls-port", required_argument, NULL, 'p' },
+		{ "limited", required_argument, NULL, 'l' },
+		{ "relay", no_argument, NULL, 'r' },
 		{ 0 },
 	};
 	struct registration r = { 0 };
@@ -286,6 +296,9 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		case 't': r.token = optarg; break;
 		case 'e': r.endpoint = optarg; break;
 		case 'i': r.id = optarg; break;
+		case 'p': r.tls_port = optarg; break;
+		case 'l': r.limited = optarg; break;
+		case 'r': r.relay = true; break;
 		default: return ctl_usage(&register_command, "wrong option");
 		}
 	}
@@ -305,5 +318,5 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 
 const struct command register_command = { "register",
 					  "user|router NAME --token TOKEN [--endpoint HOST:PORT] "
-					  "[--id ID]",
+					  "[--id ID] [--tls-port PORT] [--relay] [--limited MODE]",
 					  "An identity with the authority", run_register };

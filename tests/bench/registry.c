@@ -65,10 +65,12 @@ static void load_router(unsigned i)
 			    "contact", "", "created", 0));
 	snprintf(key, sizeof(key), "router/%s", name);
 	snprintf(block, sizeof(block), "%u.%u.%u.0/24", 16 + (i >> 16), i >> 8 & 255, i & 255);
-	load(key, json_pack("{s:i,s:s,s:s,s:s,s:[],s:[s],s:b,s:b,s:i}", "id", (int)i + 1, "site",
-			    name, "key", "0123456789012345678901234567890123456789", "endpoint",
-			    "198.51.100.1:8463", "queue_routers", "blocks", block, "disabled", 0,
-			    "revoked", 0, "created", 0));
+	load(key,
+	     json_pack("{s:i,s:s,s:s,s:s,s:i,s:s,s:[],s:b,s:b,s:[s],s:b,s:b,s:i}", "id", (int)i + 1,
+		       "site", name, "key", "0123456789012345678901234567890123456789", "endpoint",
+		       "198.51.100.1:8463", "tls_port", 443, "limited", "auto", "queue_routers",
+		       "relay", 0, "direct", 1, "blocks", block, "disabled", 0, "revoked", 0,
+		       "created", 0));
 	for (unsigned h = 0; h < HOSTS; h++) {
 		char address[32];
 
@@ -106,9 +108,9 @@ static void load_vn(unsigned id, json_t *hosts)
 
 	snprintf(key, sizeof(key), "vn/%u", id);
 	snprintf(name, sizeof(name), "v%u", id);
-	load(key,
-	     json_pack("{s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "creator", "root",
-		       "admins", "root", "users", "members", hosts, "created", 0, "change", "0"));
+	load(key, json_pack("{s:s,s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "protection",
+			    "default", "creator", "root", "admins", "root", "users", "members",
+			    hosts, "created", 0, "change", "0"));
 }
 
 /* ---- operations ---------------------------------------------------------------- */

@@ -32,10 +32,10 @@ static void add_peer(struct net *n, struct image *image, unsigned site, const st
 	peer->relay = IS_QUEUE_ROUTER(image->router);
 	peer->direct = false;
 	snprintf(peer->name, sizeof(peer->name), "r%u", site);
-	if (IS_LIMITED(site)) {
+	if (IS_LIMITED(site) && !peer->relay) {
 		peer->n_queue_routers = p->n;
 		memcpy(peer->queue_routers, p->used, sizeof(p->used));
-	} else {
+	} else if (!IS_LIMITED(site)) {
 		peer->n_endpoints = 1;
 		endpoint_format(&n->sites[site].own[0], peer->endpoints[0]);
 	}
