@@ -44,7 +44,7 @@ VERSION := $(file < VERSION)
 # Asked once, and only by a target that compiles.
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PKG_ROUTER := libmnl libnftnl libnetfilter_queue libssl libcrypto inih liburcu-qsbr \
-	jansson libseccomp libcares libcurl
+	jansson libseccomp libcares
 PKG_CTL := jansson libssl libcrypto libcurl
 PKG_AUTHORITY := sqlite3 libcurl jansson libssl libcrypto inih libevent_core libevent_extra \
 	libevent_openssl

@@ -38,7 +38,8 @@
 #define HEARTBEATS_MISSED 2	 /* in a row: the process is dead */
 #define SILENCE (25 * SEC)	 /* of a stream: it says that it is alive every 10 s at most */
 #define HEALTHY (10 * SEC)	 /* a stream that held so long: it begins anew with pauses */
-#define PAUSE_LEAST (250 * MSEC)
+#define TAKING_OVER (4 * SEC)
+#define PAUSE_LEAST (300 * MSEC)
 #define PAUSE_MOST (15 * SEC)
 #define CONFIRM_AGAIN SEC
 #define ANSWER_WAIT (10 * SEC)
@@ -75,6 +76,7 @@ struct authority {
 	bool connected;		 /* it has said something */
 	mono_t since, contact;	 /* when the stream began; the last that was heard of it */
 	unsigned tries, sent_on; /* that failed one after the other; redirections in a row */
+	mono_t failing;		 /* since the first of these */
 	int64_t pause;
 	struct timer again, silence;
 	unsigned missed; /* heartbeats in a row */
@@ -430,16 +432,21 @@ static void drop_stream(struct authority *a)
 	timer_cancel(a->loop, &a->heartbeat_timer);
 }
 
-/* The next place, at once or after a pause. */
+/* The next place, at once, or after a pause when all have been tried. Pauses are short while
+ * another process may be taking over from one that has died. */
 static void go_on(struct authority *a, mono_t now)
 {
 	int64_t wait = random_below(PAUSE_LEAST / 2);
 
+	if (!a->tries)
+		a->failing = now;
+	a->sent_on = 0;
 	a->at = a->at < a->n_configured ? (a->at + 1) % a->n_configured : 0;
-	if (++a->tries >= a->n_configured) {
-		a->pause = a->pause ? a->pause * 3 / 2 : PAUSE_LEAST;
-		if (a->pause > PAUSE_MOST)
-			a->pause = PAUSE_MOST;
+	if (++a->tries % a->n_configured == 0) {
+		if (mono_since(now, a->failing) < TAKING_OVER)
+			a->pause = PAUSE_LEAST;
+		else if (a->pause < PAUSE_MOST)
+			a->pause = a->pause * 3 / 2;
 		wait = a->pause / 2 + random_below(a->pause);
 	}
 	timer_set(a->loop, &a->again, mono_add(now, wait));
@@ -460,10 +467,8 @@ static void lost(struct authority *a, const char *why, mono_t now)
 		log_debug("authority: %s: %s", place(a)->url.text, why);
 	a->warned = true;
 	drop_stream(a);
-	if (held) {
+	if (held)
 		a->tries = 0;
-		a->pause = 0;
-	}
 	go_on(a, now);
 }
 
@@ -775,6 +780,7 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 {
 	struct authority *a = calloc(1, sizeof(*a));
 	char error[IDENTITY_ERROR] = "out of memory";
+	const char *why;
 
 	if (!a)
 		return false;
@@ -793,7 +799,9 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	if (a->identity)
 		strcpy(error, "out of memory or descriptors");
 	a->disk = disk_open(r->loop);
-	a->https = https_new(r->loop);
+	a->https = https_new(r->loop, &why);
+	if (a->identity && !a->https)
+		snprintf(error, sizeof(error), "%s", why);
 	if (!a->identity || !a->disk || !a->https ||
 	    !stored_init(&a->stored, a->disk, r->config->state) || !take_places(a, r->config)) {
 		fprintf(errors, "[authority]: %s\n", error);

@@ -5,10 +5,14 @@
  *
  * A machine that has died says nothing, so the kernel asks it, by keep-alives of TCP: a
  * connection to one that is gone ends in 2.5 seconds at most, whatever it is used for.
+ *
+ * libcurl brings 28 other libraries, 4 MB of memory, that a router without an authority has
+ * no use for: so it is loaded when there is one.
  */
 #include "router/https.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -21,7 +25,34 @@
 
 #define DEAD 2500 /* ms */
 
+/* What is used of it. */
+#define LIBCURL_LIST(X) \
+	X(global_init) \
+	X(global_cleanup) \
+	X(easy_init) \
+	X(easy_setopt) \
+	X(easy_getinfo) \
+	X(easy_strerror) \
+	X(easy_cleanup) \
+	X(multi_init) \
+	X(multi_setopt) \
+	X(multi_assign) \
+	X(multi_add_handle) \
+	X(multi_remove_handle) \
+	X(multi_socket_action) \
+	X(multi_info_read) \
+	X(multi_cleanup) \
+	X(slist_append) \
+	X(slist_free_all)
+
+struct libcurl {
+#define X(name) __typeof__(curl_##name) *name;
+	LIBCURL_LIST(X)
+#undef X
+};
+
 struct https {
+	struct libcurl c;
 	struct loop *loop;
 	CURLM *multi;
 	struct timer timer, tell;
@@ -38,6 +69,7 @@ struct socket {
 struct https_request {
 	struct list node;
 	struct https *https;
+	const struct libcurl *c;
 	CURL *curl;
 	struct curl_slist *headers, *addresses;
 	https_data_fn *data;
@@ -54,10 +86,10 @@ struct https_request {
 
 static void request_free(struct https_request *q)
 {
-	curl_multi_remove_handle(q->https->multi, q->curl);
-	curl_easy_cleanup(q->curl);
-	curl_slist_free_all(q->headers);
-	curl_slist_free_all(q->addresses);
+	q->c->multi_remove_handle(q->https->multi, q->curl);
+	q->c->easy_cleanup(q->curl);
+	q->c->slist_free_all(q->headers);
+	q->c->slist_free_all(q->addresses);
 	list_remove(&q->node);
 	free(q->got);
 	free(q);
@@ -73,7 +105,7 @@ static bool is_stream(const struct https_request *q)
 {
 	long status = 0;
 
-	curl_easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &status);
+	q->c->easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &status);
 	return q->data && status == 200;
 }
 
@@ -81,7 +113,7 @@ static const char *reason(const struct https_request *q)
 {
 	if (q->too_much)
 		return "the answer is too large";
-	return *q->error ? q->error : curl_easy_strerror(q->result);
+	return *q->error ? q->error : q->c->easy_strerror(q->result);
 }
 
 static void tell_end(struct https_request *q, mono_t now)
@@ -92,7 +124,7 @@ static void tell_end(struct https_request *q, mono_t now)
 	void *arg = q->arg;
 
 	if (q->result == CURLE_OK)
-		curl_easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &a.status);
+		q->c->easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &a.status);
 	if (!a.status)
 		a.error = reason(q);
 	if (a.status && !is_stream(q) && q->got) {
@@ -100,7 +132,7 @@ static void tell_end(struct https_request *q, mono_t now)
 		a.body = q->got;
 		a.len = q->n;
 	}
-	curl_easy_getinfo(q->curl, CURLINFO_REDIRECT_URL, &location);
+	q->c->easy_getinfo(q->curl, CURLINFO_REDIRECT_URL, &location);
 	a.location = location;
 	/* it is told before it is freed, and no longer there to be cancelled */
 	list_remove(&q->node);
@@ -142,12 +174,12 @@ static void tell(struct https *h, mono_t now)
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(h->multi, &left))) {
+	while ((m = h->c.multi_info_read(h->multi, &left))) {
 		struct https_request *q;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&q);
+		h->c.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&q);
 		q->over = true;
 		q->result = m->data.result;
 	}
@@ -161,7 +193,7 @@ static void act(struct https *h, curl_socket_t fd, int events, mono_t now)
 {
 	int running;
 
-	curl_multi_socket_action(h->multi, fd, events, &running);
+	h->c.multi_socket_action(h->multi, fd, events, &running);
 	tell(h, now);
 }
 
@@ -229,36 +261,59 @@ static int want_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *
 		return -1;
 	}
 	list_insert(&h->sockets, &k->node);
-	curl_multi_assign(h->multi, fd, k);
+	h->c.multi_assign(h->multi, fd, k);
 	return 0;
 }
 
 /* ---- life ------------------------------------------------------------------------ */
 
-struct https *https_new(struct loop *loop)
+/* NULL, or why not. It is not unloaded: there is one try, and one end. */
+static const char *load(struct libcurl *ret)
+{
+	void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+
+	if (!library)
+		return dlerror();
+#define X(name) \
+	*(void **)&ret->name = dlsym(library, "curl_" #name); \
+	if (!ret->name) \
+		return dlerror();
+	LIBCURL_LIST(X)
+#undef X
+	return NULL;
+}
+
+struct https *https_new(struct loop *loop, const char **ret_why)
 {
 	struct https *h = calloc(1, sizeof(*h));
 
+	*ret_why = "out of memory";
 	if (!h)
 		return NULL;
+	*ret_why = load(&h->c);
+	if (*ret_why) {
+		free(h);
+		return NULL;
+	}
+	*ret_why = "libcurl can't be used";
 	h->loop = loop;
 	h->timer.fn = timed_out;
 	list_init(&h->requests);
 	list_init(&h->sockets);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	if (h->c.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		free(h);
 		return NULL;
 	}
-	h->multi = curl_multi_init();
+	h->multi = h->c.multi_init();
 	if (!h->multi) {
 		https_free(h);
 		return NULL;
 	}
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 4L);
+	h->c.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	h->c.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	h->c.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	h->c.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	h->c.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 4L);
 	return h;
 }
 
@@ -268,7 +323,7 @@ void https_free(struct https *h)
 		return;
 	while (!list_is_empty(&h->requests))
 		request_free(container_of(h->requests.next, struct https_request, node));
-	curl_multi_cleanup(h->multi);
+	h->c.multi_cleanup(h->multi);
 	list_for_each(node, &h->sockets) {
 		struct socket *k = container_of(node, struct socket, node);
 
@@ -276,7 +331,7 @@ void https_free(struct https *h)
 		free(k);
 	}
 	timer_cancel(h->loop, &h->timer);
-	curl_global_cleanup();
+	h->c.global_cleanup();
 	free(h);
 }
 
@@ -350,48 +405,49 @@ static bool set_addresses(struct https_request *q, const struct https_question *
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 					question->ips[i].family == 6 ? "%s[%s]" : "%s%s",
 					i ? "," : "", ip_format(&question->ips[i], ip));
-	q->addresses = curl_slist_append(NULL, text);
+	q->addresses = q->c->slist_append(NULL, text);
 	return q->addresses != NULL;
 }
 
-static void set_blob(CURL *curl, CURLoption option, const char *text)
+static void set_blob(struct https_request *q, CURLoption option, const char *text)
 {
 	struct curl_blob blob = { .data = (char *)text,
 				  .len = strlen(text),
 				  .flags = CURL_BLOB_COPY };
 
-	curl_easy_setopt(curl, option, &blob);
+	q->c->easy_setopt(q->curl, option, &blob);
 }
 
 static void set_options(struct https_request *q, const struct https_question *question)
 {
 	const struct https *h = q->https;
+	const struct libcurl *c = q->c;
 	CURL *curl = q->curl;
 
-	curl_easy_setopt(curl, CURLOPT_URL, question->url);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_3);
-	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(HTTPS_CONNECT / MSEC));
+	c->easy_setopt(curl, CURLOPT_URL, question->url);
+	c->easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+	c->easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_3);
+	c->easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+	c->easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	c->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	c->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(HTTPS_CONNECT / MSEC));
 	if (question->patience)
-		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(question->patience / MSEC));
+		c->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(question->patience / MSEC));
 	if (q->addresses)
-		curl_easy_setopt(curl, CURLOPT_RESOLVE, q->addresses);
-	curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_made);
-	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, q->error);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, q);
-	curl_easy_setopt(curl, CURLOPT_PRIVATE, q);
+		c->easy_setopt(curl, CURLOPT_RESOLVE, q->addresses);
+	c->easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_made);
+	c->easy_setopt(curl, CURLOPT_ERRORBUFFER, q->error);
+	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+	c->easy_setopt(curl, CURLOPT_WRITEDATA, q);
+	c->easy_setopt(curl, CURLOPT_PRIVATE, q);
 	/* this identity's CAs, not those of the machine */
-	curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-	set_blob(curl, CURLOPT_CAINFO_BLOB, h->trust);
-	set_blob(curl, CURLOPT_SSLCERT_BLOB, h->certificate);
-	set_blob(curl, CURLOPT_SSLKEY_BLOB, h->key);
+	c->easy_setopt(curl, CURLOPT_CAPATH, (char *)NULL);
+	set_blob(q, CURLOPT_CAINFO_BLOB, h->trust);
+	set_blob(q, CURLOPT_SSLCERT_BLOB, h->certificate);
+	set_blob(q, CURLOPT_SSLKEY_BLOB, h->key);
 	if (question->body) {
-		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, q->headers);
-		curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, question->body);
+		c->easy_setopt(curl, CURLOPT_HTTPHEADER, q->headers);
+		c->easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, question->body);
 	}
 }
 
@@ -402,6 +458,7 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 	if (!q)
 		return NULL;
 	q->https = h;
+	q->c = &h->c;
 	q->data = question->data;
 	q->done = question->done;
 	q->arg = question->arg;
@@ -409,12 +466,12 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 	if (q->data)
 		q->most = SIZE_MAX; /* its owner's to bound */
 	list_insert(&h->requests, &q->node);
-	q->curl = curl_easy_init();
+	q->curl = q->c->easy_init();
 	/* "Expect: 100-continue" would cost a round trip */
-	q->headers = curl_slist_append(NULL, "Content-Type: application/json");
+	q->headers = q->c->slist_append(NULL, "Content-Type: application/json");
 	if (q->curl && q->headers && set_addresses(q, question)) {
 		set_options(q, question);
-		if (curl_multi_add_handle(h->multi, q->curl) == CURLM_OK)
+		if (h->c.multi_add_handle(h->multi, q->curl) == CURLM_OK)
 			return q;
 	}
 	request_free(q);

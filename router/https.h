@@ -15,8 +15,9 @@
 struct https;
 struct https_request;
 
-/* To be called before there are threads. NULL: out of memory. */
-struct https *https_new(struct loop *);
+/* Loads libcurl: to be called before there are threads, and before the sandbox. NULL, with
+ * the reason (static text). */
+struct https *https_new(struct loop *, const char **ret_why);
 /* Requests that are left are given up, and told nothing. NULL is fine. */
 void https_free(struct https *);
 /* Who asks and whom is believed: PEM texts, borrowed until it is called again. Connections

@@ -41,9 +41,10 @@ struct https_request {
 static struct https fake;
 static struct https_request requests[REQUESTS];
 
-struct https *https_new(struct loop *loop)
+struct https *https_new(struct loop *loop, const char **ret_why)
 {
 	(void)loop;
+	(void)ret_why;
 	memset(requests, 0, sizeof(requests));
 	return &fake;
 }
@@ -348,12 +349,12 @@ static void places_in_turn(void **state)
 	assert_non_null(asked("https://192.0.2.2:2/v1/routers/florida/stream?have=0.0"));
 	answer(w, asked("/stream"), 0, "");
 	assert_string_equal(status(w).error, "nobody answers");
-	run_until(w, 130 * MSEC); /* at once to the next */
+	run_until(w, 160 * MSEC); /* at once to the next */
 	assert_non_null(asked("https://192.0.2.1:1/"));
 	answer(w, asked("/stream"), 503, "{\"detail\":\"not \\u00fc yet\"}");
 	assert_string_equal(status(w).error, "not ?? yet");
 	assert_null(asked("/stream"));
-	run_until(w, 400 * MSEC);
+	run_until(w, 460 * MSEC);
 	assert_non_null(asked("https://192.0.2.2:2/"));
 	for (int i = 0; i < 60; i++) {
 		mono_t from = w->now;
@@ -454,7 +455,7 @@ static void heartbeats(void **state)
 	run_until(w, 5 * SEC);
 	answer(w, asked("/heartbeat"), 0, "");
 	assert_false(status(w).connected);
-	run_until(w, 130 * MSEC);
+	run_until(w, 160 * MSEC);
 	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
 }
 
