@@ -337,7 +337,7 @@ static void give_next(struct publish *p, struct round *round, struct target *t, 
 
 	t->image = t->next;
 	t->next = NULL;
-	if (!t->late) {
+	if (!t->late && t->peer) { /* one that is revoked never confirms */
 		t->round = round;
 		round->waiting++;
 		waits_for(p, t, now);
