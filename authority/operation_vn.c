@@ -67,22 +67,19 @@ static bool take_word(struct task *t, const char *name, unsigned allowed, const 
 /* `sign` and `encrypt`, as in a router's configuration: what is encrypted is signed as well. */
 static bool take_protection(struct task *t, enum vn_protection *ret)
 {
-	const unsigned none = 1u << (VN_PROTECTION + PROTECT_NONE);
-	const unsigned hmac = 1u << (VN_PROTECTION + PROTECT_HMAC);
-	const unsigned ciphers = 1u << (VN_PROTECTION + PROTECT_AES_256_GCM) |
-				 1u << (VN_PROTECTION + PROTECT_CHACHA20_POLY1305);
+	const unsigned signs = 1u << VN_HMAC | 1u << VN_NONE;
+	const unsigned encrypts = 1u << VN_AES_256_GCM | 1u << VN_CHACHA20_POLY1305 | 1u << VN_NONE;
 	enum vn_protection sign, encrypt;
 
-	if (!take_word(t, "sign", hmac | none, "hmac-sha256 or none", &sign) ||
-	    !take_word(t, "encrypt", ciphers | none, "aes-256-gcm, chacha20-poly1305 or none",
-		       &encrypt))
+	if (!take_word(t, "sign", signs, "hmac-sha256 or none", &sign) ||
+	    !take_word(t, "encrypt", encrypts, "aes-256-gcm, chacha20-poly1305 or none", &encrypt))
 		return false;
-	if (encrypt > VN_PROTECTION)
+	if (encrypt > VN_NONE)
 		*ret = encrypt;
 	else if (sign)
 		*ret = sign;
 	else if (encrypt)
-		*ret = (enum vn_protection)(VN_PROTECTION + PROTECT_HMAC);
+		*ret = VN_HMAC;
 	return true;
 }
 
@@ -91,7 +88,7 @@ static enum vn_protection stronger(enum vn_protection a, enum vn_protection b)
 {
 	enum vn_protection more = a > b ? a : b, less = a > b ? b : a;
 
-	return less == VN_DEFAULT && more < VN_PROTECTION + PROTECT_AES_256_GCM ? less : more;
+	return less == VN_DEFAULT && more < VN_AES_256_GCM ? less : more;
 }
 
 /* The record of a new VN of the caller's, without members. */

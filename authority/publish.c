@@ -78,8 +78,14 @@ struct target *target_need(struct publish *p, uint32_t id)
 
 static enum protection protection_of(const struct publish *p, const struct network_table *t)
 {
-	return t->protection == VN_DEFAULT ? p->protection
-					   : (enum protection)(t->protection - VN_PROTECTION);
+	static const enum protection protections[VN_PROTECTIONS] = {
+		[VN_NONE] = PROTECT_NONE,
+		[VN_HMAC] = PROTECT_HMAC,
+		[VN_AES_256_GCM] = PROTECT_AES_256_GCM,
+		[VN_CHACHA20_POLY1305] = PROTECT_CHACHA20_POLY1305,
+	};
+
+	return t->protection == VN_DEFAULT ? p->protection : protections[t->protection];
 }
 
 static void add_network(struct image *image, size_t *room, uint8_t sides,

@@ -17,7 +17,6 @@
 #include <jansson.h>
 
 #include "common/addr.h"
-#include "common/wire.h"
 
 #define RECORD_NAME 63	       /* longest name */
 #define RECORD_KEY 200	       /* longest key */
@@ -130,9 +129,12 @@ struct host_record {
 
 /* How the frames of a VN are protected. */
 enum vn_protection {
-	VN_DEFAULT,    /* as the authority's configuration says for all */
-	VN_PROTECTION, /* from here on: VN_PROTECTION + enum protection */
-	VN_PROTECTIONS = VN_PROTECTION + PROTECTIONS
+	VN_DEFAULT, /* as the authority's configuration says for all */
+	VN_NONE,
+	VN_HMAC,
+	VN_AES_256_GCM,
+	VN_CHACHA20_POLY1305,
+	VN_PROTECTIONS
 };
 extern const char *const vn_protection_names[VN_PROTECTIONS + 1]; /* then NULL */
 
