@@ -463,8 +463,8 @@ static bool take_arguments(struct call *c, const char *path)
 	}
 	if (api_is_tables(c->route) || (stranger && !may))
 		n = 0;
-	c->arguments = api_arguments(c->route, path, n ? (const char *)evbuffer_pullup(body, -1) : NULL,
-				     n);
+	c->arguments = api_arguments(c->route, path,
+				     n ? (const char *)evbuffer_pullup(body, -1) : NULL, n);
 	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
 	    api_query(c->http, "router", name, sizeof(name)))
 		api_set_text(c->arguments, "router", name);

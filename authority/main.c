@@ -77,7 +77,7 @@ static void usage(FILE *to)
 	      "  --version      print the version\n"
 	      "  --help         print this\n"
 	      "\n"
-	      "SIGHUP reads the CA again; SIGTERM and SIGINT end it.\n"
+	      "SIGHUP reads the CA and the key of tables again; SIGTERM and SIGINT end it.\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n",
 	      to);
 }
@@ -110,14 +110,16 @@ static void on_hangup(evutil_socket_t fd, short events, void *arg)
 		return;
 	}
 	p->ca = ca;
-	if (!certify(p, time(NULL))) {
+	if (!certify(p, time(NULL)) || !push_sign_with(p->push, ca)) {
+		log_error("the CA stays as it was");
 		p->ca = old;
+		certify(p, time(NULL));
 		ca_free(ca);
 		return;
 	}
 	p->api.ca = ca;
 	ca_free(old);
-	log_info("the CA was read again");
+	log_info("the CA and the key of tables were read again");
 }
 
 static void on_stop(evutil_socket_t fd, short events, void *arg)

@@ -11,6 +11,7 @@
 
 #include "authority/memory.h"
 #include "authority/operation_private.h"
+#include "authority/queue_routers.h"
 
 typedef bool shown_fn(const struct task *, const void *object);
 typedef json_t *show_fn(const void *object);
@@ -122,8 +123,9 @@ static json_t *show_vn(const void *object)
 	const struct vn *vn = object;
 
 	return mem_json(json_pack(
-		"{s:s,s:I,s:s,s:o,s:I,s:I}", "name", vn->object.name, "id", (json_int_t)vn->id,
-		"creator", vn->record.creator, "admins", names_json(&vn->record.admins), "members",
+		"{s:s,s:I,s:s,s:s,s:o,s:I,s:I}", "name", vn->object.name, "id", (json_int_t)vn->id,
+		"protection", vn_protection_names[vn->record.protection], "creator",
+		vn->record.creator, "admins", names_json(&vn->record.admins), "members",
 		(json_int_t)vn->n_members, "created", (json_int_t)vn->record.created));
 }
 
@@ -173,9 +175,34 @@ bool operation_list_sites(struct task *t)
 	return list_kind(t, RECORD_SITE, "sites", shown_always, show_site);
 }
 
+/* The queue routers that it has now, by name. */
+static json_t *show_uses(const struct registry *r, const char *name)
+{
+	json_t *list = mem_json(json_array());
+	struct queue_routers l;
+
+	queue_routers_of(r, registry_router(r, name), &l);
+	for (unsigned i = 0; i < l.n; i++) {
+		const struct router *q = registry_router_id(r, l.at[i]);
+
+		json_array_append_new(list, mem_json(json_string(q->object.name)));
+	}
+	return list;
+}
+
 bool operation_list_routers(struct task *t)
 {
-	return list_kind(t, RECORD_ROUTER, "routers", shown_always, show_router);
+	json_t *router;
+	size_t i;
+
+	list_kind(t, RECORD_ROUTER, "routers", shown_always, show_router);
+	json_array_foreach(json_object_get(t->outcome->result, "routers"), i, router)
+	{
+		const char *name = json_string_value(json_object_get(router, "name"));
+
+		json_object_set_new(router, "uses", show_uses(t->registry, name));
+	}
+	return true;
 }
 
 bool operation_list_hosts(struct task *t)

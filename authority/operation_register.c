@@ -10,6 +10,7 @@
 
 #include "authority/memory.h"
 #include "authority/operation_addresses.h"
+#include "common/image.h"
 
 /* A record of this kind and name, which must be new. */
 static bool begin_record(struct task *t, enum record_kind kind, const void *there, const char *name,
@@ -164,27 +165,94 @@ bool operation_renew(struct task *t)
 
 /* ---- routers ------------------------------------------------------------------- */
 
-static bool router_fields(struct task *t, struct router_record *router)
+/* In the order in which they are given. */
+static bool take_queue_routers(struct task *t, const char *self, struct names *ret)
+{
+	const json_t *list = argument(t, "queue_routers");
+	struct names names;
+
+	if (!argument_names(t, "queue_routers", false, false, &names))
+		return false;
+	names_done(ret);
+	*ret = names;
+	for (size_t i = 0; i < names.n; i++) { /* they came back sorted */
+		free(names.at[i]);
+		names.at[i] = mem_text(json_string_value(json_array_get(list, i)));
+	}
+	if (names.n > RECORD_QUEUE_ROUTERS)
+		return refuse(t, 400, "more than %d queue routers", RECORD_QUEUE_ROUTERS);
+	for (size_t i = 0; i < names.n; i++) {
+		const struct router *q = registry_router(t->registry, names.at[i]);
+
+		if (!q)
+			return refuse(t, 404, "there is no router '%s'", names.at[i]);
+		if (!strcmp(names.at[i], self) || !q->record.relay)
+			return refuse(
+				t, 409,
+				"router '%s' doesn't serve as queue router%s: see its 'relay'",
+				names.at[i], strcmp(names.at[i], self) ? "" : " of itself");
+	}
+	return true;
+}
+
+static bool take_truth(struct task *t, const char *name, bool *ret)
+{
+	const json_t *value = argument(t, name);
+
+	if (value && !json_is_boolean(value))
+		return refuse(t, 400, "'%s' is neither true nor false", name);
+	if (value)
+		*ret = json_is_true(value);
+	return true;
+}
+
+static bool take_endpoint(struct task *t, struct router_record *router)
 {
 	const char *text;
 
-	if (argument(t, "endpoint")) {
-		if (!argument_text(t, "endpoint", 256, &text))
-			return false;
-		free(router->endpoint);
-		router->endpoint = mem_text(text);
-	}
-	if (!argument(t, "queue_routers"))
+	if (!argument(t, "endpoint"))
 		return true;
-	names_done(&router->queue_routers);
-	if (!argument_names(t, "queue_routers", false, false, &router->queue_routers))
+	if (!argument_text(t, "endpoint", 256, &text))
 		return false;
-	if (router->queue_routers.n > RECORD_QUEUE_ROUTERS)
-		return refuse(t, 400, "more than %d queue routers", RECORD_QUEUE_ROUTERS);
-	for (size_t i = 0; i < router->queue_routers.n; i++)
-		if (!registry_router(t->registry, router->queue_routers.at[i]))
-			return refuse(t, 404, "there is no router '%s'",
-				      router->queue_routers.at[i]);
+	if (*text && !image_endpoint_valid(text))
+		return refuse(t, 400, "'endpoint' is not HOST:PORT, [ADDRESS]:PORT, or \"\"");
+	free(router->endpoint);
+	router->endpoint = mem_text(text);
+	return true;
+}
+
+static bool take_limited(struct task *t, enum router_limited *ret)
+{
+	const json_t *value = argument(t, "limited");
+	const char *text = json_string_value(value);
+
+	if (!value)
+		return true;
+	for (unsigned i = 0; text && i < ROUTER_LIMITED_WORDS; i++)
+		if (!strcmp(router_limited_names[i], text)) {
+			*ret = (enum router_limited)i;
+			return true;
+		}
+	return refuse(t, 400, "'limited' is none of auto, no, channel, udp, poll-udp, poll-tcp");
+}
+
+/* How it is reached, and by it others: what is given of that. */
+static bool router_fields(struct task *t, const char *name, struct router_record *router)
+{
+	uint64_t port;
+
+	if (!take_endpoint(t, router) || !take_limited(t, &router->limited) ||
+	    !take_truth(t, "relay", &router->relay) || !take_truth(t, "direct", &router->direct) ||
+	    !argument_number(t, "tls_port", UINT16_MAX, router->tls_port, &port) ||
+	    (argument(t, "queue_routers") && !take_queue_routers(t, name, &router->queue_routers)))
+		return false;
+	if (!port)
+		return refuse(t, 400, "'tls_port' is not a port, 1 to 65535");
+	router->tls_port = (uint32_t)port;
+	if (router->relay && (!router->endpoint[0] || router->limited > ROUTER_NOT_LIMITED))
+		return refuse(t, 409,
+			      "a queue router needs an 'endpoint' where others reach it, and isn't "
+			      "limited itself");
 	return true;
 }
 
@@ -282,8 +350,11 @@ static bool register_router(struct task *t, const char *name, const struct token
 					     .key = mem_text(key),
 					     .endpoint = mem_text(""),
 					     .queue_order = mem_text(""),
+					     .tls_port = 443,
+					     .direct = true,
 					     .created = t->request->now };
-	if (!router_fields(t, &rec.router) || !first_blocks(t, site, token, &rec.router.blocks)) {
+	if (!router_fields(t, name, &rec.router) ||
+	    !first_blocks(t, site, token, &rec.router.blocks)) {
 		record_done(&rec);
 		return false;
 	}
@@ -294,7 +365,6 @@ static bool register_router(struct task *t, const char *name, const struct token
 bool operation_router_change(struct task *t)
 {
 	const struct router *router = named_router(t, "router");
-	const json_t *disabled = argument(t, "disabled");
 	struct record rec;
 
 	if (!router)
@@ -302,15 +372,12 @@ bool operation_router_change(struct task *t)
 	if (!(t->roles & ROLE_ADM) && !owns_site(t, router->site))
 		return refuse(t, 403, "router '%s' is of a site of other administrators",
 			      router->object.name);
-	if (disabled && !json_is_boolean(disabled))
-		return refuse(t, 400, "'disabled' is neither true nor false");
 	router_record(router, &rec);
-	if (!router_fields(t, &rec.router)) {
+	if (!router_fields(t, router->object.name, &rec.router) ||
+	    !take_truth(t, "disabled", &rec.router.disabled)) {
 		record_done(&rec);
 		return false;
 	}
-	if (disabled)
-		rec.router.disabled = json_is_true(disabled);
 	change_record(t, &rec, &router->object);
 	return true;
 }

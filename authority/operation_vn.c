@@ -50,6 +50,47 @@ static bool free_name(struct task *t, const char *name, const struct vn *const *
 	return there ? refuse(t, 409, "there is a VN '%s' already", name) : true;
 }
 
+/* One of these (bits); VN_DEFAULT: not given. */
+static bool take_word(struct task *t, const char *name, unsigned allowed, const char *expected,
+		      enum vn_protection *ret)
+{
+	const json_t *value = argument(t, name);
+	const char *text = json_string_value(value);
+
+	*ret = VN_DEFAULT;
+	for (unsigned i = 0; text && i < VN_PROTECTIONS; i++)
+		if (allowed & 1u << i && !strcmp(text, vn_protection_names[i]))
+			*ret = (enum vn_protection)i;
+	return !value || *ret ? true : refuse(t, 400, "'%s' is not %s", name, expected);
+}
+
+/* `sign` and `encrypt`, as in a router's configuration: what is encrypted is signed as well. */
+static bool take_protection(struct task *t, enum vn_protection *ret)
+{
+	const unsigned signs = 1u << VN_HMAC | 1u << VN_NONE;
+	const unsigned encrypts = 1u << VN_AES_256_GCM | 1u << VN_CHACHA20_POLY1305 | 1u << VN_NONE;
+	enum vn_protection sign, encrypt;
+
+	if (!take_word(t, "sign", signs, "hmac-sha256 or none", &sign) ||
+	    !take_word(t, "encrypt", encrypts, "aes-256-gcm, chacha20-poly1305 or none", &encrypt))
+		return false;
+	if (encrypt > VN_NONE)
+		*ret = encrypt;
+	else if (sign)
+		*ret = sign;
+	else if (encrypt)
+		*ret = VN_HMAC;
+	return true;
+}
+
+/* Of two that merge: what encrypts, else what all have by default, else what signs. */
+static enum vn_protection stronger(enum vn_protection a, enum vn_protection b)
+{
+	enum vn_protection more = a > b ? a : b, less = a > b ? b : a;
+
+	return less == VN_DEFAULT && more < VN_AES_256_GCM ? less : more;
+}
+
 /* The record of a new VN of the caller's, without members. */
 static void begin_vn(struct task *t, struct record *rec, uint32_t id, const char *name)
 {
@@ -83,10 +124,11 @@ bool operation_vn_create(struct task *t)
 	struct record rec;
 	const char *name;
 	struct names users, hosts;
+	enum vn_protection protection = VN_DEFAULT;
 	uint32_t id;
 
 	if (!argument_name(t, "name", &name) || !free_name(t, name, NULL, 0) ||
-	    !choose_id(t, argument(t, "id"), 0, &id) ||
+	    !choose_id(t, argument(t, "id"), 0, &id) || !take_protection(t, &protection) ||
 	    !argument_names(t, "users", true, true, &users))
 		return false;
 	if (!argument_names(t, "hosts", true, false, &hosts)) {
@@ -94,6 +136,7 @@ bool operation_vn_create(struct task *t)
 		return false;
 	}
 	begin_vn(t, &rec, id, name);
+	rec.vn.protection = protection;
 	rec.vn.users = users;
 	rec.vn.members = hosts;
 	for (size_t i = 0; i < hosts.n; i++) {
@@ -129,6 +172,7 @@ bool operation_vn_merge(struct task *t)
 	const json_t *vns = argument(t, "vns");
 	const struct vn *was[2];
 	struct record rec;
+	enum vn_protection protection;
 	const char *name;
 	uint32_t id;
 
@@ -144,7 +188,11 @@ bool operation_vn_merge(struct task *t)
 	if (!argument_name(t, "name", &name) || !free_name(t, name, was, 2) ||
 	    !choose_id(t, argument(t, "id"), 0, &id))
 		return false;
+	protection = stronger(was[0]->record.protection, was[1]->record.protection);
+	if (!take_protection(t, &protection))
+		return false;
 	begin_vn(t, &rec, id, name);
+	rec.vn.protection = protection;
 	for (size_t i = 0; i < 2; i++) {
 		struct record old;
 		struct names both = { 0 };
@@ -191,6 +239,7 @@ static bool split_group(struct task *t, const struct vn *vn, const json_t *group
 	    !names_from(t, "hosts", json_object_get(group, "hosts"), false, &hosts))
 		return false;
 	begin_vn(t, ret, id, name);
+	ret->vn.protection = vn->record.protection;
 	names_copy(&ret->vn.users, &vn->record.users);
 	merge_names(&ret->vn.admins, &vn->record.admins);
 	ret->vn.members = hosts;

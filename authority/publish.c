@@ -7,69 +7,21 @@
  * confirmed what it was given before. So a router that has been away needs nothing
  * special: its image has gone on without it.
  *
- * A router is waited for in one round at a time: the first that touches it.
+ * A router is waited for in one round at a time: the first that touches it. Who knows whom,
+ * and what a change of that touches, is in publish_peers.c.
  *
  * What is to be sent waits in a queue, and is made when it is sent, a few at a time: so a
  * round of thousands of routers neither keeps the loop from everybody else nor fills memory.
  */
-#include "authority/publish.h"
+#include "authority/publish_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "authority/memory.h"
-#include "authority/tables.h"
 
 #define LOOK_LEAST (100 * MSEC)
-
-/* A router. */
-struct target {
-	uint32_t id;
-	struct image *image;	 /* that it is to run */
-	size_t room;		 /* for networks, while the first images are made */
-	struct image_peer *peer; /* what others know of it; NULL: revoked, or gone */
-	struct version runs;	 /* that it has confirmed */
-	bool late;
-	publish_send_fn *send; /* NULL: not attached */
-	void *arg;
-	struct round *round;	 /* that waits for it */
-	struct list outstanding; /* has not confirmed what it is to run */
-	mono_t since, sent;	 /* ... for how long; when it was sent last */
-	struct list outgoing;	 /* is to be sent what it is to run */
-	struct image *from;	 /* ... as a change of this one; NULL: whole */
-	uint64_t mark;		 /* for sets of them */
-};
-
-struct round {
-	struct list node;
-	struct tables_change *change;
-	uint64_t revision;
-	struct target **touched;
-	size_t n;
-	unsigned step;	/* 0: it waits for others */
-	size_t waiting; /* for so many */
-};
-
-struct publish {
-	struct registry *registry;
-	const struct signer *signer;
-	uint64_t generation, revision;
-	enum protection protection;
-	publish_event_fn *event;
-	void *arg;
-	struct tables_change *gathering;
-	bool gathers;
-	mono_t first, last; /* change of those */
-	struct list rounds; /* in order */
-	bool stirred;	    /* one may have become free to go on */
-	struct list outstanding, outgoing;
-	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
-	size_t looked;		 /* at so many of the routers whose record changes */
-	struct target **targets; /* by ID */
-	size_t n, room;
-	uint64_t mark;
-};
 
 static struct version version_of(const struct publish *p, uint64_t revision, unsigned step)
 {
@@ -93,15 +45,14 @@ static size_t place_of(const struct publish *p, uint32_t id)
 	return low;
 }
 
-static struct target *target_find(const struct publish *p, uint32_t id)
+struct target *target_find(const struct publish *p, uint32_t id)
 {
 	size_t at = place_of(p, id);
 
 	return at < p->n && p->targets[at]->id == id ? p->targets[at] : NULL;
 }
 
-/* Images fail for lack of memory only. */
-static void *have(void *object)
+void *publish_have(void *object)
 {
 	if (!object)
 		abort();
@@ -116,62 +67,7 @@ static const struct router *valid_router(const struct publish *p, uint32_t id)
 	return r && !r->record.revoked ? r : NULL;
 }
 
-static void add_queue_router(const struct publish *p, struct image_peer *peer,
-			     const struct router *r, const char *name)
-{
-	const struct router *q = registry_router(p->registry, name);
-
-	if (!q || q == r || peer->n_queue_routers == IMAGE_QUEUE_ROUTERS)
-		return;
-	for (size_t i = 0; i < peer->n_queue_routers; i++)
-		if (peer->queue_routers[i] == q->record.id)
-			return;
-	peer->queue_routers[peer->n_queue_routers++] = q->record.id;
-}
-
-/* The first choice first; those of the order that are no longer among them are left out. */
-static void add_queue_routers(const struct publish *p, struct image_peer *peer,
-			      const struct router *r)
-{
-	const struct names *all = &r->record.queue_routers;
-	char *order = mem_text(r->record.queue_order), *rest = order, *name;
-
-	while ((name = strsep(&rest, " ")))
-		if (names_have(all, name))
-			add_queue_router(p, peer, r, name);
-	free(order);
-	for (size_t i = 0; i < all->n; i++)
-		add_queue_router(p, peer, r, all->at[i]);
-}
-
-/* What others are to know of it. */
-static void target_refresh(const struct publish *p, struct target *t)
-{
-	const struct router *r = valid_router(p, t->id);
-	struct image_peer *peer;
-
-	image_peer_unref(t->peer);
-	t->peer = NULL;
-	if (!r)
-		return;
-	peer = have(image_peer_new());
-	peer->id = t->id;
-	strcpy(peer->name, r->object.name);
-	peer->n_keys = 1;
-	peer->keys[0].len = (uint8_t)strnlen(r->record.key, IMAGE_KEY);
-	memcpy(peer->keys[0].bytes, r->record.key, peer->keys[0].len);
-	add_queue_routers(p, peer, r);
-	if (r->record.endpoint[0] && strlen(r->record.endpoint) <= IMAGE_ENDPOINT)
-		strcpy(peer->endpoints[peer->n_endpoints++], r->record.endpoint);
-	if (!image_peer_valid(peer)) /* no endpoint that a router can use */
-		peer->n_endpoints = 0;
-	if (image_peer_valid(peer)) /* else it has no key yet */
-		t->peer = peer;
-	else
-		image_peer_unref(peer);
-}
-
-static struct target *target_need(struct publish *p, uint32_t id)
+struct target *target_need(struct publish *p, uint32_t id)
 {
 	size_t at = place_of(p, id);
 	struct target *t;
@@ -180,7 +76,7 @@ static struct target *target_need(struct publish *p, uint32_t id)
 		return p->targets[at];
 	t = mem_new(1, sizeof(*t));
 	t->id = id;
-	t->image = have(image_new());
+	t->image = publish_have(image_new());
 	t->image->router = id;
 	t->image->version = version_of(p, 0, 0); /* so long as it is in no round */
 	list_init(&t->outstanding);
@@ -192,72 +88,50 @@ static struct target *target_need(struct publish *p, uint32_t id)
 	return t;
 }
 
-static int compare_peers(const void *a, const void *b)
-{
-	const struct image_peer *x = *(struct image_peer *const *)a;
-	const struct image_peer *y = *(struct image_peer *const *)b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-/* The routers that the image's rows name. */
-static void find_peers(struct publish *p, struct image *image)
-{
-	size_t room = 0;
-
-	p->mark++;
-	for (size_t i = 0; i < image->n_networks; i++) {
-		const struct network_table *t = image->networks[i].table;
-
-		for (size_t k = 0; k < t->n; k++) {
-			struct target *other;
-
-			if (t->rows[k].router == image->router ||
-			    (k && t->rows[k].router == t->rows[k - 1].router))
-				continue;
-			other = target_need(p, t->rows[k].router);
-			if (other->mark == p->mark || !other->peer)
-				continue;
-			other->mark = p->mark;
-			image->peers = mem_more(image->peers, image->n_peers, &room,
-						sizeof(*image->peers));
-			image->peers[image->n_peers++] = image_peer_ref(other->peer);
-		}
-	}
-	if (image->n_peers)
-		qsort(image->peers, image->n_peers, sizeof(*image->peers), compare_peers);
-}
-
 /* ---- images -------------------------------------------------------------------- */
 
-static void add_network(struct publish *p, struct image *image, size_t *room, uint8_t sides,
-			const struct network_table *t, uint32_t id)
+static enum protection protection_of(const struct publish *p, const struct network_table *t)
+{
+	static const enum protection protections[VN_PROTECTIONS] = {
+		[VN_NONE] = PROTECT_NONE,
+		[VN_HMAC] = PROTECT_HMAC,
+		[VN_AES_256_GCM] = PROTECT_AES_256_GCM,
+		[VN_CHACHA20_POLY1305] = PROTECT_CHACHA20_POLY1305,
+	};
+
+	return t->protection == VN_DEFAULT ? p->protection : protections[t->protection];
+}
+
+static void add_network(struct image *image, size_t *room, uint8_t sides,
+			const struct network_table *t, enum protection protection)
 {
 	image->networks =
 		mem_more(image->networks, image->n_networks, room, sizeof(*image->networks));
-	image->networks[image->n_networks++] = (struct image_network){
-		sides, p->protection, t ? network_table_ref(t) : have(network_table_room(id, 0))
-	};
+	image->networks[image->n_networks++] =
+		(struct image_network){ sides, protection, network_table_ref(t) };
 }
 
 /* What a changing network is in a step: its tables, or where an alias comes from. */
-static void add_step(struct publish *p, struct image *image, size_t *room,
-		     const struct step_image *step, uint32_t id)
+static void add_step(struct image *image, size_t *room, const struct step_image *step, uint32_t id,
+		     enum protection protection)
 {
 	const struct network_table *out = networks_get(&step->send, id);
 	const struct network_table *in = networks_get(&step->receive, id);
+	struct network_table *empty;
 
 	if (out && out == in) {
-		add_network(p, image, room, SIDES, out, id);
+		add_network(image, room, SIDES, out, protection);
 		return;
 	}
 	if (out)
-		add_network(p, image, room, SIDE_SEND, out, id);
+		add_network(image, room, SIDE_SEND, out, protection);
 	if (in)
-		add_network(p, image, room, SIDE_RECEIVE, in, id);
+		add_network(image, room, SIDE_RECEIVE, in, protection);
 	for (size_t i = 0; !out && !in && i < step->n_aliases; i++)
 		if (step->aliases[i].from == id) {
-			add_network(p, image, room, 0, NULL, id);
+			empty = publish_have(network_table_room(id, 0));
+			add_network(image, room, 0, empty, protection);
+			network_table_unref(empty);
 			break;
 		}
 }
@@ -272,12 +146,14 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* The image of a router in a step of a round: its own with what changes replaced. */
+/* The image of a router in a step of a round, but for its peers: its own with what changes
+ * replaced. */
 static struct image *next_image(struct publish *p, const struct round *round,
 				const struct target *t)
 {
-	struct image *image = have(image_new());
+	struct image *image = publish_have(image_new());
 	struct step_image before, step, after;
+	const struct network_table *was, *is;
 	size_t room = 0, i = 0, a = 0, b = 0;
 
 	tables_change_image(round->change, 0, t->id, &before);
@@ -296,10 +172,12 @@ static struct image *next_image(struct publish *p, const struct round *round,
 		if (stays < changed) {
 			const struct image_network *n = &t->image->networks[i++];
 
-			add_network(p, image, &room, n->sides, n->table, stays);
+			add_network(image, &room, n->sides, n->table, n->protection);
 			continue;
 		}
-		add_step(p, image, &room, &step, changed);
+		was = networks_get(&before.send, changed);
+		is = networks_get(&after.send, changed);
+		add_step(image, &room, &step, changed, protection_of(p, is ? is : was));
 		a += next_id(&before.send, a) == changed;
 		b += next_id(&after.send, b) == changed;
 		while (i < t->image->n_networks && t->image->networks[i].table->id == changed)
@@ -308,7 +186,6 @@ static struct image *next_image(struct publish *p, const struct round *round,
 	image->n_aliases = step.n_aliases;
 	image->aliases = step.aliases;
 	step.aliases = NULL;
-	find_peers(p, image);
 	step_image_done(&before);
 	step_image_done(&step);
 	step_image_done(&after);
@@ -338,10 +215,11 @@ static void send_no_more(struct target *t)
 /* How many bytes. */
 static size_t send_now(struct publish *p, struct target *t, mono_t now)
 {
-	struct image_change *change = t->from ? have(image_change_new(t->from, t->image)) : NULL;
+	struct image_change *change =
+		t->from ? publish_have(image_change_new(t->from, t->image)) : NULL;
 	size_t len;
-	uint8_t *bytes = have(change ? image_change_encode(change, p->signer, &len)
-				     : image_encode(t->image, p->signer, &len));
+	uint8_t *bytes = publish_have(change ? image_change_encode(change, p->signer, &len)
+					     : image_encode(t->image, p->signer, &len));
 
 	send_no_more(t);
 	t->sent = now;
@@ -444,7 +322,7 @@ int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void
 	if (!valid_router(p, router))
 		return -ENOENT;
 	t = target_need(p, router);
-	bytes = have(image_encode(t->image, p->signer, &len));
+	bytes = publish_have(image_encode(t->image, p->signer, &len));
 	send(arg, t->image->version, t->image->step, bytes, len);
 	free(bytes);
 	return 0;
@@ -467,17 +345,16 @@ static void round_free(struct round *round)
 	list_remove(&round->node);
 	tables_change_free(round->change);
 	free(round->touched);
+	free(round->moves);
 	free(round);
 }
 
-static void round_touch(struct publish *p, struct round *round, size_t *room, uint32_t id)
+void round_touch(struct publish *p, struct round *round, struct target *t)
 {
-	struct target *t = target_need(p, id);
-
 	if (t->mark == p->mark)
 		return;
 	t->mark = p->mark;
-	round->touched = mem_more(round->touched, round->n, room, sizeof(*round->touched));
+	round->touched = mem_more(round->touched, round->n, &round->room, sizeof(*round->touched));
 	round->touched[round->n++] = t;
 }
 
@@ -485,8 +362,6 @@ static void round_touch(struct publish *p, struct round *round, size_t *room, ui
 static void gathered(struct publish *p)
 {
 	struct round *round = mem_new(1, sizeof(*round));
-	const uint32_t *ids;
-	size_t n, room = 0;
 
 	p->gathers = false;
 	p->stirred = true;
@@ -496,46 +371,59 @@ static void gathered(struct publish *p)
 	list_init(&round->node);
 	tables_change_finish(round->change);
 	p->gathering = tables_change_new(p->registry);
-	n = tables_change_routers(round->change, &ids);
-	for (size_t i = 0; i < n; i++)
-		target_refresh(p, target_need(p, ids[i]));
-	p->mark++;
-	for (size_t i = 0; i < n; i++) { /* those that know them */
-		const struct target *t = target_find(p, ids[i]);
-
-		for (size_t k = 0; k < t->image->n_peers; k++)
-			round_touch(p, round, &room, t->image->peers[k]->id);
-	}
-	n = tables_change_touched(round->change, &ids);
-	for (size_t i = 0; i < n; i++)
-		round_touch(p, round, &room, ids[i]);
+	peers_gathered(p, round);
 	list_insert(&p->rounds, &round->node);
+}
+
+/* Without aliases, and with queue routers that need no time, there are fewer. */
+static unsigned steps_of(const struct round *round)
+{
+	return round->settles ? STEP_LAST : tables_change_steps(round->change);
+}
+
+static void give_next(struct publish *p, struct round *round, struct target *t, mono_t now)
+{
+	struct image *old = t->image;
+	bool ran = runs_it(t);
+
+	t->image = t->next;
+	t->next = NULL;
+	if (!t->late && valid_router(p, t->id)) {
+		t->round = round;
+		round->waiting++;
+		waits_for(p, t, now);
+		t->since = now;
+	}
+	if (t->send)
+		send_later(p, t, ran ? old : NULL, now);
+	if (!t->send || !ran)
+		image_free(old);
 }
 
 static void begin_step(struct publish *p, struct round *round, mono_t now)
 {
-	unsigned last = tables_change_steps(round->change);
-
 	round->step++;
-	if (round->step >= last) /* without aliases there are fewer */
+	if (round->step >= steps_of(round))
 		round->step = STEP_LAST;
+	round->until = (mono_t){ 0 };
+	if (round->settles && round->step < STEP_LAST)
+		round->until = mono_add(now, PUBLISH_SETTLE);
+	peers_step(p, round);
 	for (size_t i = 0; i < round->n; i++) {
 		struct target *t = round->touched[i];
-		struct image *old = t->image;
-		bool ran = runs_it(t);
 
-		t->image = next_image(p, round, t);
-		if (!t->late && valid_router(p, t->id)) {
-			t->round = round;
-			round->waiting++;
-			waits_for(p, t, now);
-			t->since = now;
-		}
-		if (t->send)
-			send_later(p, t, ran ? old : NULL, now);
-		if (!t->send || !ran)
-			image_free(old);
+		t->next = next_image(p, round, t);
+		peers_near(p, t, t->next);
 	}
+	for (size_t i = 0; i < round->n; i++)
+		peers_find(p, round->touched[i], round->touched[i]->next);
+	for (size_t i = 0; i < round->n; i++)
+		give_next(p, round, round->touched[i], now);
+}
+
+static bool is_over(const struct round *round)
+{
+	return !round->waiting && !mono_is_set(round->until);
 }
 
 /* Begins and ends what can. */
@@ -552,7 +440,7 @@ static void advance(struct publish *p, mono_t now)
 		next = node->next;
 		for (size_t i = 0; !round->step && i < round->n && free_to_go; i++)
 			free_to_go = round->touched[i]->mark != mark;
-		while (free_to_go && !round->waiting && round->step < STEP_LAST) {
+		while (free_to_go && is_over(round) && round->step < STEP_LAST) {
 			begin_step(p, round, now);
 			mark = ++p->mark; /* images were made meanwhile: marks are to be set anew */
 			for (struct list *b = p->rounds.next; b != node; b = b->next) {
@@ -639,9 +527,29 @@ static void look_after(struct publish *p, mono_t now)
 	p->look = due;
 }
 
+/* Links have had their time, or when the next ones will have. */
+static mono_t settle(struct publish *p, mono_t now)
+{
+	mono_t next = { 0 };
+
+	list_for_each(node, &p->rounds) {
+		mono_t *until = &container_of(node, struct round, node)->until;
+
+		if (!mono_is_set(*until))
+			continue;
+		if (mono_before(now, *until)) {
+			next = earlier(next, *until);
+		} else {
+			*until = (mono_t){ 0 };
+			p->stirred = true;
+		}
+	}
+	return next;
+}
+
 mono_t publish_due(struct publish *p, mono_t now)
 {
-	mono_t gather = { 0 };
+	mono_t gather = { 0 }, due;
 
 	if (mono_is_set(p->look) && !mono_before(now, p->look))
 		look_after(p, now);
@@ -651,14 +559,15 @@ mono_t publish_due(struct publish *p, mono_t now)
 		if (mono_since(now, gather) >= 0)
 			gathered(p);
 	}
+	due = settle(p, now);
 	if (p->stirred)
 		advance(p, now);
 	send_some(p, now);
 	if (!list_is_empty(&p->outgoing))
 		return now;
-	if (!p->gathers)
-		return p->look;
-	return mono_is_set(p->look) ? earlier(p->look, gather) : gather;
+	if (mono_is_set(p->look))
+		due = earlier(due, p->look);
+	return p->gathers ? earlier(due, gather) : due;
 }
 
 /* ---- life ---------------------------------------------------------------------- */
@@ -698,13 +607,12 @@ static void make_images(struct publish *p)
 			if (k && t->rows[k].router == t->rows[k - 1].router)
 				continue;
 			target = target_find(p, t->rows[k].router);
-			add_network(p, target->image, &target->room, SIDES, t, t->id);
+			add_network(target->image, &target->room, SIDES, t, protection_of(p, t));
 		}
 		network_table_unref(t);
 	}
 	free(ids);
-	for (size_t i = 0; i < p->n; i++)
-		find_peers(p, p->targets[i]->image);
+	peers_begin(p);
 }
 
 struct publish *publish_new(struct registry *registry, const struct signer *signer,
@@ -728,6 +636,11 @@ struct publish *publish_new(struct registry *registry, const struct signer *sign
 	return p;
 }
 
+void publish_sign_with(struct publish *p, const struct signer *signer)
+{
+	p->signer = signer;
+}
+
 void publish_free(struct publish *p)
 {
 	if (!p)
@@ -735,12 +648,8 @@ void publish_free(struct publish *p)
 	while (!list_is_empty(&p->rounds))
 		round_free(container_of(p->rounds.next, struct round, node));
 	tables_change_free(p->gathering);
-	for (size_t i = 0; i < p->n; i++) {
-		image_free(p->targets[i]->image);
-		image_free(p->targets[i]->from);
-		image_peer_unref(p->targets[i]->peer);
-		free(p->targets[i]);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		target_free(p->targets[i]);
 	free(p->targets);
 	free(p);
 }

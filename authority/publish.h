@@ -7,6 +7,8 @@
  * beside each other; else one waits for the other. Work is in proportion to the routers
  * and networks touched.
  *
+ * Routers change their queue routers in the same steps (publish_peers.c).
+ *
  * A router that doesn't confirm within ten seconds, attached or not, is late: it is
  * reported, rounds go on without it, and from wherever it is it gets a whole image;
  * once it has confirmed that, it is waited for again.
@@ -23,6 +25,7 @@
 #define PUBLISH_GATHER (500 * MSEC)
 #define PUBLISH_GATHER_MAX (3 * SEC)
 #define PUBLISH_LATE (10 * SEC)
+#define PUBLISH_SETTLE (3 * SEC)   /* a step that moves routers to other queue routers, at least */
 #define PUBLISH_AGAIN (3 * SEC)	   /* without an answer it is sent again, whole */
 #define PUBLISH_AT_ONCE (1u << 20) /* bytes that are sent before others get a turn, and one more */
 
@@ -44,10 +47,13 @@ typedef void publish_send_fn(void *arg, struct version, uint8_t step, const uint
 
 /* Watches the registry (tables_change): nobody else may. `revision` is the store's that
  * it is at. Versions are (generation, revision * 4 + step): so they go on rising
- * whenever the authority is started again. Takes over nothing. */
+ * whenever the authority is started again. `protection` is of VNs that have none of their
+ * own. Takes over nothing. */
 struct publish *publish_new(struct registry *, const struct signer *, uint64_t generation,
 			    uint64_t revision, enum protection, publish_event_fn *, void *arg);
 void publish_free(struct publish *);
+/* From now on with this one. */
+void publish_sign_with(struct publish *, const struct signer *);
 
 /* The registry has been applied to, up to this revision. */
 void publish_changed(struct publish *, uint64_t revision, mono_t now);

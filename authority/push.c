@@ -379,6 +379,19 @@ static struct signer *signer_of(struct ca *ca)
 	return s;
 }
 
+bool push_sign_with(struct push *p, struct ca *ca)
+{
+	struct signer *signer = signer_of(ca);
+
+	if (!signer)
+		return false;
+	if (p->publish)
+		publish_sign_with(p->publish, signer);
+	signer_free(p->signer);
+	p->signer = signer;
+	return true;
+}
+
 struct push *push_new(struct event_base *base, struct registry *registry, struct ca *ca,
 		      enum protection protection)
 {

@@ -22,6 +22,8 @@ struct push;
  * remains the caller's, and is observed from push_begin to push_end. */
 struct push *push_new(struct event_base *, struct registry *, struct ca *, enum protection);
 void push_free(struct push *);
+/* Signs with the key of this CA from now on. False: it can't, and all is as before. */
+bool push_sign_with(struct push *, struct ca *);
 
 /* Publishes from now on: the registry is at this revision of the store. */
 void push_begin(struct push *, uint64_t revision);

@@ -26,6 +26,7 @@ enum field_type {
 	FIELD_ROLES,
 	FIELD_NAMES,	/* up to max */
 	FIELD_PATTERNS, /* names, or "*" alone */
+	FIELD_ORDERED,	/* names, in any order */
 	FIELD_ADDRESSES,
 	FIELD_BLOCKS,
 	FIELD_JSON, /* an object */
@@ -35,7 +36,7 @@ struct field {
 	const char *name;
 	enum field_type type;
 	size_t offset;
-	uint64_t max;
+	uint64_t min, max;
 	const char *const *words;
 };
 
@@ -53,6 +54,12 @@ enum {
 };
 
 const char *const role_names[ROLES + 1] = { "vr", "adm", "sa", "vna", "eu", NULL };
+const char *const router_limited_names[ROUTER_LIMITED_WORDS + 1] = { "auto", "no",	 "channel",
+								     "udp",  "poll-udp", "poll-tcp",
+								     NULL };
+const char *const vn_protection_names[VN_PROTECTIONS + 1] = { "default",	   "none",
+							      "hmac-sha256",	   "aes-256-gcm",
+							      "chacha20-poly1305", NULL };
 static const char *const effects[] = { "permit", "forbid", NULL };
 static const char *const registers[] = { "user", "router", "host", NULL };
 
@@ -85,8 +92,12 @@ static const struct field router_fields[] = {
 	FIELD(router, site, NAME),
 	FIELD(router, key, TEXT, .max = KEY_TEXT),
 	FIELD(router, endpoint, TEXT, .max = TEXT),
-	FIELD(router, queue_routers, NAMES, .max = RECORD_QUEUE_ROUTERS),
+	FIELD(router, tls_port, U32, .min = 1, .max = UINT16_MAX),
+	FIELD(router, limited, CHOICE, .words = router_limited_names),
+	FIELD(router, queue_routers, ORDERED, .max = RECORD_QUEUE_ROUTERS),
 	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1)),
+	FIELD(router, relay, BOOL),
+	FIELD(router, direct, BOOL),
 	FIELD(router, blocks, BLOCKS, .max = LIST),
 	FIELD(router, disabled, BOOL),
 	FIELD(router, silent, BOOL),
@@ -106,6 +117,7 @@ static const struct field host_fields[] = {
 
 static const struct field vn_fields[] = {
 	FIELD(vn, name, NAME),
+	FIELD(vn, protection, CHOICE, .words = vn_protection_names),
 	FIELD(vn, creator, NAME),
 	FIELD(vn, admins, NAMES, .max = LIST),
 	FIELD(vn, users, PATTERNS, .max = 10000),
@@ -385,6 +397,17 @@ static bool decode_text(const json_t *value, size_t max, char **ret)
 	return true;
 }
 
+/* Whether a name may stand behind those that are there. */
+static bool may_follow(const struct names *l, enum field_type type, const char *name)
+{
+	if (type != FIELD_ORDERED)
+		return !l->n || strcmp(l->at[l->n - 1], name) < 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->at[i], name))
+			return false;
+	return true;
+}
+
 static bool decode_names(const json_t *list, const struct field *f, struct names *ret)
 {
 	size_t n = json_array_size(list);
@@ -399,7 +422,7 @@ static bool decode_names(const json_t *list, const struct field *f, struct names
 
 		if (!text || strlen(text) != json_string_length(value) ||
 		    (!name_valid(text) && !(any && !strcmp(text, "*"))) ||
-		    (i && strcmp(ret->at[i - 1], text) >= 0))
+		    !may_follow(ret, f->type, text))
 			return false;
 		ret->at[ret->n++] = mem_text(text);
 	}
@@ -454,7 +477,8 @@ static bool decode_field(const struct field *f, const json_t *value, void *to)
 	case FIELD_TEXT: return decode_text(value, f->max, to);
 	case FIELD_U32:
 		*(uint32_t *)to = (uint32_t)number;
-		return json_is_integer(value) && number >= 0 && (uint64_t)number <= f->max;
+		return json_is_integer(value) && number >= (json_int_t)f->min &&
+		       (uint64_t)number <= f->max;
 	case FIELD_U64:
 		*(uint64_t *)to = (uint64_t)number;
 		return json_is_integer(value) && number >= 0 && (uint64_t)number <= f->max;
@@ -465,6 +489,7 @@ static bool decode_field(const struct field *f, const json_t *value, void *to)
 		return word >= 0;
 	case FIELD_ROLES: return roles_parse(value, to);
 	case FIELD_NAMES:
+	case FIELD_ORDERED:
 	case FIELD_PATTERNS: return decode_names(value, f, to);
 	case FIELD_ADDRESSES: return decode_addresses(value, f->max, to);
 	case FIELD_BLOCKS: return decode_blocks(value, f->max, to);
@@ -549,6 +574,7 @@ static json_t *encode_field(const struct field *f, const void *from)
 	case FIELD_CHOICE: return json_string(f->words[*(const unsigned *)from]);
 	case FIELD_ROLES: return roles_json(*(const uint32_t *)from);
 	case FIELD_NAMES:
+	case FIELD_ORDERED:
 	case FIELD_PATTERNS: return names_json(from);
 	case FIELD_ADDRESSES: return encode_addresses(from);
 	case FIELD_BLOCKS: return encode_blocks(from);
@@ -577,6 +603,7 @@ void record_done(struct record *r)
 		case FIELD_NAME:
 		case FIELD_TEXT: free(*(char **)at); break;
 		case FIELD_NAMES:
+		case FIELD_ORDERED:
 		case FIELD_PATTERNS: names_done(at); break;
 		case FIELD_ADDRESSES: free(((struct addresses *)at)->at); break;
 		case FIELD_BLOCKS: free(((struct blocks *)at)->at); break;

@@ -3,7 +3,8 @@
  * ("vn/8000"), and a JSON object whose fields are those of the struct.
  *
  * Names (sites, users, routers, hosts, VNs) are 1 to 63 of [a-z0-9.-], the first a
- * letter or digit. Lists of names ascend (strcmp) and hold none twice. Times are
+ * letter or digit. Lists of names ascend (strcmp), but for those in order of choice, and hold
+ * none twice. Times are
  * milliseconds since 1970, UTC.
  */
 #ifndef AUTHORITY_RECORDS_H
@@ -17,11 +18,11 @@
 
 #include "common/addr.h"
 
-#define RECORD_NAME 63		/* longest name */
-#define RECORD_KEY 200		/* longest key */
-#define RECORD_ERROR 200	/* room for the words of an error */
-#define RECORD_QUEUE_ROUTERS 16 /* of one router */
-#define RECORD_MEMBERS 100000	/* of one VN */
+#define RECORD_NAME 63	       /* longest name */
+#define RECORD_KEY 200	       /* longest key */
+#define RECORD_ERROR 200       /* room for the words of an error */
+#define RECORD_MEMBERS 100000  /* of one VN */
+#define RECORD_QUEUE_ROUTERS 8 /* that one router may name */
 
 /* In the order in which records refer to each other: later ones to earlier ones. */
 enum record_kind {
@@ -92,12 +93,28 @@ struct site_record {
 	uint64_t created;
 };
 
+/* Whether nobody can connect to it, and how it keeps in touch with its queue routers. */
+enum router_limited {
+	ROUTER_AUTO, /* it is if it has no endpoint; how is for its own file to say */
+	ROUTER_NOT_LIMITED,
+	ROUTER_CHANNEL,
+	ROUTER_UDP,
+	ROUTER_POLL_UDP,
+	ROUTER_POLL_TCP,
+	ROUTER_LIMITED_WORDS
+};
+extern const char *const router_limited_names[ROUTER_LIMITED_WORDS + 1]; /* then NULL */
+
 struct router_record {
 	uint32_t id;
 	char *site;
 	char *key;
 	char *endpoint; /* "": none, nobody can connect to it */
-	struct names queue_routers;
+	uint32_t tls_port;
+	enum router_limited limited;
+	struct names queue_routers; /* in order, not sorted; none: they are chosen */
+	bool relay;		    /* it may serve limited ones as queue router */
+	bool direct;		    /* direct paths to it are looked for */
 	struct blocks blocks;
 	char *queue_order; /* of those, the first choice first, separated by blanks; "" */
 	bool disabled;	   /* by an administrator: carries nothing */
@@ -114,8 +131,20 @@ struct host_record {
 	uint64_t created;
 };
 
+/* How the frames of a VN are protected. */
+enum vn_protection {
+	VN_DEFAULT, /* as the authority's configuration says for all */
+	VN_NONE,
+	VN_HMAC,
+	VN_AES_256_GCM,
+	VN_CHACHA20_POLY1305,
+	VN_PROTECTIONS
+};
+extern const char *const vn_protection_names[VN_PROTECTIONS + 1]; /* then NULL */
+
 struct vn_record {
 	char *name;
+	enum vn_protection protection; /* as long as it is there */
 	char *creator;
 	struct names admins;
 	struct names users; /* who may have hosts of their own join; "*": anybody */

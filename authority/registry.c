@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "authority/memory.h"
+#include "common/image.h"
 
 /* ---- indexes ------------------------------------------------------------------- */
 
@@ -197,6 +198,24 @@ const struct router *router_for(const struct host *h, const struct ip *ip)
 	return best ? best : router_active(own) ? own : NULL;
 }
 
+bool router_is_limited(const struct router *router)
+{
+	const struct router_record *r = &router->record;
+
+	return r->limited == ROUTER_AUTO ? !r->endpoint[0] : r->limited != ROUTER_NOT_LIMITED;
+}
+
+bool router_serves(const struct router *router)
+{
+	return router->record.relay && router_active(router) && !router_is_limited(router) &&
+	       image_endpoint_valid(router->record.endpoint);
+}
+
+const struct list *registry_relays(const struct registry *r)
+{
+	return &r->relays;
+}
+
 static int ip_order(const struct ip *a, const struct ip *b)
 {
 	return memcmp(a, b, sizeof(*a));
@@ -237,6 +256,7 @@ void vn_record(const struct vn *vn, struct record *ret)
 	*ret = (struct record){ .kind = RECORD_VN };
 	snprintf(ret->id, sizeof(ret->id), "%u", vn->id);
 	*to = (struct vn_record){ .name = mem_text(vn->object.name),
+				  .protection = from->protection,
 				  .creator = mem_text(from->creator),
 				  .created = from->created,
 				  .change = mem_text(from->change) };
@@ -287,7 +307,10 @@ void router_record(const struct router *router, struct record *ret)
 
 struct registry *registry_new(void)
 {
-	return mem_new(1, sizeof(struct registry));
+	struct registry *r = mem_new(1, sizeof(*r));
+
+	list_init(&r->relays);
+	return r;
 }
 
 void registry_observe(struct registry *r, const struct registry_observer *observer)

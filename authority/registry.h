@@ -40,7 +40,7 @@ struct router {
 	struct object object;
 	struct router_record record; /* without its site's name */
 	struct site *site;
-	struct list by_site;
+	struct list by_site, by_relay; /* ... among all whose record has `relay` */
 	struct list hosts;
 };
 
@@ -103,7 +103,7 @@ struct registry_observer {
 	void *arg;
 	/* The members of a network, or where they are. vn is NULL: it begins. */
 	void (*network)(void *arg, uint32_t id, const struct vn *vn);
-	/* A router's record, as others see it: key, endpoint, state. */
+	/* A router's record, as others see it: key, endpoint, queue routers, state. */
 	void (*router)(void *arg, uint32_t id);
 };
 
@@ -146,6 +146,12 @@ bool router_carries(const struct router *);
  * ID of its site that does and has the address in a block; else its own again if it is
  * active. NULL: none. */
 const struct router *router_for(const struct host *, const struct ip *);
+/* Whether nobody can connect to it. */
+bool router_is_limited(const struct router *);
+/* Whether limited routers can use it as their queue router now. */
+bool router_serves(const struct router *);
+/* Routers that may serve so, whether they can now or not: by_relay of struct router. */
+const struct list *registry_relays(const struct registry *);
 bool vn_has(const struct vn *, const struct host *);
 /* Order of members: by router ID, first address, name. */
 int host_compare(const struct host *, const struct host *);

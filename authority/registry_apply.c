@@ -121,17 +121,23 @@ static bool put_site(struct registry *r, struct record *rec, uint64_t revision)
 	return true;
 }
 
-/* Whether other routers see it as it was. */
+static bool same_texts(const struct names *a, const struct names *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = !strcmp(a->at[i], b->at[i]);
+	return same;
+}
+
+/* Whether it and other routers see it as it was. */
 static bool same_to_others(const struct router_record *a, const struct router_record *b)
 {
-	bool same = !strcmp(a->key, b->key) && !strcmp(a->endpoint, b->endpoint) &&
-		    a->queue_routers.n == b->queue_routers.n && a->revoked == b->revoked &&
-		    a->disabled == b->disabled;
-
-	same = same && !strcmp(a->queue_order, b->queue_order);
-	for (size_t i = 0; same && i < a->queue_routers.n; i++)
-		same = !strcmp(a->queue_routers.at[i], b->queue_routers.at[i]);
-	return same;
+	return !strcmp(a->key, b->key) && !strcmp(a->endpoint, b->endpoint) &&
+	       a->tls_port == b->tls_port && a->limited == b->limited && a->relay == b->relay &&
+	       a->direct == b->direct && same_texts(&a->queue_routers, &b->queue_routers) &&
+	       !strcmp(a->queue_order, b->queue_order) && a->revoked == b->revoked &&
+	       a->disabled == b->disabled;
 }
 
 static bool same_blocks(const struct blocks *a, const struct blocks *b)
@@ -181,6 +187,7 @@ static bool put_router(struct registry *r, struct record *rec, uint64_t revision
 	if (new) {
 		list_init(&router->hosts);
 		list_init(&router->by_site);
+		list_init(&router->by_relay);
 	}
 	TAKE(RECORD_ROUTER, router, rec, router->record);
 	free(router->record.site);
@@ -190,6 +197,10 @@ static bool put_router(struct registry *r, struct record *rec, uint64_t revision
 	router->site = site;
 	list_remove(&router->by_site);
 	list_insert(&site->routers, &router->by_site);
+	list_remove(&router->by_relay);
+	list_init(&router->by_relay);
+	if (router->record.relay)
+		list_insert(&r->relays, &router->by_relay);
 	router->object.revision = revision;
 	return true;
 }
@@ -318,7 +329,8 @@ static bool put_vn(struct registry *r, struct record *rec, uint64_t revision, ch
 		vn->id = id;
 		index_put(&r->named[RECORD_VN], &registry_by_name, vn);
 		index_put(&r->vns, &registry_vn_by_id, vn);
-	} else if (!same_members(vn, members, names->n)) {
+	} else if (!same_members(vn, members, names->n) ||
+		   vn->record.protection != rec->vn.protection) {
 		tell_network(r, id, vn);
 	}
 	set_members(vn, members, names->n);
@@ -406,6 +418,7 @@ static void free_router(struct registry *r, struct router *router)
 {
 	index_remove(&r->routers, &registry_router_by_id, router);
 	list_remove(&router->by_site);
+	list_remove(&router->by_relay);
 	DROP(RECORD_ROUTER, router, router->record);
 	free_object(r, RECORD_ROUTER, router);
 }

@@ -12,6 +12,7 @@ struct registry {
 	struct index vns, routers;	   /* by ID */
 	struct index addresses;		   /* of hosts */
 	struct order order;
+	struct list relays;
 	const struct registry_observer *observer;
 };
 

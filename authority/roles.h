@@ -20,14 +20,15 @@
  * separated by a space, any other is refused. */
 #define OPERATION_LIST(X) \
 	X(REGISTER, "register", ROLE_ANY, 0, \
-	  "kind name site key id endpoint queue_routers blocks router owner addresses admins " \
-	  "subnets location contact roles") \
+	  "kind name site key id endpoint tls_port limited queue_routers relay direct blocks " \
+	  "router owner addresses admins subnets location contact roles") \
 	X(LIST_SITES, "list-sites", ROLE_SA | ROLE_VNA, ROLE_ADM, "") \
 	X(LIST_ROUTERS, "list-routers", ROLE_VR, ROLE_ADM | ROLE_SA, "") \
 	X(LIST_HOSTS, "list-hosts", ROLE_SA | ROLE_VNA | ROLE_EU, ROLE_VR, "") \
-	X(VN_CREATE, "vn-create", ROLE_SA | ROLE_VNA | ROLE_EU, 0, "name id hosts users") \
+	X(VN_CREATE, "vn-create", ROLE_SA | ROLE_VNA | ROLE_EU, 0, \
+	  "name id hosts users sign encrypt") \
 	X(VN_SHUTDOWN, "vn-shutdown", ROLE_VNA, 0, "vn") \
-	X(VN_MERGE, "vn-merge", ROLE_VNA, 0, "vns name id") \
+	X(VN_MERGE, "vn-merge", ROLE_VNA, 0, "vns name id sign encrypt") \
 	X(VN_SPLIT, "vn-split", ROLE_VNA, 0, "vn groups") \
 	X(LIST_VN_HOSTS, "list-vn-hosts", ROLE_VNA | ROLE_EU, 0, "vn") \
 	X(LIST_VNS, "list-vns", ROLE_SA | ROLE_VNA | ROLE_EU, 0, "") \
@@ -51,7 +52,7 @@
 	X(BLOCK_ASSIGN, "block-assign", 0, ROLE_ADM, "router block length") \
 	X(BLOCK_RELEASE, "block-release", 0, ROLE_ADM, "router block") \
 	X(ROUTER_CHANGE, "router-change", 0, ROLE_ADM | ROLE_SA, \
-	  "router endpoint queue_routers disabled") \
+	  "router endpoint tls_port limited queue_routers relay direct disabled") \
 	X(POLICY_SET, "policy-set", 0, ROLE_SA, "site name effect hosts vns creators from to") \
 	X(POLICY_REMOVE, "policy-remove", 0, ROLE_SA, "site name") \
 	X(LIST_POLICIES, "list-policies", 0, ROLE_SA, "") \

@@ -9,6 +9,7 @@
 
 #include "authority/index.h"
 #include "authority/memory.h"
+#include "authority/queue_routers.h"
 
 static const double much_better = 1.5, at_least = 0.005, /* s */
 	not_known = 1e6, dead = 1e9;
@@ -161,27 +162,6 @@ static double cost_of(const struct steer *s, const struct router *r, const struc
 	return cost;
 }
 
-/* The first of the order that is there still, else by name: as in the tables. */
-static const struct router *first_choice(const struct router *r, const struct choice *choices,
-					 size_t n)
-{
-	const struct router *first = NULL;
-	char *order = mem_text(r->record.queue_order), *rest = order, *name;
-
-	while (!first && (name = strsep(&rest, " ")))
-		for (size_t i = 0; i < n && !first; i++)
-			if (!strcmp(choices[i].router->object.name, name))
-				first = choices[i].router;
-	free(order);
-	if (first)
-		return first;
-	first = choices[0].router;
-	for (size_t i = 1; i < n; i++)
-		if (strcmp(choices[i].router->object.name, first->object.name) < 0)
-			first = choices[i].router;
-	return first;
-}
-
 /* Whether it has been the better one so many times in a row. */
 static bool often_enough(struct steer *s, uint32_t id, uint32_t best)
 {
@@ -201,31 +181,29 @@ static bool often_enough(struct steer *s, uint32_t id, uint32_t best)
 static void decide_order(struct steer *s, const struct registry *registry, const struct router *r,
 			 const struct monitor *m, mono_t now, steer_fn *fn, void *arg)
 {
-	struct choice choices[RECORD_QUEUE_ROUTERS];
+	struct choice choices[IMAGE_QUEUE_ROUTERS];
 	char order[RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1)] = "";
 	const struct router *first;
-	double cost = dead;
-	size_t n = 0;
+	struct queue_routers l;
+	double cost;
 
-	for (size_t i = 0; i < r->record.queue_routers.n; i++) {
-		const struct router *q = registry_router(registry, r->record.queue_routers.at[i]);
-
-		if (q && q != r)
-			choices[n++] = (struct choice){ q, cost_of(s, r, q, m, now) };
-	}
-	if (n < 2)
+	queue_routers_of(registry, r, &l);
+	if (l.n < 2)
 		return;
-	qsort(choices, n, sizeof(*choices), compare_choices);
-	first = first_choice(r, choices, n);
-	for (size_t i = 0; i < n; i++)
-		if (choices[i].router == first)
-			cost = choices[i].cost;
+	for (unsigned i = 0; i < l.n; i++) {
+		const struct router *q = registry_router_id(registry, l.at[i]);
+
+		choices[i] = (struct choice){ q, cost_of(s, r, q, m, now) };
+	}
+	first = choices[0].router;
+	cost = choices[0].cost;
+	qsort(choices, l.n, sizeof(*choices), compare_choices);
 	if (choices[0].router == first || choices[0].cost * much_better > cost ||
 	    cost - choices[0].cost < at_least)
 		return;
 	if (cost < dead && !often_enough(s, r->record.id, choices[0].router->record.id))
 		return;
-	for (size_t i = 0; i < n; i++) {
+	for (unsigned i = 0; i < l.n; i++) {
 		strcat(order, i ? " " : "");
 		strcat(order, choices[i].router->object.name);
 	}
@@ -263,7 +241,7 @@ void steer_run(struct steer *s, const struct registry *registry, const struct mo
 		if (r->record.revoked)
 			continue;
 		decide_silence(s, r, m, now, fn, arg);
-		if (look && r->record.queue_routers.n > 1)
+		if (look)
 			decide_order(s, registry, r, m, now, fn, arg);
 	}
 	if (look)

@@ -45,6 +45,7 @@ struct network_table *network_table_new(uint32_t id, const struct vn *vn)
 	t = network_table_room(id, n);
 	if (!t)
 		abort();
+	t->protection = vn ? (uint8_t)vn->record.protection : VN_DEFAULT;
 	for (size_t i = 0; i < n_members; i++) {
 		const struct host *h = vn->members[i];
 

@@ -1,8 +1,8 @@
 /*
  * The tables of routers, computed from the registry (SPEC sections 1 and 8).
  *
- * All about one network is in one immutable network_table: which router delivers which
- * prefixes. It is the network's GNDT, its rows of a router itself are that router's
+ * All about one network is in one immutable network_table: how it is protected (enum
+ * vn_protection), and which router delivers which prefixes. It is the network's GNDT, its rows of a router itself are that router's
  * LNDT, and a router has the networks in which it has rows. So routers share what is
  * the same for them, and a change of a network is computed once, for however many.
  *

@@ -198,7 +198,7 @@ void tables_change_finish(struct tables_change *c)
 		struct network_table *was = before->at[i], *is;
 
 		is = network_table_new(was->id, registry_vn(c->registry, was->id));
-		if (network_table_equal(was, is)) {
+		if (network_table_equal(was, is) && was->protection == is->protection) {
 			network_table_unref(was);
 			network_table_unref(is);
 			continue;

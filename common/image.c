@@ -87,6 +87,17 @@ struct image_peer *image_peer_new(void)
 	return p;
 }
 
+struct image_peer *image_peer_copy(const struct image_peer *p)
+{
+	struct image_peer *copy = malloc(sizeof(*copy));
+
+	if (copy) {
+		*copy = *p;
+		copy->refs = 1;
+	}
+	return copy;
+}
+
 struct image_peer *image_peer_ref(const struct image_peer *p)
 {
 	struct image_peer *mine = (struct image_peer *)p;
@@ -140,13 +151,13 @@ static bool text_valid(const char *text, const char *more)
 	return true;
 }
 
-/* "host:port", "[address]:port": what resolving it gives is the router's to see. */
-static bool endpoint_valid(const char *text)
+bool image_endpoint_valid(const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	long port = 0;
 
-	if (!colon || colon == text || !text_valid(text, "-.:[]_") || !colon[1])
+	if (strlen(text) > IMAGE_ENDPOINT || !colon || colon == text ||
+	    !text_valid(text, "-.:[]_") || !colon[1])
 		return false;
 	for (const char *p = colon + 1; *p; p++) {
 		if (!isdigit((unsigned char)*p) || p > colon + 5)
@@ -159,6 +170,19 @@ static bool endpoint_valid(const char *text)
 			      : !memchr(text, ':', (size_t)(colon - text));
 }
 
+/* Each once, and not itself. */
+static bool queue_routers_valid(const uint32_t *ids, unsigned n, uint32_t self)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (!ids[i] || ids[i] == self)
+			return false;
+		for (unsigned k = 0; k < i; k++)
+			if (ids[k] == ids[i])
+				return false;
+	}
+	return true;
+}
+
 bool image_peer_valid(const struct image_peer *p)
 {
 	if (!p->id || !p->tls_port || !p->n_keys || p->n_keys > IMAGE_KEYS ||
@@ -166,19 +190,12 @@ bool image_peer_valid(const struct image_peer *p)
 	    !text_valid(p->name, "-._"))
 		return false;
 	for (unsigned i = 0; i < p->n_endpoints; i++)
-		if (!endpoint_valid(p->endpoints[i]))
+		if (!image_endpoint_valid(p->endpoints[i]))
 			return false;
 	for (unsigned i = 0; i < p->n_keys; i++)
 		if (!p->keys[i].len)
 			return false;
-	for (unsigned i = 0; i < p->n_queue_routers; i++) {
-		if (!p->queue_routers[i] || p->queue_routers[i] == p->id)
-			return false;
-		for (unsigned k = 0; k < i; k++)
-			if (p->queue_routers[k] == p->queue_routers[i])
-				return false;
-	}
-	return true;
+	return queue_routers_valid(p->queue_routers, p->n_queue_routers, p->id);
 }
 
 /* ---- all ----------------------------------------------------------------------- */
@@ -229,6 +246,20 @@ static bool knows(const struct image *image, uint32_t id)
 	return false;
 }
 
+static bool self_valid(const struct image *image)
+{
+	const struct image_self *self = &image->self;
+
+	if (self->limited >= IMAGE_MODES || self->n_queue_routers > IMAGE_QUEUE_ROUTERS ||
+	    (self->n_queue_routers && self->limited == IMAGE_NOT_LIMITED) ||
+	    !queue_routers_valid(self->queue_routers, self->n_queue_routers, image->router))
+		return false;
+	for (unsigned i = 0; i < self->n_queue_routers; i++)
+		if (!image_peer(image, self->queue_routers[i]))
+			return false;
+	return true;
+}
+
 bool image_valid(const struct image *image)
 {
 	if (!image->router || image->step >= IMAGE_STEPS || !networks_valid(image) ||
@@ -242,5 +273,5 @@ bool image_valid(const struct image *image)
 		if (!image_peer_valid(image->peers[i]) || image->peers[i]->id == image->router ||
 		    (i && image->peers[i - 1]->id >= image->peers[i]->id))
 			return false;
-	return true;
+	return self_valid(image);
 }

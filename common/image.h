@@ -64,10 +64,29 @@ struct image_peer {
 	uint32_t queue_routers[IMAGE_QUEUE_ROUTERS]; /* IDs, the best first */
 };
 
+/* How one to whom nobody can connect keeps in touch with its queue routers. */
+enum image_limited {
+	IMAGE_NOT_LIMITED,
+	IMAGE_LIMITED, /* as its own configuration says */
+	IMAGE_CHANNEL,
+	IMAGE_UDP,
+	IMAGE_POLL_UDP,
+	IMAGE_POLL_TCP,
+	IMAGE_MODES
+};
+
+/* What the addressee is told of itself. */
+struct image_self {
+	uint8_t limited; /* enum image_limited */
+	uint8_t n_queue_routers;
+	uint32_t queue_routers[IMAGE_QUEUE_ROUTERS]; /* peers, the best first */
+};
+
 struct image {
 	struct version version;
 	uint32_t router; /* whose */
 	uint8_t step;
+	struct image_self self;
 	/* By ID, sides. One ID is here once, or for either side apart. */
 	size_t n_networks;
 	struct image_network *networks;
@@ -85,6 +104,8 @@ bool image_valid(const struct image *);
 /* The network's table on this side; NULL: it isn't there. */
 const struct image_network *image_network(const struct image *, uint32_t id, uint8_t side);
 const struct image_peer *image_peer(const struct image *, uint32_t id);
+/* "host:port", "[address]:port": what resolving it gives is the router's to see. */
+bool image_endpoint_valid(const char *);
 /* Empty, with what a configuration has by default, one reference; NULL: out of memory. */
 struct image_peer *image_peer_new(void);
 struct image_peer *image_peer_ref(const struct image_peer *);
@@ -92,6 +113,8 @@ void image_peer_unref(struct image_peer *);
 bool image_peer_valid(const struct image_peer *);
 bool image_peer_equal(const struct image_peer *, const struct image_peer *);
 bool image_peer_keys_equal(const struct image_peer *, const struct image_peer *);
+/* Another one with the same in it, one reference; NULL: out of memory. */
+struct image_peer *image_peer_copy(const struct image_peer *);
 
 /* From one image to the next. */
 struct image_change;

@@ -192,6 +192,7 @@ struct image_change *image_change_new(const struct image *from, const struct ima
 	c->version = to->version;
 	c->router = to->router;
 	c->step = to->step;
+	c->self = to->self;
 	c->aliases = calloc(to->n_aliases + 1, sizeof(*c->aliases));
 	if (c->aliases && find_networks(c, from, to) && find_peers(c, from, to)) {
 		c->n_aliases = to->n_aliases;
@@ -332,6 +333,7 @@ int image_apply_change(const struct image *from, const struct image_change *c, s
 	to->version = c->version;
 	to->router = c->router;
 	to->step = c->step;
+	to->self = c->self;
 	to->aliases = calloc(c->n_aliases + 1, sizeof(*to->aliases));
 	error = to->aliases ? apply_networks(from, c, to) : -ENOMEM;
 	if (!error)

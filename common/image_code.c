@@ -93,6 +93,13 @@ static void put_rows(struct bytes *b, const struct network_table *t)
 	}
 }
 
+static void put_queue_routers(struct bytes *b, const uint32_t *ids, uint8_t n)
+{
+	put(b, n, 1);
+	for (unsigned i = 0; i < n; i++)
+		put(b, ids[i], 4);
+}
+
 static void put_peer(struct bytes *b, const struct image_peer *p)
 {
 	put(b, p->id, 4);
@@ -107,9 +114,13 @@ static void put_peer(struct bytes *b, const struct image_peer *p)
 		put(b, p->keys[i].len, 1);
 		put_data(b, p->keys[i].bytes, p->keys[i].len);
 	}
-	put(b, p->n_queue_routers, 1);
-	for (unsigned i = 0; i < p->n_queue_routers; i++)
-		put(b, p->queue_routers[i], 4);
+	put_queue_routers(b, p->queue_routers, p->n_queue_routers);
+}
+
+static void put_self(struct bytes *b, const struct image_self *self)
+{
+	put(b, self->limited, 1);
+	put_queue_routers(b, self->queue_routers, self->n_queue_routers);
 }
 
 static void put_aliases(struct bytes *b, const struct alias *aliases, size_t n)
@@ -157,6 +168,7 @@ uint8_t *image_encode(const struct image *image, const struct signer *signer, si
 	struct bytes b = { 0 };
 
 	put_head(&b, IMAGE_WHOLE, image->step, image->router, image->version);
+	put_self(&b, &image->self);
 	put(&b, image->n_networks, 4);
 	for (size_t i = 0; i < image->n_networks; i++) {
 		const struct image_network *n = &image->networks[i];
@@ -179,6 +191,7 @@ uint8_t *image_change_encode(const struct image_change *c, const struct signer *
 	put_head(&b, IMAGE_CHANGE, c->step, c->router, c->version);
 	put(&b, c->base.generation, 8);
 	put(&b, c->base.number, 8);
+	put_self(&b, &c->self);
 	put(&b, c->n_networks, 4);
 	for (size_t i = 0; i < c->n_networks; i++) {
 		const struct network_change *n = &c->networks[i];
@@ -342,6 +355,24 @@ static bool get_keys(struct source *s, struct image_peer *p)
 	return true;
 }
 
+static bool get_queue_routers(struct source *s, uint32_t *ids, uint8_t *ret_n)
+{
+	unsigned n = read_u8(&s->r);
+
+	if (n > IMAGE_QUEUE_ROUTERS)
+		return bad(s);
+	for (unsigned i = 0; i < n; i++)
+		ids[i] = read_u32(&s->r);
+	*ret_n = (uint8_t)n;
+	return !s->r.bad;
+}
+
+static bool get_self(struct source *s, struct image_self *ret)
+{
+	ret->limited = read_u8(&s->r);
+	return get_queue_routers(s, ret->queue_routers, &ret->n_queue_routers);
+}
+
 static bool get_peer(struct source *s, struct image_peer **ret)
 {
 	struct image_peer *p = image_peer_new();
@@ -366,12 +397,9 @@ static bool get_peer(struct source *s, struct image_peer **ret)
 			return false;
 	if (!get_keys(s, p))
 		return false;
-	p->n_queue_routers = read_u8(&s->r);
-	if (p->n_queue_routers > IMAGE_QUEUE_ROUTERS)
-		return bad(s);
-	for (unsigned i = 0; i < p->n_queue_routers; i++)
-		p->queue_routers[i] = read_u32(&s->r);
-	return (!s->r.bad && image_peer_valid(p)) || bad(s);
+	return (get_queue_routers(s, p->queue_routers, &p->n_queue_routers) &&
+		image_peer_valid(p)) ||
+	       bad(s);
 }
 
 static bool get_aliases(struct source *s, struct alias **ret, size_t *ret_n)
@@ -482,7 +510,8 @@ int image_decode(const uint8_t *data, size_t len, struct image **ret)
 	image->step = read_u8(&s.r);
 	image->router = read_u32(&s.r);
 	image->version = get_version(&s);
-	if (get_networks(&s, image) && get_aliases(&s, &image->aliases, &image->n_aliases))
+	if (get_self(&s, &image->self) && get_networks(&s, image) &&
+	    get_aliases(&s, &image->aliases, &image->n_aliases))
 		get_peers(&s, &image->peers, &image->n_peers);
 	error = end(&s);
 	if (!error && !image_valid(image))
@@ -551,8 +580,8 @@ int image_change_decode(const uint8_t *data, size_t len, struct image_change **r
 	c->router = read_u32(&s.r);
 	c->version = get_version(&s);
 	c->base = get_version(&s);
-	if (get_network_changes(&s, c) && get_aliases(&s, &c->aliases, &c->n_aliases) &&
-	    get_gone(&s, c))
+	if (get_self(&s, &c->self) && get_network_changes(&s, c) &&
+	    get_aliases(&s, &c->aliases, &c->n_aliases) && get_gone(&s, c))
 		get_peers(&s, &c->peers, &c->n_peers);
 	error = end(&s);
 	if (!error &&

@@ -25,6 +25,7 @@ struct image_change {
 	struct version base, version;
 	uint32_t router;
 	uint8_t step;
+	struct image_self self; /* afterwards */
 	size_t n_networks;
 	struct network_change *networks; /* by ID */
 	size_t n_aliases;

@@ -22,6 +22,7 @@ struct network_row {
 struct network_table {
 	uint32_t refs;
 	uint32_t id;
+	uint8_t protection; /* for whoever makes it to say; 0 unless told */
 	size_t n;
 	struct network_row rows[];
 };

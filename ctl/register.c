@@ -229,7 +229,8 @@ static int start_router(const struct identity *id, const char *file, const char 
 /* ---- register ------------------------------------------------------------------ */
 
 struct registration {
-	const char *token, *endpoint, *id, *site, *block, *config;
+	const char *token, *endpoint, *id, *site, *block, *tls_port, *limited, *config;
+	bool relay;
 	char secret[PKI_SECRET], pin[PKI_PIN];
 };
 
@@ -262,6 +263,12 @@ static json_t *ask_registration(const struct identity *id, EVP_PKEY *key,
 		json_object_set_new(body, "blocks", json_pack("[s]", r->block));
 	if (r->id)
 		json_object_set_new(body, "id", json_integer(atoll(r->id)));
+	if (r->tls_port)
+		json_object_set_new(body, "tls_port", json_integer(atoll(r->tls_port)));
+	if (r->limited)
+		json_object_set_new(body, "limited", json_string(r->limited));
+	if (r->relay)
+		json_object_set_new(body, "relay", json_true());
 	result = authority_ask(id, &q);
 	json_decref(body);
 	free(csr);
@@ -331,6 +338,9 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		{ "site", required_argument, NULL, 's' },
 		{ "block", required_argument, NULL, 'b' },
 		{ "start", optional_argument, NULL, 'S' },
+		{ "tls-port", required_argument, NULL, 'p' },
+		{ "limited", required_argument, NULL, 'l' },
+		{ "relay", no_argument, NULL, 'r' },
 		{ 0 },
 	};
 	struct ctl mine = *ctl;
@@ -346,6 +356,9 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 		case 's': r.site = optarg; break;
 		case 'b': r.block = optarg; break;
 		case 'S': r.config = optarg ? optarg : ROUTER_CONFIG; break;
+		case 'p': r.tls_port = optarg; break;
+		case 'l': r.limited = optarg; break;
+		case 'r': r.relay = true; break;
 		default: return ctl_usage(&register_command, "wrong option");
 		}
 	}
@@ -367,8 +380,10 @@ static int run_register(const struct ctl *ctl, int argc, char **argv)
 	return enroll(ctl, &id, &r);
 }
 
-const struct command register_command = { "register",
-					  "user|router NAME --token TOKEN [--endpoint HOST:PORT] "
-					  "[--block PREFIX] [--site SITE] [--id ID] "
-					  "[--start[=FILE]]",
-					  "An identity with the authority", run_register };
+const struct command register_command = {
+	"register",
+	"user|router NAME --token TOKEN [--endpoint HOST:PORT] "
+	"[--block PREFIX] [--site SITE] [--id ID] [--tls-port PORT] "
+	"[--relay] [--limited MODE] [--start[=FILE]]",
+	"An identity with the authority", run_register
+};

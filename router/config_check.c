@@ -159,8 +159,12 @@ static void check_ways(struct draft *d, const struct index *ix)
 {
 	const struct ini_section *limited = d->plain[KIND_LIMITED];
 
-	if (limited && !d->c.identity) /* else who they are is the authority's to say */
+	if (limited && !d->c.identity) {
+		if (!d->c.n_queue_routers && !ini_bad(limited, "queue-routers"))
+			ini_error(d->ini, limited->line, limited->label, "queue-routers",
+				  "names of peers, the first choice first", "is missing");
 		check_queue_routers(d, ix, limited, d->c.queue_routers, d->c.n_queue_routers, NULL);
+	}
 	for (size_t i = 0; i < d->n_peers; i++) {
 		struct draft_peer *p = d->peers[i];
 
@@ -473,6 +477,10 @@ static void check_own_tables(struct draft *d)
 	static const char *const expected = "no such section beside [authority], which gives "
 					    "tables, networks and peers";
 
+	if (d->c.n_queue_routers)
+		ini_error(d->ini, ini_line(d->plain[KIND_LIMITED], "queue-routers", 0), "limited",
+			  "queue-routers",
+			  "no such key beside [authority], which says who they are", "is there");
 	if (d->plain[KIND_LNDT] && d->c.n_lndt)
 		ini_error(d->ini, d->plain[KIND_LNDT]->line, "lndt", NULL, expected, "is there");
 	for (size_t i = 0; i < d->n_gndts; i++)

@@ -348,7 +348,7 @@ static const struct ini_option limited_options[] = {
 	  INI_ITEMS(struct config, queue_routers, n_queue_routers),
 	  .most = RELAYS_MAX,
 	  .max = CONFIG_NAME_MAX,
-	  .flags = INI_LIST | INI_REQUIRED,
+	  .flags = INI_LIST,
 	  .expected = "names of peers, the first choice first" },
 	{ .key = "mode",
 	  .type = &ini_choice,

@@ -182,10 +182,10 @@ static bool install_sending(struct keying *k, const struct exchange *x, const st
 /* How long what was sent with old keys may be on its way; at a queue router it may wait. */
 static int64_t old_time(const struct keying *k)
 {
-	const struct config *config = router_of(k)->config;
+	const struct router *r = router_of(k);
 
 	return KEYING_OLD + (k->contact->relays.n || k->contact->asking.on
-				     ? config->queue_age + config->poll_interval
+				     ? r->config->queue_age + r->limited.interval
 				     : 0);
 }
 

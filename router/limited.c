@@ -27,6 +27,7 @@
 #define FOLLOW (400 * MSEC)	/* own way silent for so long: the other end's is taken */
 #define MUCH_LEAST (5 * MSEC)	/* of a round trip: what is not clearly shorter, */
 #define LITTLE_LEAST (2 * MSEC) /* ... nor noticeably */
+#define INTERVAL (200 * MSEC)	/* of asking, if the configuration has no [limited] */
 
 /* ---- who ---------------------------------------------------------------------- */
 
@@ -37,9 +38,9 @@ static struct contact *contact_of(const struct router *r, uint32_t id)
 	return p ? p->contact : NULL;
 }
 
-static bool asks(const struct config *config)
+static bool asks(const struct limited *l)
 {
-	return config->limited == LIMITED_POLL_UDP || config->limited == LIMITED_POLL_TCP;
+	return l->mode == LIMITED_POLL_UDP || l->mode == LIMITED_POLL_TCP;
 }
 
 bool limited_asks(const struct contact *c)
@@ -363,8 +364,7 @@ static void ask(struct contact *c, mono_t now)
 
 	if (keying_is_ready(&c->keying))
 		contact_ask(c, &a);
-	timer_set(c->router->loop, &c->asking.timer,
-		  mono_add(now, c->router->config->poll_interval));
+	timer_set(c->router->loop, &c->asking.timer, mono_add(now, c->router->limited.interval));
 }
 
 static void ask_due(struct timer *t, mono_t now)
@@ -383,7 +383,7 @@ static void ask_due(struct timer *t, mono_t now)
 static void set_relays(struct contact *c)
 {
 	const struct router *r = c->router;
-	bool common = !c->config.n_relays && r->config->limited && !c->is_own_relay;
+	bool common = !c->config.n_relays && r->limited.mode && !c->is_own_relay;
 	const uint32_t *ids = common ? r->limited.own : c->config.relays;
 	unsigned n = common ? r->limited.n_own : c->config.n_relays;
 	struct relays old = c->relays;
@@ -402,18 +402,43 @@ static void set_relays(struct contact *c)
 	}
 }
 
+static enum limited_mode mode_of(const struct router *r, const struct image_self *self)
+{
+	static const enum limited_mode modes[IMAGE_MODES] = {
+		[IMAGE_CHANNEL] = LIMITED_CHANNEL,
+		[IMAGE_UDP] = LIMITED_UDP,
+		[IMAGE_POLL_UDP] = LIMITED_POLL_UDP,
+		[IMAGE_POLL_TCP] = LIMITED_POLL_TCP,
+	};
+
+	if (!self)
+		return r->config->limited;
+	if (self->limited == IMAGE_LIMITED)
+		return r->config->limited ? r->config->limited : LIMITED_CHANNEL;
+	return modes[self->limited];
+}
+
+static void add_own(struct limited *l, const struct contact *c)
+{
+	if (c && l->n_own < RELAYS_MAX)
+		l->own[l->n_own++] = c->peer->id;
+}
+
+/* Whether it is limited, and who its queue routers are: an image says it all, the
+ * configuration what the image leaves open. */
 static void set_own(struct router *r)
 {
+	const struct image *image = router_image(r);
 	const struct config *config = r->config;
 	struct limited *l = &r->limited;
 
+	l->mode = mode_of(r, image ? &image->self : NULL);
+	l->interval = config->limited ? config->poll_interval : INTERVAL;
 	l->n_own = 0;
-	for (size_t i = 0; config->limited && i < config->n_queue_routers; i++) {
-		const struct contact *c = router_contact(r, config->queue_routers[i]);
-
-		if (c && l->n_own < RELAYS_MAX)
-			l->own[l->n_own++] = c->peer->id;
-	}
+	for (unsigned i = 0; image && i < image->self.n_queue_routers; i++)
+		add_own(l, router_contact_by_id(r, image->self.queue_routers[i]));
+	for (size_t i = 0; !image && l->mode && i < config->n_queue_routers; i++)
+		add_own(l, router_contact(r, config->queue_routers[i]));
 }
 
 static bool is_own(const struct limited *l, uint32_t id)
@@ -435,7 +460,7 @@ void limited_configure(struct router *r, mono_t now)
 
 		c->is_own_relay = is_own(&r->limited, c->peer->id);
 		c->is_relay = c->is_own_relay;
-		c->asking.on = c->is_own_relay && asks(r->config);
+		c->asking.on = c->is_own_relay && asks(&r->limited);
 		c->asking.timer.fn = ask_due;
 		if (asked != c->asking.on && keying_is_ready(&c->keying))
 			keying_want(&c->keying, now); /* the hello says so */

@@ -44,6 +44,8 @@ struct asking {
 
 /* Of a router. */
 struct limited {
+	enum limited_mode mode; /* in force: as the authority says, or the configuration */
+	int64_t interval;	/* of asking */
 	struct timer timer;
 	mono_t looked;		  /* last time */
 	uint32_t own[RELAYS_MAX]; /* its queue routers, as far as they are peers */

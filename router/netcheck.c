@@ -345,8 +345,8 @@ static void add_all(struct netcheck *k, mono_t now)
 {
 	struct router *r = k->router;
 
-	for (size_t i = 0; r->config->limited && i < r->config->n_queue_routers; i++)
-		add(k, router_contact(r, r->config->queue_routers[i]), now);
+	for (unsigned i = 0; i < r->limited.n_own; i++)
+		add(k, router_contact_by_id(r, r->limited.own[i]), now);
 	for (int relays = 1; relays >= 0; relays--)
 		list_for_each(node, &r->contacts) {
 			const struct contact *c = container_of(node, struct contact, node);

@@ -196,7 +196,7 @@ json_t *netcheck_result(const struct netcheck *k, mono_t now)
 			 "proxy", whole(k, RUNG_PROXY), "nat", nat(k), "proxy_server",
 			 *cs->proxy.host ? cs->proxy.host : NULL, "best_queue_router",
 			 via ? via->peer->name : NULL, "limited",
-			 (int)(k->router->config->limited != LIMITED_NONE), "all_reachable",
+			 (int)(k->router->limited.mode != LIMITED_NONE), "all_reachable",
 			 (int)all_reachable(k), "routers", routers, "not_checked",
 			 (int)k->left_out);
 }

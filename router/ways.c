@@ -551,7 +551,7 @@ void ways_update(struct contact *c, mono_t now)
 	unsigned rungs = c->config.host ? of_protocol[c->config.protocol] : 0;
 
 	if (c->is_own_relay)
-		rungs = of_mode(c->router->config->limited, rungs);
+		rungs = of_mode(c->router->limited.mode, rungs);
 	if (!c->n_addresses) /* the proxy may know better */
 		rungs &= 1u << RUNG_PROXY;
 	if (!c->router->connections->n_proxy_ips ||

@@ -67,10 +67,11 @@ static void make_router(unsigned i, const char *public, world_fn *fn, void *arg)
 	snprintf(key, sizeof(key), "router/%s", name);
 	snprintf(block, sizeof(block), "%u.%u.%u.0/24", 16 + (i >> 16), i >> 8 & 255, i & 255);
 	fn(arg, key,
-	   json_pack("{s:i,s:s,s:s,s:s,s:[],s:s,s:[s],s:b,s:b,s:b,s:i}", "id", (int)i + 1, "site",
-		     name, "key", public, "endpoint", "198.51.100.1:8463", "queue_routers",
-		     "queue_order", "", "blocks", block, "disabled", 0, "silent", 0, "revoked", 0,
-		     "created", 0));
+	   json_pack("{s:i,s:s,s:s,s:s,s:i,s:s,s:[],s:s,s:b,s:b,s:[s],s:b,s:b,s:b,s:i}", "id",
+		     (int)i + 1, "site", name, "key", public, "endpoint", "198.51.100.1:8463",
+		     "tls_port", 443, "limited", "auto", "queue_routers", "queue_order", "",
+		     "relay", 0, "direct", 1, "blocks", block, "disabled", 0, "silent", 0,
+		     "revoked", 0, "created", 0));
 	for (unsigned h = 0; h < WORLD_HOSTS; h++)
 		make_host(i * WORLD_HOSTS + h, i, h + 2, fn, arg);
 }
@@ -82,9 +83,9 @@ static void make_vn(unsigned id, json_t *hosts, world_fn *fn, void *arg)
 	snprintf(key, sizeof(key), "vn/%u", id);
 	snprintf(name, sizeof(name), "v%u", id);
 	fn(arg, key,
-	   json_pack("{s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "creator", WORLD_ADMIN,
-		     "admins", WORLD_ADMIN, "users", "members", hosts, "created", 0, "change",
-		     "0"));
+	   json_pack("{s:s,s:s,s:s,s:[s],s:[],s:o,s:i,s:s}", "name", name, "protection", "default",
+		     "creator", WORLD_ADMIN, "admins", WORLD_ADMIN, "users", "members", hosts,
+		     "created", 0, "change", "0"));
 }
 
 /* What every authority begins with. */

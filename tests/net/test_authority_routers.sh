@@ -3,93 +3,13 @@
 # vinectl between hosts of two sites, the authority gone, a router started without it, tables
 # that are not to be taken, a router that is revoked, certificates that renew themselves.
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
 internet
 site 1
 site 2
 site 3
-AT=203.0.113.2
-PORT=8464
-URL=https://$AT:$PORT
-DIR=$WORK/authority
-node a && cable a wan net toa && address a wan $AT/30 && address net toa 203.0.113.1/30 &&
-	ip -n "$(ns a)" route add default via 203.0.113.1
-
-up_or_gone()
-{
-	gone "$1" || tail -n +"$2" "$WORK/serve.log" | grep -q ' is up: '
-}
-
-# serve [DIRECTORY]: returns when the authority is up.
-serve()
-{
-	local from
-	touch "$WORK/serve.log"
-	from=$(($(wc -l < "$WORK/serve.log") + 1))
-	spawn serve a "$BUILD/vine-authority" serve --config "${1:-$DIR}/authority.conf"
-	authority=$spawned
-	wait_for 20 up_or_gone "$spawned" "$from" && alive "$spawned"
-}
-
-# as WHO VERB...: vinectl with the identity of that name.
-as()
-{
-	local who=$1
-	shift
-	on a "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
-}
-
-# configure_given I [TEXT]: all that a router needs, and where this test finds it.
-configure_given()
-{
-	mkdir -p "$WORK/r$1"
-	cat > "$(conf "$1")" <<- END
-		[router]
-		name = r$1
-		control = $WORK/r$1/sock
-		workers = 1
-		metrics = 127.0.0.1:9463
-		${3:-}
-		[intercept]
-		networks = 172.16.0.0/12
-		[listen]
-		udp = 0.0.0.0:8463
-		[authority]
-		identity = $WORK/r$1/identity
-		state = $WORK/r$1
-		${2:-}
-	END
-}
-
-# enroll I: as its gateway would.
-enroll()
-{
-	on "gw$1" "$BUILD/vinectl" --authority "$URL" --identity "$WORK/r$1/identity" register router \
-		"r$1" --token "$(as admin token create router --site "s$1")" \
-		--endpoint "$(wan4 "$1"):8463" > "$WORK/enrolled"
-}
-
-# of I FILTER: what router I says of the authority, through jq.
-of()
-{
-	ctl "$1" show authority | jq -r "$2"
-}
-
-# says I FILTER VALUE
-says()
-{
-	[ "$(of "$1" "$2")" = "$3" ]
-}
-
-reach()
-{
-	on "$1" ping -n -q -c 1 -W 1 "$2"
-}
-
-no_reach()
-{
-	! reach "$1" "$2"
-}
+authority_node
 
 # newer I VERSION: tables of another number than that.
 newer()
@@ -99,9 +19,7 @@ newer()
 
 # ---- Begun ------------------------------------------------------------------
 
-check "init" on a "$BUILD/vine-authority" init --name $AT --directory "$DIR"
-sed -i "s/^listen.*/listen = $AT:$PORT/" "$DIR/authority.conf"
-cp -r "$DIR/admin" "$WORK/id-admin"
+check "init" authority_begin
 check "serve" serve
 
 configure_given 1
@@ -239,7 +157,7 @@ check "its tables are refused" wait_for 20 refused "has not signed"
 is "... and what ran runs" "$(of 1 .tables.version)" "$version"
 check "... which hosts see" reach h1 172.16.2.10
 at_least "... is counted" "$(events 1 tables_refused)" 1
-check "... and told" wait_for 10 grep -q "router r1 refuses its tables: tables that this router" \
+check "... and told" wait_for 10 grep -q "router 'r1' refuses its tables: tables that this router" \
 	"$WORK/serve.log"
 
 end "$authority"

@@ -285,6 +285,8 @@ static struct image *limited_image(const struct state *s, unsigned site, bool re
 {
 	struct image *image = image_of(s, s, 0, site, ++numbers);
 
+	if (site != 1)
+		image->self = (struct image_self){ IMAGE_UDP, 1, { 1 } };
 	for (size_t i = 0; i < image->n_peers; i++) {
 		struct image_peer *p = image->peers[i];
 
@@ -299,7 +301,7 @@ static struct image *limited_image(const struct state *s, unsigned site, bool re
 	return image;
 }
 
-/* Queue routers and permissions are the image's: only one router's file has any of it. */
+/* Queue routers and permissions are the image's: no router's file has any of it. */
 static void queue_routers(void **state)
 {
 	struct state s = state_of("1: 2.10 3.10");
@@ -308,7 +310,6 @@ static void queue_routers(void **state)
 
 	n->sites[2].hidden = 1u << 3;
 	n->sites[3].hidden = 1u << 2;
-	n->sites[3].router_lines = "[limited]\nqueue-routers = r1\nmode = udp\n";
 	sites_start(n, 3, 1);
 	for (unsigned relay = 0; relay < 2; relay++) {
 		const struct path *path;

@@ -23,15 +23,18 @@ static const struct sample {
 			     "'created': 1700000000000, 'expires': 1700000000001}" },
 	{ "site/florida", "{'admins': ['jane', 'joe'], 'subnets': ['10.0.0.0/24'], 'location': "
 			  "'Gainesville', 'contact': 'noc', 'created': 1}" },
-	{ "router/florida", "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
-			    "'queue_routers': ['chicago'], 'queue_order': 'chicago miami', "
-			    "'blocks': ['172.16.0.0/24'], 'disabled': false, 'silent': true, "
-			    "'revoked': true, 'created': 1}" },
+	{ "router/florida",
+	  "{'id': 1, 'site': 'florida', 'key': 'k', 'endpoint': '1.2.3.4:8463', "
+	  "'tls_port': 443, 'limited': 'poll-udp', 'queue_routers': ['p', 'chicago'], "
+	  "'queue_order': 'chicago miami', 'relay': true, 'direct': false, "
+	  "'blocks': ['172.16.0.0/24'], 'disabled': false, 'silent': true, 'revoked': true, "
+	  "'created': 1}" },
 	{ "host/h1",
 	  "{'router': 'florida', 'owner': 'jane', 'addresses': ['172.16.0.10', 'fd00::1'],"
 	  " 'key': '0af', 'created': 1}" },
-	{ "vn/8000", "{'name': 'v', 'creator': 'jane', 'admins': ['jane'], 'users': ['*'], "
-		     "'members': ['a', 'b'], 'created': 1, 'change': '00-1'}" },
+	{ "vn/8000",
+	  "{'name': 'v', 'creator': 'jane', 'admins': ['jane'], 'users': ['*'], "
+	  "'protection': 'aes-256-gcm', 'members': ['a', 'b'], 'created': 1, 'change': '00-1'}" },
 	{ "policy/florida/night", "{'effect': 'forbid', 'hosts': ['*'], 'vns': ['a'], 'creators': "
 				  "['jane'], 'from': 0, 'to': 1439}" },
 	{ "token/0af", "{'registers': 'router', 'site': 'florida', 'roles': [], 'issuer': 'jane', "
@@ -135,8 +138,10 @@ static void test_fields(void **state)
 
 				copy = json_copy(value);
 				json_object_set_new(copy, name, other);
-				/* An object is one for a change; a number for a time. */
+				/* An object is one for a change; a number for a time; some
+				 * lists are in order of choice. */
 				if (!(object && json_is_object(field)) &&
+				    !(k == 10 && !strcmp(name, "queue_routers")) &&
 				    !(k == 4 && json_is_integer(field)))
 					assert_false(decodes(samples[i].key, copy));
 				json_decref(copy);

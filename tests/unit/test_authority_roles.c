@@ -165,7 +165,7 @@ static json_t *arguments_of(const char *o, const char *role)
 	if (!strcmp(o, "block-release"))
 		return json_pack("{s:s,s:s}", "router", "vr", "block", "172.17.0.0/24");
 	if (!strcmp(o, "router-change"))
-		return json_pack("{s:s,s:s}", "router", "vr", "endpoint", "x");
+		return json_pack("{s:s,s:s}", "router", "vr", "endpoint", "x:1");
 	if (!strcmp(o, "policy-set"))
 		return json_pack("{s:s,s:s,s:s}", "site", "vr", "name", "q", "effect", "forbid");
 	if (!strcmp(o, "policy-remove"))

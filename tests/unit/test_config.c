@@ -749,7 +749,7 @@ static void test_sites_agree(void **state)
 static void test_authority(void **state)
 {
 	struct config *c = parse_good(
-			      "[router]\nname = a\n" NETWORKS "[limited]\nqueue-routers = whoever\n"
+			      "[router]\nname = a\n" NETWORKS "[limited]\nmode = udp\n"
 			      "[authority]\nurl = https://a.example, https://192.0.2.1:8464/,\n"
 			      " https://[2001:db8::1]:1\n"),
 		      *d = parse_good("[router]\nname = a\n" NETWORKS

@@ -159,6 +159,9 @@ static void test_wrong_ways(void **state)
 		{ HEAD PEER_B "tls-port = 0\n",
 		  "f:8: [peer b] tls-port: can't be \"0\"; expected a number from 1 to 65535\n" },
 		/* limited */
+		{ HEAD NETWORKS "[limited]\nqueue-routers = b\n[authority]\n",
+		  "f:7: [limited] queue-routers: is there; expected no such key beside [authority], "
+		  "which says who they are\n" },
 		{ HEAD "[limited]\n",
 		  "f:4: [limited] queue-routers: is missing; expected names of peers, the "
 		  "first choice first\n" },

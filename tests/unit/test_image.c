@@ -39,6 +39,7 @@ static struct image *sample(void)
 	image->version = (struct version){ 3, 41 };
 	image->router = 1;
 	image->step = 1;
+	image->self = (struct image_self){ IMAGE_POLL_UDP, 2, { 4, 2 } };
 	image_add_network(image, 7, 0, NULL);
 	image_add_network(image, 8, SIDES,
 			  ROWS("1 172.16.1.0/24", "1 fd00::1/128", "2 172.16.2.5/32", "3 0.0.0.0/0",
@@ -88,6 +89,8 @@ static void there_and_back(void **state)
 	assert_true(same_image(a, b));
 	assert_int_equal(b->version.generation, 3);
 	assert_int_equal(b->version.number, 41);
+	assert_int_equal(b->self.limited, IMAGE_POLL_UDP);
+	assert_int_equal(b->self.queue_routers[1], 2);
 	assert_string_equal(image_peer(b, 2)->endpoints[2], "gate.example.org:65535");
 	assert_null(image_peer(b, 1));
 	assert_int_equal(image_network(b, 9, SIDE_SEND)->table->n, 2);
@@ -113,6 +116,7 @@ static struct image_change *sample_change(struct image **ret_from, struct image 
 	to->version = (struct version){ 3, 42 };
 	to->router = 1;
 	to->step = 2;
+	to->self = (struct image_self){ IMAGE_CHANNEL, 1, { 5 } };
 	image_add_network(to, 8, SIDE_SEND,
 			  ROWS("1 172.16.1.0/24", "1 fd00::1/128", "2 172.16.2.5/32", "3 0.0.0.0/0",
 			       "3 ::/0"));
@@ -310,6 +314,12 @@ static void what_is_not_good(void **state)
 	assert_bad(image->peers[0]->n_keys = 0);
 	assert_bad(image->peers[0]->keys[0].len = 0);
 	assert_bad(image->peers[1]->queue_routers[0] = 3);
+	assert_bad(image->self.limited = IMAGE_MODES);
+	assert_bad(image->self.limited = IMAGE_NOT_LIMITED);
+	assert_bad(image->self.queue_routers[0] = 1); /* itself */
+	assert_bad(image->self.queue_routers[0] = 2); /* twice */
+	assert_bad(image->self.queue_routers[0] = 6); /* no peer */
+	assert_bad(image->self.queue_routers[0] = 0);
 	for (unsigned i = 0; i < 10; i++) {
 		static const char *const bad[10] = { "",	   ":1",       "a",
 						     "a:",	   "a:0",      "a:65536",
@@ -362,6 +372,11 @@ static struct image *random_image(uint64_t number)
 	for (uint32_t id = 2; id < 6; id++)
 		if (any(2))
 			image_add_peer(image, id, "x", any(2) ? "a:1" : NULL);
+	image->self.limited = (uint8_t)any(IMAGE_MODES);
+	for (size_t i = 0; image->self.limited && i < image->n_peers; i++)
+		if (any(2))
+			image->self.queue_routers[image->self.n_queue_routers++] =
+				image->peers[i]->id;
 	for (uint32_t from = 1; from < 12; from++)
 		for (uint32_t to = 1; to < 12; to++)
 			if (from != to && !any(8) && image_network(image, from, SIDES) &&

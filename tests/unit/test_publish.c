@@ -8,6 +8,7 @@
 #include "tests/unit/authority_world.h"
 
 #include "authority/publish.h"
+#include "authority/queue_routers.h"
 #include "authority/tables.h"
 
 #define ROUTERS 6
@@ -221,6 +222,57 @@ static void create(struct scene *s, const char *name, unsigned id, const char *h
 	publish_changed(s->p, s->w.revision, s->now);
 }
 
+static bool share(struct scene *s, unsigned a, unsigned b)
+{
+	size_t n;
+	uint32_t *ids = tables_neighbours(registry_router_id(s->w.registry, a), &n);
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++)
+		found |= ids[i] == b;
+	free(ids);
+	return found;
+}
+
+static bool has_queue_router(struct scene *s, unsigned router, unsigned q)
+{
+	struct queue_routers l;
+
+	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, router), &l);
+	return queue_routers_have(&l, q);
+}
+
+/* A router's peers, and what it knows of itself, found by trying everything. */
+static void assert_peers(struct scene *s, unsigned i)
+{
+	const struct image *image = s->fakes[i].runs;
+	struct queue_routers own;
+
+	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, i), &own);
+	assert_int_equal(image->self.n_queue_routers, own.n);
+	for (unsigned k = 0; k < own.n; k++)
+		assert_int_equal(image->self.queue_routers[k], own.at[k]);
+	for (unsigned k = 1; k <= ROUTERS; k++) {
+		const struct image_peer *peer = image_peer(image, k);
+		bool known = share(s, i, k) || has_queue_router(s, i, k);
+		bool relay = has_queue_router(s, k, i);
+
+		for (unsigned x = 1; x <= ROUTERS; x++) {
+			known |= share(s, i, x) && has_queue_router(s, x, k);
+			relay |= share(s, k, x) && has_queue_router(s, x, i);
+		}
+		if (i == k)
+			known = relay = false;
+		assert_int_equal(peer != NULL, known || relay);
+		assert_int_equal(peer && peer->relay, relay);
+		queue_routers_of(s->w.registry, registry_router_id(s->w.registry, k), &own);
+		if (peer)
+			assert_int_equal(peer->n_queue_routers, relay ? 0 : own.n);
+		for (unsigned x = 0; peer && x < peer->n_queue_routers; x++)
+			assert_int_equal(peer->queue_routers[x], own.at[x]);
+	}
+}
+
 /* Everybody runs what the registry says. */
 static void assert_current(struct scene *s)
 {
@@ -229,8 +281,6 @@ static void assert_current(struct scene *s)
 		const struct image *image = s->fakes[i].runs;
 		const struct router *r = registry_router_id(s->w.registry, i);
 		struct networks l;
-		size_t n;
-		uint32_t *ids;
 
 		assert_non_null(image);
 		networks_of_router(r, &l);
@@ -240,11 +290,7 @@ static void assert_current(struct scene *s)
 			assert_int_equal(image->networks[k].sides, SIDES);
 			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
 		}
-		ids = tables_neighbours(r, &n);
-		assert_int_equal(image->n_peers, n);
-		for (size_t k = 0; k < n; k++)
-			assert_int_equal(image->peers[k]->id, ids[k]);
-		free(ids);
+		assert_peers(s, i);
 		networks_done(&l);
 	}
 }
@@ -444,6 +490,245 @@ static void turns(void **state)
 	assert_current(s);
 }
 
+/* Each VN has its own protection: merged, the old ones keep theirs until they go. */
+static void protections(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	const struct image *image;
+	bool both = false;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21");
+	assert_refused(as(w, "root", "vn-create",
+			  json_pack("{s:s,s:s}", "name", "x", "encrypt", "rot13")),
+		       400, "'encrypt' is not aes-256-gcm");
+	assert_done(as(w, "root", "vn-create",
+		       json_pack("{s:s,s:i,s:o,s:s}", "name", "b", "id", 2, "hosts",
+				 list("h12 h31"), "sign", "hmac-sha256")));
+	assert_done(as(w, "root", "vn-create",
+		       json_pack("{s:s,s:i,s:o,s:s}", "name", "c", "id", 3, "hosts",
+				 list("h13 h41"), "encrypt", "chacha20-poly1305")));
+	publish_changed(s->p, s->w.revision, s->now);
+	run(s, 2 * SEC);
+	image = s->fakes[1].runs;
+	assert_int_equal(image_network(image, 1, SIDES)->protection, PROTECT_AES_256_GCM);
+	assert_int_equal(image_network(image, 2, SIDES)->protection, PROTECT_HMAC);
+	assert_int_equal(image_network(image, 3, SIDES)->protection, PROTECT_CHACHA20_POLY1305);
+	assert_done(as(w, "root", "vn-merge",
+		       json_pack("{s:[s,s],s:s,s:i}", "vns", "b", "c", "name", "d", "id", 4)));
+	publish_changed(s->p, s->w.revision, s->now);
+	for (unsigned i = 0; i < 200; i++) {
+		const struct image_network *n;
+
+		run(s, 10 * MSEC);
+		n = image_network(s->fakes[1].runs, 2, SIDE_SEND);
+		if (n)
+			assert_int_equal(n->protection, PROTECT_HMAC);
+		both |= n && image_network(s->fakes[1].runs, 4, SIDE_RECEIVE);
+	}
+	assert_true(both);
+	image = s->fakes[1].runs;
+	assert_int_equal(image_network(image, 4, SIDES)->protection, PROTECT_CHACHA20_POLY1305);
+	assert_current(s);
+	/* the same members again, under the same ID, at once */
+	assert_done(as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", "d")));
+	assert_done(as(w, "root", "vn-create",
+		       json_pack("{s:s,s:i,s:o,s:s}", "name", "d", "id", 4, "hosts",
+				 list("h12 h13 h31 h41"), "sign", "none")));
+	publish_changed(s->p, s->w.revision, s->now);
+	run(s, 2 * SEC);
+	image = s->fakes[3].runs;
+	assert_int_equal(image_network(image, 4, SIDES)->protection, PROTECT_NONE);
+	assert_current(s);
+}
+
+/* ---- queue routers -------------------------------------------------------------- */
+
+static void change_router(struct scene *s, const char *name, json_t *fields)
+{
+	struct world *w = &s->w;
+
+	json_object_set_new(fields, "router", json_string(name));
+	assert_done(as(w, "root", "router-change", fields));
+	publish_changed(s->p, s->w.revision, s->now);
+}
+
+static void serve(struct scene *s, unsigned i, bool on)
+{
+	char name[8], endpoint[32];
+
+	snprintf(name, sizeof(name), "r%u", i);
+	snprintf(endpoint, sizeof(endpoint), "192.0.2.%u:8463", i);
+	change_router(s, name, json_pack("{s:s,s:b}", "endpoint", endpoint, "relay", on));
+}
+
+static unsigned count(const struct scene *s, unsigned i)
+{
+	return s->fakes[i].changes + s->fakes[i].wholes;
+}
+
+/* Who hears of what: no more, no less. */
+static void limited_ones(void **state)
+{
+	struct scene *s = *state;
+	const struct image_peer *peer;
+	unsigned were[ROUTERS + 1];
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h21");
+	run(s, 2 * SEC);
+	assert_null(image_peer(s->fakes[6].runs, 1));
+	assert_int_equal(s->fakes[1].runs->self.limited, IMAGE_LIMITED);
+	serve(s, 6, true);
+	run(s, 4 * SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[6].runs->self.limited, IMAGE_NOT_LIMITED);
+	assert_int_equal(s->fakes[6].runs->n_networks, 0);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 6);
+	peer = image_peer(s->fakes[1].runs, 6);
+	assert_string_equal(peer->endpoints[0], "192.0.2.6:8463");
+	assert_false(peer->relay);
+	assert_int_equal(image_peer(s->fakes[1].runs, 2)->queue_routers[0], 6);
+	assert_true(image_peer(s->fakes[6].runs, 1)->relay);
+	/* those that know each other are in one more network: nothing new for the queue router */
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		were[i] = count(s, i);
+	create(s, "b", 2, "h12 h22");
+	run(s, 2 * SEC);
+	assert_int_equal(count(s, 6), were[6]);
+	assert_int_equal(count(s, 1), were[1] + 2);
+	/* ... but here it is: it relays for both, the others hear nothing */
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		were[i] = count(s, i);
+	create(s, "c", 3, "h13 h33");
+	run(s, 2 * SEC);
+	assert_int_equal(count(s, 6), were[6] + 2);
+	assert_int_equal(count(s, 4), were[4]);
+	assert_int_equal(count(s, 2), were[2]);
+	assert_current(s);
+	change_router(s, "r1", json_pack("{s:s}", "limited", "poll-udp"));
+	run(s, 2 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.limited, IMAGE_POLL_UDP);
+	assert_int_equal(count(s, 6), were[6] + 2);
+	assert_int_equal(count(s, 2), were[2]);
+	/* with an address of its own it needs none */
+	change_router(s, "r1", json_pack("{s:s,s:s}", "limited", "auto", "endpoint", "a.b:1"));
+	run(s, 10 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.limited, IMAGE_NOT_LIMITED);
+	assert_current(s);
+}
+
+/* Whoever is to be used carries for both, at every moment. */
+static void assert_relayed(struct scene *s, unsigned limited, unsigned other)
+{
+	const struct image *x = s->fakes[other].runs, *l = s->fakes[limited].runs;
+	const struct image_peer *peer = image_peer(x, limited), *via;
+	const struct image *q;
+
+	assert_true(peer && peer->n_queue_routers);
+	via = image_peer(x, peer->queue_routers[0]);
+	assert_non_null(via);
+	assert_non_null(image_peer(l, via->id));
+	q = s->fakes[via->id].runs;
+	assert_true(image_peer(q, limited) && image_peer(q, limited)->relay);
+	assert_true(image_peer(q, other) && image_peer(q, other)->relay);
+}
+
+static void queue_routers_move(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	static const char *const limited[] = { "r1", "r2", "r3", "r4" };
+	unsigned steps = 0;
+	uint32_t last = 0;
+
+	attach_all(s);
+	serve(s, 5, true);
+	serve(s, 6, true);
+	for (unsigned i = 0; i < 4; i++)
+		change_router(s, limited[i], json_pack("{s:[s]}", "queue_routers", "r5"));
+	create(s, "a", 1, "h11 h21 h31");
+	run(s, 10 * SEC);
+	assert_current(s);
+	for (unsigned round = 0; round < 6; round++) {
+		const char *to = round % 2 ? "r5" : "r6";
+		mono_t begun = s->now;
+
+		/* one alone, later all of them */
+		for (unsigned i = 0; i < (round < 3 ? 1 : 4); i++)
+			change_router(s, limited[i], json_pack("{s:[s]}", "queue_routers", to));
+		if (round == 3)
+			assert_done(as(w, "root", "vn-join",
+				       json_pack("{s:s,s:[s]}", "vn", "a", "hosts", "h41")));
+		while (!publish_settled(s->p) && mono_since(s->now, begun) < 20 * SEC) {
+			run(s, 10 * MSEC);
+			assert_relayed(s, 1, 2);
+			assert_relayed(s, 1, 3);
+			assert_relayed(s, 2, 1);
+			if (s->fakes[1].runs->self.queue_routers[0] != last)
+				steps++;
+			last = s->fakes[1].runs->self.queue_routers[0];
+		}
+		assert_true(mono_since(s->now, begun) > 2 * PUBLISH_SETTLE);
+		assert_current(s);
+	}
+	assert_int_equal(steps, 7);
+	/* revoked: whoever had it goes elsewhere */
+	change_router(s, "r1", json_pack("{s:[]}", "queue_routers"));
+	run(s, 10 * SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].runs->self.n_queue_routers, 2);
+	assert_done(
+		as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "router", "name", "r5")));
+	publish_changed(s->p, s->w.revision, s->now);
+	s->fakes[5].mute = true;
+	run(s, SEC);
+	for (unsigned i = 1; i <= 4; i++)
+		assert_null(image_peer(s->fakes[i].runs, 5));
+	run(s, 20 * SEC);
+	assert_true(publish_settled(s->p));
+	assert_int_equal(s->fakes[1].runs->self.n_queue_routers, 1);
+	assert_int_equal(s->fakes[2].runs->self.n_queue_routers, 0); /* it named that one alone */
+}
+
+/* Three of many, each time the same, and by a new one only its own change. */
+static void choice(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	struct queue_routers was[40], is;
+	unsigned load[40] = { 0 }, moved = 0;
+
+	for (unsigned i = 10; i < 40; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "q%u", i);
+		assert_done(as(w, "root", "register",
+			       json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:b}", "kind", "router", "name",
+					 name, "site", "r1", "key", name, "id", (int)i, "endpoint",
+					 i < 20 ? "a:1" : "", "relay", i < 20)));
+	}
+	for (unsigned i = 20; i < 40; i++) {
+		queue_routers_of(w->registry, registry_router_id(w->registry, i), &was[i]);
+		assert_int_equal(was[i].n, QUEUE_ROUTERS_CHOSEN);
+		for (unsigned k = 0; k < was[i].n; k++)
+			load[was[i].at[k]]++;
+	}
+	for (unsigned i = 10; i < 20; i++)
+		assert_in_range(load[i], 1, 15);
+	assert_done(as(w, "root", "router-change",
+		       json_pack("{s:s,s:b}", "router", "q12", "relay", 0)));
+	for (unsigned i = 20; i < 40; i++) {
+		bool had = queue_routers_have(&was[i], 12);
+
+		queue_routers_of(w->registry, registry_router_id(w->registry, i), &is);
+		assert_int_equal(queue_routers_equal(&was[i], &is), !had);
+		moved += had;
+	}
+	assert_int_equal(moved, load[12]);
+}
+
 static void restart(struct scene *s)
 {
 	for (unsigned i = 1; i <= ROUTERS; i++)
@@ -468,12 +753,26 @@ static void random_losses(void **state)
 		s->loss = round % 3;
 		snprintf(name, sizeof(name), "n%u", any(s, 5));
 		snprintf(other, sizeof(other), "n%u", any(s, 5));
-		switch (any(s, 5)) {
+		switch (any(s, 8)) {
 		case 0:
 		case 1:
 			as(w, "root", "vn-create",
 			   json_pack("{s:s,s:o}", "name", name, "hosts",
 				     list(hosts[name[1] - '0'])));
+			break;
+		case 5: serve(s, 4 + any(s, 3), any(s, 2)); break;
+		case 6:
+			as(w, "root", "router-change",
+			   json_pack("{s:s,s:o}", "router", any(s, 2) ? "r1" : "r2",
+				     "queue_routers",
+				     list(any(s, 2)   ? "r6 r4"
+					  : any(s, 2) ? "r5"
+						      : "")));
+			break;
+		case 7:
+			as(w, "root", "router-change",
+			   json_pack("{s:s,s:s}", "router", any(s, 2) ? "r2" : "r5", "endpoint",
+				     any(s, 2) ? "" : "192.0.2.2:1"));
 			break;
 		case 2: as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", name)); break;
 		case 3:
@@ -530,9 +829,12 @@ int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		scene_test(batches),	    scene_test(merge_in_steps),	 scene_test(late_and_back),
-		scene_test(routers_change), scene_test(revoked_at_once), scene_test(turns),
-		scene_test(random_losses),  scene_test(restored),
+		scene_test(batches),	    scene_test(merge_in_steps),
+		scene_test(late_and_back),  scene_test(protections),
+		scene_test(limited_ones),   scene_test(queue_routers_move),
+		scene_test(routers_change), scene_test(revoked_at_once),
+		scene_test(turns),	    scene_test(random_losses),
+		scene_test(restored),	    scene_test(choice),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

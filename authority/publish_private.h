@@ -1,0 +1,106 @@
+/*
+ * What publish.c (rounds, telling routers) and publish_peers.c (who knows whom) share.
+ */
+#ifndef AUTHORITY_PUBLISH_PRIVATE_H
+#define AUTHORITY_PUBLISH_PRIVATE_H
+
+#include "authority/publish.h"
+#include "authority/queue_routers.h"
+#include "authority/tables.h"
+
+/* A router. */
+struct target {
+	uint32_t id;
+	struct image *image; /* that it is to run */
+	struct image *next;  /* while a step is made */
+	size_t room;	     /* for networks, while the first images are made */
+	struct version runs; /* that it has confirmed */
+	bool late;
+	publish_send_fn *send; /* NULL: not attached */
+	void *arg;
+	struct round *round;	 /* that waits for it */
+	struct list outstanding; /* has not confirmed what it is to run */
+	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	struct list outgoing;	 /* is to be sent what it is to run */
+	struct image *from;	 /* ... as a change of this one; NULL: whole */
+	uint64_t mark, aside;	 /* for sets of them */
+	/* What others know of it; NULL: revoked, or gone. */
+	struct image_peer *peer;
+	struct image_peer *relayed; /* ... and a queue router; NULL: not made yet */
+	/* As of the last change that was gathered. */
+	enum image_limited mode;
+	bool serves;
+	struct queue_routers latest;
+	/* As in the images: `used` is said, `served` by those that have it as client. */
+	struct queue_routers used, served;
+	struct target **clients;
+	size_t n_clients, clients_room;
+	/* Who shares a network with one that is served, as its image has it. */
+	struct target **near;
+	size_t n_near;
+};
+
+/* Other queue routers from a round on. */
+struct move {
+	struct target *target;
+	struct queue_routers from, to;
+};
+
+struct round {
+	struct list node;
+	struct tables_change *change;
+	uint64_t revision;
+	struct target **touched;
+	size_t n, room;
+	struct move *moves;
+	size_t n_moves;
+	bool settles;	/* links to other queue routers have to come up within a step */
+	mono_t until;	/* not before then the next step; {0}: any time */
+	unsigned step;	/* 0: it waits for others */
+	size_t waiting; /* for so many */
+};
+
+struct publish {
+	struct registry *registry;
+	const struct signer *signer;
+	uint64_t generation, revision;
+	enum protection protection;
+	publish_event_fn *event;
+	void *arg;
+	struct tables_change *gathering;
+	bool gathers;
+	mono_t first, last; /* change of those */
+	struct list rounds; /* in order */
+	bool stirred;	    /* one may have become free to go on */
+	struct list outstanding, outgoing;
+	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
+	size_t looked;		 /* at so many of the routers whose record changes */
+	struct target **targets; /* by ID */
+	size_t n, room;
+	uint64_t mark, aside;
+};
+
+struct target *target_find(const struct publish *, uint32_t id);
+struct target *target_need(struct publish *, uint32_t id);
+/* Images fail for lack of memory only. */
+void *publish_have(void *object);
+
+/* ---- publish_peers.c ---- */
+
+void target_free(struct target *);
+/* What others are to know of it, by its record and `used`: whether that is different. */
+bool target_refresh(const struct publish *, struct target *);
+/* All that there is of queue routers, in the beginning. */
+void peers_begin(struct publish *);
+/* Who shares a network with it by this image, if that matters to anybody. */
+void peers_near(struct publish *, struct target *, const struct image *);
+/* Peers and self of an image of its; everybody's near is up to date. */
+void peers_find(struct publish *, const struct target *, struct image *);
+/* What a finished change does beside the tables: the round's moves, and whom they and
+ * changed records touch. */
+void peers_gathered(struct publish *, struct round *);
+void round_touch(struct publish *, struct round *, struct target *);
+/* The step of the round begins: moves go on. */
+void peers_step(struct publish *, const struct round *);
+
+#endif
