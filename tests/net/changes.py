@@ -20,6 +20,7 @@ wrong, and is to be empty."""
 import http.client
 import json
 import random
+import select
 import signal
 import ssl
 import sys
@@ -87,7 +88,7 @@ class Connection:
             except OSError:
                 self.leave()
                 if self.at == 0:
-                    time.sleep(0.02)
+                    select.select([], [], [], 0.02)  # as any client would
 
     def answered(self):
         now = time.monotonic()
@@ -110,7 +111,8 @@ class Connection:
                               {"Content-Type": "application/json"})
             r = self.http.getresponse()
             status, answer = r.status, json.loads(r.read())
-        except (OSError, http.client.HTTPException, ValueError):
+        except (OSError, http.client.HTTPException, ValueError) as e:
+            self.tried.append(repr(e))
             self.leave()
             return None, None
         if status >= 500:
@@ -279,6 +281,7 @@ class Client:
     def be_refused(self, connection, target, method, path, body):
         status, answer = connection.ask(method, path, body)
         if status is None or status >= 500:
+            connection.get("/v1/vns")  # with the next process
             return
         if status == 200:
             fault(method, path, body, "was taken")
@@ -295,6 +298,8 @@ class Client:
             n += 1
             if n % COMPARE == 0:
                 self.compare([])
+                self.connection.leave()
+                self.connection.at = self.dice.randrange(len(urls))
             if n % 5 == 0:
                 method, path, body, target = self.pick_refused()
                 self.be_refused(self.connection, target, method, path, body)
