@@ -5,6 +5,7 @@
 # no datagram is lost.
 #   KILLS=20 ETCD_KILLS=9   how often
 #   PARTS="sqlite etcd"     which of them
+# alone: times have bounds, and datagrams are counted
 . "$(dirname "$0")/lib.sh"
 . "$here/authority.sh"
 KILLS=${KILLS:-20} ETCD_KILLS=${ETCD_KILLS:-9}
