@@ -200,8 +200,7 @@ static bool publish(struct program *p)
 	const struct settings *s = p->settings;
 	const struct election_hooks hooks = { .arg = p, .won = on_won, .lost = on_no_longer };
 
-	p->push = push_new(p->base, p->service, p->ca,
-			   s->encrypt ? s->encrypt : s->sign);
+	p->push = push_new(p->base, p->service, p->ca, s->encrypt ? s->encrypt : s->sign);
 	if (!p->push) {
 		log_error("%s/tables.key is no key that can sign", s->directory);
 		return false;

@@ -521,8 +521,7 @@ static void save(struct publish *p)
 		const struct round *round = container_of(node, struct round, node);
 
 		state.rounds = mem_more(state.rounds, state.n, &room, sizeof(*state.rounds));
-		state.rounds[state.n++] =
-			(struct published_round){ round->revision, round->asks };
+		state.rounds[state.n++] = (struct published_round){ round->revision, round->asks };
 	}
 	p->saving = true;
 	p->save_at = (mono_t){ 0 };

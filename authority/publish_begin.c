@@ -47,7 +47,8 @@ static void make_images(struct publish *p)
 			if (k && t->rows[k].router == t->rows[k - 1].router)
 				continue;
 			target = target_find(p, t->rows[k].router);
-			image_add_network(target->image, &target->room, SIDES, t, publish_protection(p, t));
+			image_add_network(target->image, &target->room, SIDES, t,
+					  publish_protection(p, t));
 		}
 		network_table_unref(t);
 	}

@@ -56,11 +56,11 @@ struct round {
 	size_t n, room;
 	struct move *moves;
 	size_t n_moves;
-	bool settles;	/* links to other queue routers have to come up within a step */
-	mono_t until;	/* not before then the next step; {0}: any time */
-	unsigned step;	/* 0: it waits for others; PUBLISHED_DONE: those before it aren't */
+	bool settles;	      /* links to other queue routers have to come up within a step */
+	mono_t until;	      /* not before then the next step; {0}: any time */
+	unsigned step;	      /* 0: it waits for others; PUBLISHED_DONE: those before it aren't */
 	unsigned asks, saved; /* the step that is to be durable, and that is */
-	size_t waiting; /* for so many */
+	size_t waiting;	      /* for so many */
 };
 
 struct publish {

@@ -19,8 +19,7 @@ json_t *published_encode(const struct published *p)
 
 	for (size_t i = 0; i < p->n; i++)
 		json_array_append_new(rounds,
-				      mem_json(json_pack("[I,i]",
-							 (json_int_t)p->rounds[i].revision,
+				      mem_json(json_pack("[I,i]", (json_int_t)p->rounds[i].revision,
 							 (int)p->rounds[i].step)));
 	return mem_json(json_pack("{s:I,s:I,s:o}", "generation", (json_int_t)p->generation,
 				  "revision", (json_int_t)p->revision, "rounds", rounds));
@@ -52,8 +51,7 @@ bool published_decode(const json_t *value, struct published *ret)
 			return false;
 		}
 		revision = to;
-		ret->rounds[ret->n++] =
-			(struct published_round){ (uint64_t)to, (unsigned)step };
+		ret->rounds[ret->n++] = (struct published_round){ (uint64_t)to, (unsigned)step };
 	}
 	return true;
 }

@@ -24,7 +24,7 @@ struct published {
 	struct published_round {
 		uint64_t revision;
 		unsigned step; /* that it is in, or about to begin; 0: it waits */
-	} *rounds;
+	} * rounds;
 };
 
 void published_done(struct published *);

@@ -19,10 +19,10 @@ struct service {
 	struct published published;
 	uint64_t published_at;	 /* revision that wrote it; 0: nothing */
 	struct journal *journal; /* NULL: not yet, the store is read */
-	struct ask *busy;    /* whose turn it is */
-	struct list turn;    /* asks that wait for theirs */
-	struct list waiting; /* ... for the registry to be further */
-	size_t n;	     /* asks under way */
+	struct ask *busy;	 /* whose turn it is */
+	struct list turn;	 /* asks that wait for theirs */
+	struct list waiting;	 /* ... for the registry to be further */
+	size_t n;		 /* asks under way */
 	uint64_t counter;
 	char prefix[17];
 	unsigned strangers; /* refusals of this second */

@@ -24,7 +24,7 @@
 struct world {
 	struct registry *registry;
 	struct journal *journal; /* NULL: none, it is the test's */
-	json_t *store; /* key -> {"value", "revision"} */
+	json_t *store;		 /* key -> {"value", "revision"} */
 	uint64_t revision, now;
 	unsigned requests;
 	/* Of the last request. */

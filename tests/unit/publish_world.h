@@ -37,7 +37,7 @@ struct scene {
 	/* How far publishing has come, as it is durable, and on its way there. */
 	struct published saved, saving;
 	bool is_saving;
-	int64_t slow;	 /* how long that may take; 0: no time */
+	int64_t slow; /* how long that may take; 0: no time */
 	mono_t saved_at;
 	unsigned saves, begun, resumed; /* publishers that began anew, or went on */
 };
@@ -48,7 +48,8 @@ static UNUSED unsigned any(struct scene *s, unsigned below)
 	return (unsigned)(s->random >> 33) % below;
 }
 
-static UNUSED void on_event(void *arg, enum publish_event e, const struct router *r, struct version v)
+static UNUSED void on_event(void *arg, enum publish_event e, const struct router *r,
+			    struct version v)
 {
 	struct scene *s = arg;
 

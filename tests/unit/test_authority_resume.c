@@ -153,7 +153,8 @@ static void networks(struct process *p)
 {
 	static const char *const routers[] = { "r1", "r2" };
 
-	ask(p, "register", json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
+	ask(p, "register",
+	    json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
 	for (int i = 0; i < 2; i++) {
 		char block[32], host[8];
 
@@ -161,7 +162,8 @@ static void networks(struct process *p)
 		    json_pack("{s:s,s:s,s:s,s:s,s:i}", "kind", "router", "name", routers[i], "site",
 			      "s", "key", routers[i], "id", i + 1));
 		snprintf(block, sizeof(block), "172.16.%d.0/24", i);
-		ask(p, "block-assign", json_pack("{s:s,s:s}", "router", routers[i], "block", block));
+		ask(p, "block-assign",
+		    json_pack("{s:s,s:s}", "router", routers[i], "block", block));
 		for (int k = 0; k < 2; k++) {
 			snprintf(host, sizeof(host), "h%d%d", i, k);
 			ask(p, "register",

@@ -49,7 +49,8 @@ static bool takes_in(const struct image *to, uint32_t network, uint32_t from, co
 {
 	const struct image_network *n = image_network(to, network, SIDE_RECEIVE);
 
-	return n && network_table_at(n->table, from, a) && network_table_at(n->table, to->router, b);
+	return n && network_table_at(n->table, from, a) &&
+	       network_table_at(n->table, to->router, b);
 }
 
 /* Whether a packet that one router sends now comes to the other one's host. */
@@ -93,8 +94,8 @@ static void assert_packets(const struct scene *s, const struct reach *r)
 					 (unsigned long long)from->version.number / 4, to->step,
 					 (unsigned long long)to->version.number / 4);
 			if (!r->ever[a][b] && comes(from, to, x, y))
-				fail_msg("h%u%u to h%u%u: crossed", a / 3 + 1, a % 3 + 1,
-					 b / 3 + 1, b % 3 + 1);
+				fail_msg("h%u%u to h%u%u: crossed", a / 3 + 1, a % 3 + 1, b / 3 + 1,
+					 b % 3 + 1);
 		}
 }
 
@@ -140,14 +141,16 @@ static void change(struct scene *s, unsigned which)
 
 	switch (which) {
 	case 0:
-		assert_done(as(w, "root", "vn-merge",
-			       json_pack("{s:[s,s],s:s,s:i}", "vns", "a", "b", "name", "c", "id", 3)));
+		assert_done(
+			as(w, "root", "vn-merge",
+			   json_pack("{s:[s,s],s:s,s:i}", "vns", "a", "b", "name", "c", "id", 3)));
 		break;
 	case 1:
-		assert_done(as(w, "root", "vn-split",
-			       json_pack("{s:s,s:[{s:s,s:i,s:o},{s:s,s:i,s:o}]}", "vn", "c", "groups",
-					 "name", "a", "id", 1, "hosts", list("h11 h21 h31 h12"),
-					 "name", "b", "id", 2, "hosts", list("h22 h32 h41"))));
+		assert_done(
+			as(w, "root", "vn-split",
+			   json_pack("{s:s,s:[{s:s,s:i,s:o},{s:s,s:i,s:o}]}", "vn", "c", "groups",
+				     "name", "a", "id", 1, "hosts", list("h11 h21 h31 h12"), "name",
+				     "b", "id", 2, "hosts", list("h22 h32 h41"))));
 		break;
 	case 2:
 		assert_done(as(w, "root", "vn-join",
