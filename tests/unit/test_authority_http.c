@@ -226,6 +226,7 @@ static int end_of_stream(struct world *w, bool unread)
 	struct server server, *s = &server;
 	struct evhttp_request *q = evhttp_request_new(got, s);
 	struct push *p;
+	uint64_t at;
 	int status;
 
 	server_begin(w, s);
@@ -238,6 +239,8 @@ static int end_of_stream(struct world *w, bool unread)
 	p = push_new(w->base, w->service, s->api.ca, PROTECT_NONE);
 	assert_non_null(p);
 	push_begin(p);
+	while (!service_published(w->service, &at) || !service_idle(w->service))
+		event_base_loop(w->base, EVLOOP_ONCE);
 	evhttp_set_gencb(s->evhttp, on_stream, p);
 	evhttp_make_request(s->connection, q, EVHTTP_REQ_GET, "/");
 	while (!is_attached(p) || evbuffer_get_length(stream))
