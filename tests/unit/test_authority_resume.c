@@ -156,7 +156,7 @@ static void networks(struct process *p)
 	ask(p, "register",
 	    json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
 	for (int i = 0; i < 2; i++) {
-		char block[32], host[8];
+		char block[32], host[32];
 
 		ask(p, "register",
 		    json_pack("{s:s,s:s,s:s,s:s,s:i}", "kind", "router", "name", routers[i], "site",
