@@ -24,7 +24,9 @@
 #include <openssl/evp.h>
 
 #include "authority/memory.h"
+#include "authority/published.h"
 #include "authority/records.h"
+#include "authority/service.h"
 #include "common/pki.h"
 
 #define FORMAT 1
@@ -144,7 +146,7 @@ static int put_entry(struct writer *w, const struct store_entry *e, char error[s
 {
 	json_t *value;
 
-	if (e->lease)
+	if (e->lease || !strcmp(e->key, PUBLISHED_KEY) || !strcmp(e->key, SERVICE_STARTED))
 		return 0;
 	value = json_loadb(e->value, e->size, 0, NULL);
 	if (!value)

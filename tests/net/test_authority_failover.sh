@@ -73,6 +73,18 @@ flood_ended()
 {
 	grep -q "packets transmitted" "$WORK/flood.log"
 }
+# Pings again and again, until $WORK/stop is there: a round that has begun ends by itself.
+again()
+{
+	# shellcheck disable=SC2016
+	spawn "$1" h1 bash -c 'while [ ! -e "$0" ]; do ping -n -q -f -c 3000 -W 2 172.16.2.10; done' \
+		"$WORK/stop"
+	again=$spawned
+}
+lost()
+{
+	awk '/packets transmitted/ { lost += $1 - $4 } END { print lost + 0 }' "$WORK/ping.log"
+}
 since()
 {
 	local t
@@ -122,5 +134,32 @@ check "... and is not reached any more" wait_for 5 no_reach
 check "the first is served again" serve "$port"
 check "... and changes go by either" admin vn join vn1 h2
 check "... to the routers" wait_for 5 reach
+# Killed while a change goes through its steps: the other process goes on in the same.
+# Who has the routers knows what they run.
+current()
+{
+	[ "$(URLS=$(url_of 1) admin --json router list | jq -r '[.routers[].state] | unique | join(" ")')" = current ]
+}
+# kill_while VERB...: whoever has the routers, somewhen after the change was acknowledged.
+kill_while()
+{
+	admin vn "$@" || return
+	sleep "0.$((RANDOM % 9 + 1))"
+	port=$(url_of 1)
+	port=${port##*:}
+	end "${authority[$port]}" KILL
+	wait_for 30 on_other 1 && wait_for 30 on_other 2 && wait_for 20 current && serve "$port"
+}
+check "one more host" admin host add h3 r1 172.16.1.30 --owner admin
+check "... in a network of its own" admin vn create vn2 h3
+check "all have their tables" wait_for 20 current
+check "a flood begins" again ping
+for i in 1 2 3; do
+	check "killed in a merge: the other one ends it" kill_while merge vn1 vn2 vn3
+	check "killed in a split: the other one ends it" kill_while split vn3 vn1=h1,h2 vn2=h3
+done
+touch "$WORK/stop"
+check "the flood ends" wait_for 30 gone "$again"
+is "nothing was lost" "$(lost)" 0
 check "routers end" stop_routers
 finish
