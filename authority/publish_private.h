@@ -21,6 +21,7 @@ struct target {
 	struct round *round;	 /* that waits for it */
 	struct list outstanding; /* has not confirmed what it is to run */
 	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	int64_t patience;	 /* ns from then on until it is sent again */
 	struct list outgoing;	 /* is to be sent what it is to run */
 	struct image *from;	 /* ... as a change of this one; NULL: whole */
 	uint64_t mark, aside;	 /* for sets of them */
@@ -73,6 +74,7 @@ struct publish {
 	struct list rounds; /* in order */
 	bool stirred;	    /* one may have become free to go on */
 	struct list outstanding, outgoing;
+	size_t at_once;		 /* bytes that are sent in one turn, and one more */
 	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
 	size_t looked;		 /* at so many of the routers whose record changes */
 	struct target **targets; /* by ID */

@@ -2,6 +2,9 @@
  * A stream is the answer to a request, and has no end: its chunks are lines. What a router
  * doesn't read in time is not heaped up: with anything left to be written on its stream,
  * tables are left out, and since it doesn't confirm them publishing says them again, whole.
+ *
+ * Nor is that of thousands of routers: while more than so much is unread on all streams,
+ * tables are made for one router at a time, as others confirm theirs, or slowly.
  */
 #include "authority/push.h"
 
@@ -22,13 +25,16 @@ enum {
 	TAKEN_IN = 4096,     /* bytes that a router may say where it has nothing to say */
 	WRITE_PATIENCE = 30, /* seconds in which it has to read something */
 	SLOTS = 100,	     /* of routers by ID, from one sign of life to the next */
+	FLOWING = 16 << 20,  /* bytes of tables that are unread */
 };
+#define PACE (10 * MSEC) /* how often that is looked at; one router's, when it is more */
 
 /* A router that has had a stream. */
 struct listener {
 	struct push *push;
 	uint32_t id;
 	struct evhttp_request *http; /* its stream; NULL: none */
+	struct list flowing;	     /* it has tables that are unread, or had when that was seen */
 };
 
 struct push {
@@ -39,6 +45,9 @@ struct push {
 	struct publish *publish; /* NULL: another process does */
 	uint64_t generation;
 	struct event *due, *alive;
+	struct list flowing; /* listeners */
+	mono_t looked;	     /* at those */
+	bool slow;	     /* too much is unread */
 	unsigned slot;
 	struct listener **listeners; /* by ID */
 	size_t n, room;
@@ -85,6 +94,7 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 	l = mem_new(1, sizeof(*l));
 	l->push = p;
 	l->id = id;
+	list_init(&l->flowing);
 	p->listeners = mem_more(p->listeners, p->n, &p->room, sizeof(*p->listeners));
 	memmove(p->listeners + at + 1, p->listeners + at, (p->n++ - at) * sizeof(*p->listeners));
 	p->listeners[at] = l;
@@ -93,12 +103,49 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 
 /* ---- publishing ----------------------------------------------------------------- */
 
+static struct evbuffer *output_of(struct evhttp_request *q)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
+}
+
+/* Of those whose tables flow, in bytes. */
+static size_t unread(struct push *p)
+{
+	size_t sum = 0;
+
+	list_for_each(node, &p->flowing) {
+		const struct listener *l = container_of(node, struct listener, flowing);
+		size_t n = l->http ? evbuffer_get_length(output_of(l->http)) : 0;
+
+		sum += n;
+		if (n <= UNREAD)
+			list_remove(node);
+	}
+	return sum;
+}
+
+static void pace(struct push *p, mono_t now)
+{
+	if (mono_since(now, p->looked) < PACE)
+		return;
+	p->looked = now;
+	p->slow = unread(p) > FLOWING;
+	publish_pace(p->publish, p->slow ? 1 : PUBLISH_AT_ONCE);
+}
+
 static void run(struct push *p)
 {
-	mono_t now = clock_now(), next = publish_due(p->publish, now);
-	int64_t wait = mono_since(next, now);
+	mono_t now = clock_now(), next;
 	struct timeval time = { 0 };
+	int64_t wait;
 
+	pace(p, now);
+	next = publish_due(p->publish, now);
+	wait = mono_since(next, now);
+	if (p->slow && wait < PACE)
+		wait = PACE;
 	if (!mono_is_set(next)) {
 		evtimer_del(p->due);
 		return;
@@ -186,13 +233,6 @@ void push_applied(struct push *p, uint64_t revision)
 
 /* ---- streams -------------------------------------------------------------------- */
 
-static struct evbuffer *output_of(struct evhttp_request *q)
-{
-	struct evhttp_connection *c = evhttp_request_get_connection(q);
-
-	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
-}
-
 /* Its connection is no more. */
 static void on_close(struct evhttp_connection *connection, void *arg)
 {
@@ -267,6 +307,8 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 		return;
 	line = feed_tables(version, step, bytes, len, &n);
 	send_line(l->http, line, n);
+	if (list_is_empty(&l->flowing))
+		list_insert(&l->push->flowing, &l->flowing);
 }
 
 /* A slot's turn: so that there is never something to be said to all at once. */
@@ -358,9 +400,10 @@ json_t *push_status(const struct push *p, uint32_t router)
 	if (p->publish)
 		publish_status(p->publish, router, &s);
 	if (s.attached)
-		state = s.late					       ? "late"
-			: s.awaits || version_compare(s.runs, s.given) ? "changing"
-								       : "current";
+		state = s.late ? "late"
+			: version_compare(s.runs, s.given) || publish_awaits(p->publish, router)
+				? "changing"
+				: "current";
 	return mem_json(json_pack("{s:o,s:o,s:i,s:s}", "runs", version_json(s.runs), "given",
 				  version_json(s.given), "step", s.step, "state", state));
 }
@@ -401,6 +444,7 @@ struct push *push_new(struct event_base *base, struct registry *registry, struct
 	p->base = base;
 	p->registry = registry;
 	p->protection = protection;
+	list_init(&p->flowing);
 	p->signer = signer_of(ca);
 	p->due = evtimer_new(base, on_due, p);
 	p->alive = event_new(base, -1, EV_PERSIST, on_alive, p);

@@ -45,9 +45,9 @@ enum {
 	LONG = 110, /* ... that anything may take */
 	CREATES = LONG + 1,
 	LIFE = 90 * 86400, /* seconds: of certificates, so that none is about to end */
-	SPARE = 200,  /* descriptors that are for other things */
-	TOLD = 20,    /* lines of the authority's log */
-	BATCH = 2000, /* records in one transaction */
+	SPARE = 200,	   /* descriptors that are for other things */
+	TOLD = 20,	   /* lines of the authority's log */
+	BATCH = 2000,	   /* records in one transaction */
 };
 
 static struct bench {
@@ -552,7 +552,8 @@ static void measure(void)
 	figure("cold_failures", f.failures);
 	from = cpu();
 	figure("idle_cpu_percent", (until(NULL, 0, "idle"), (cpu() - from) / bench.seconds * 100));
-	figure("idle_beats_per_s", (routers_figures(bench.routers).beats - f.beats) / (double)bench.seconds);
+	figure("idle_beats_per_s",
+	       (routers_figures(bench.routers).beats - f.beats) / (double)bench.seconds);
 	figure("idle_mb", memory("VmRSS"));
 	operations();
 	figure("most_mb", memory("VmHWM"));
@@ -577,8 +578,8 @@ static void print_result(double own)
 	uname(&os);
 	line = json_pack("{s:s,s:s,s:s,s:i,s:s,s:i,s:s,s:s,s:s,s:i,s:I,s:o,s:{}}", "part",
 			 "authority", "case", "", "kind", "vine", "round", 1, "version",
-			 VINE_VERSION, "seconds", (int)bench.seconds, "offload", "", "line", "", "kernel",
-			 os.release, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "time",
+			 VINE_VERSION, "seconds", (int)bench.seconds, "offload", "", "line", "",
+			 "kernel", os.release, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "time",
 			 (json_int_t)time(NULL), "figures", bench.figures, "failed");
 	json_object_set_new(line, "case", json_sprintf("%u", bench.n));
 	json_object_set_new(bench.figures, "simulating_cpu_s", json_real(own));
