@@ -284,8 +284,8 @@ done
 
 # ---- The authority at size ---------------------------------------------------
 
-check "a few routers and a real authority" \
-	"$BUILD/bench/authority" "$BUILD/vine-authority" 20 2 > "$WORK/authority.jsonl"
+check "a few routers and a real authority" eval \
+	'"$BUILD/bench/authority" "$BUILD/vine-authority" 20 2 > "$WORK/authority.jsonl"'
 check "all of it is measured, and nothing failed" jq -e '.case == "20" and .failed == {} and
 	(.figures | .verified > 0 and .spread_routers == 20 and
 	 all(.cold_s, .create_s, .dense_s, .spread_s, .again_s, .most_mb; . > 0))' \
