@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VALUES_MAX 1000
+
 /* ---- versions ------------------------------------------------------------------- */
 
 char *version_format(struct version v, char buf[static VERSION_TEXT])
@@ -136,9 +138,21 @@ static bool get_bytes(const json_t *text, struct feed_message *m)
 	return true;
 }
 
+/* A value of JSON takes many times the memory of its text: a line has few of them. */
+static bool has_few_values(const uint8_t *line, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += line[i] == ',' || line[i] == ':' || line[i] == '[' || line[i] == '{';
+	return n <= VALUES_MAX;
+}
+
 static int message(const uint8_t *line, size_t len, feed_fn *fn, void *arg)
 {
-	json_t *o = json_loadb((const char *)line, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *o = has_few_values(line, len) ? json_loadb((const char *)line, len,
+							   JSON_REJECT_DUPLICATES, NULL)
+					      : NULL;
 	const char *type = json_string_value(json_object_get(o, "type"));
 	const char *version = json_string_value(json_object_get(o, "version"));
 	struct feed_message m = { .type = FEED_OTHER };
@@ -223,6 +237,10 @@ static int make(const struct image *runs, const uint8_t *bytes, size_t len, stru
 	else
 		error = -ESTALE;
 	image_change_free(change);
+	if (!error && image_too_large(*ret)) {
+		image_free(*ret);
+		error = -EMSGSIZE;
+	}
 	return error;
 }
 
@@ -243,6 +261,7 @@ int feed_take(const struct image *runs, uint32_t self, const uint8_t public_key[
 	case -ESTALE:
 		return refuse(failed, error, "a change of tables that this router does not run");
 	case -ENOMEM: return refuse(failed, error, "not enough memory for the tables");
+	case -EMSGSIZE: return refuse(failed, error, "tables that are larger than a router takes");
 	default: return refuse(failed, error, "tables that are malformed");
 	}
 	order = runs ? version_compare(image->version, runs->version) : 1;

@@ -10,13 +10,14 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "common/pki.h"
+
 #define SHARED 32 /* bytes of a coordinate */
 
 static EVP_PKEY *read_public(const char *text, size_t len)
 {
 	unsigned char der[IMAGE_KEY];
 	const unsigned char *at = der;
-	char group[32] = "";
 	EVP_PKEY *key;
 	int n;
 
@@ -28,9 +29,7 @@ static EVP_PKEY *read_public(const char *text, size_t len)
 	for (size_t i = len; i > 0 && text[i - 1] == '=' && len - i < 2; i--)
 		n--;
 	key = d2i_PUBKEY(NULL, &at, n);
-	if (key && at == der + n && EVP_PKEY_is_a(key, "EC") &&
-	    EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
-	    !strcmp(group, "prime256v1"))
+	if (key && at == der + n && pki_is_p256(key))
 		return key;
 	EVP_PKEY_free(key);
 	return NULL;
