@@ -5,6 +5,7 @@
  *   {"type": "change", "version": "G.N", "step": K, "image": BASE64}
  *   {"type": "alive"}
  *
+ * (base64 without escapes, everything else of a line in 4 KiB)
  * and what the router says of tables: {"version": "G.N"}, the version that it runs, with
  * "error" (words) if it has refused what came. No sockets: bytes in, messages out.
  */

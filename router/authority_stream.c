@@ -13,6 +13,7 @@
  */
 #include "router/authority_private.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,7 @@ static void stream_data(void *arg, const void *data, size_t len, mono_t now)
 	} else if (!a->feed.n && a->feed.room > FEED_KEPT) {
 		feed_done(&a->feed);
 		feed_init(&a->feed);
+		malloc_trim(0);
 	}
 }
 
