@@ -135,7 +135,8 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	if (a->identity && !a->https)
 		snprintf(error, sizeof(error), "%s", why);
 	if (!a->identity || !a->disk || !a->https ||
-	    !stored_init(&a->stored, a->disk, r->config->state) || !authority_stream_init(a, r->config)) {
+	    !stored_init(&a->stored, a->disk, r->config->state) ||
+	    !authority_stream_init(a, r->config)) {
 		fprintf(errors, "[authority]: %s\n", error);
 		return false;
 	}

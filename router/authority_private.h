@@ -15,7 +15,7 @@
 #include "router/router.h"
 #include "router/stored.h"
 
-#define PLACES 9		 /* those configured, and one that another sent us to */
+#define PLACES 9 /* those configured, and one that another sent us to */
 #define PAUSE_LEAST (300 * MSEC)
 #define ANSWER_WAIT (10 * SEC)
 
@@ -26,9 +26,9 @@ struct place {
 	struct watch *watch;
 	struct ip ips[RESOLVE_MAX];
 	size_t n_ips;
-	char error[80]; /* why they aren't known; "" */
+	char error[80];	   /* why they aren't known; "" */
 	unsigned timeouts; /* of connections, one after the other */
-	mono_t silent;	/* when it was found to say nothing any more; {0}: it wasn't */
+	mono_t silent;	   /* when it was found to say nothing any more; {0}: it wasn't */
 };
 
 struct authority {
@@ -55,7 +55,7 @@ struct authority {
 	mono_t failing;		 /* since the first of these */
 	int64_t pause;
 	struct timer again, silence;
-	bool by_proxy;		    /* or directly, if there is one: what has worked last */
+	bool by_proxy;		   /* or directly, if there is one: what has worked last */
 	unsigned missed, refusals; /* heartbeats in a row: unanswered; not taken */
 
 	/* to be confirmed */

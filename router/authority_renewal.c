@@ -80,11 +80,12 @@ static void renewal_due(struct timer *t, mono_t now)
 		return;
 	body = identity_renewal(a->identity);
 	if (body)
-		a->renewal = authority_ask_path(a, &(struct https_question){ .url = "/v1/renew",
-								   .body = body,
-								   .patience = ANSWER_WAIT,
-								   .done = renewal_done,
-								   .arg = a });
+		a->renewal =
+			authority_ask_path(a, &(struct https_question){ .url = "/v1/renew",
+									.body = body,
+									.patience = ANSWER_WAIT,
+									.done = renewal_done,
+									.arg = a });
 	free(body);
 }
 

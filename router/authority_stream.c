@@ -65,7 +65,8 @@ static unsigned ways(const struct authority *a)
  * twice as long each time. */
 int64_t authority_connect_time(const struct authority *a)
 {
-	int64_t most = CONNECT << (authority_place(a)->timeouts < 3 ? authority_place(a)->timeouts : 3);
+	int64_t most =
+		CONNECT << (authority_place(a)->timeouts < 3 ? authority_place(a)->timeouts : 3);
 
 	return a->connected || ways(a) == 1 || most > CONNECT_MOST ? CONNECT_MOST : most;
 }

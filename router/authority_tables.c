@@ -143,9 +143,10 @@ static void check_covered(struct authority *a, const struct image *image)
 				continue;
 			prefix_format(p, text);
 			if (strcmp(text, a->uncovered) != 0)
-				log_warn("authority: %s of network %u, and perhaps others, will "
-					 "not be intercepted: [intercept] networks does not cover it",
-					 text, t->id);
+				log_warn(
+					"authority: %s of network %u, and perhaps others, will "
+					"not be intercepted: [intercept] networks does not cover it",
+					text, t->id);
 			strcpy(a->uncovered, text); /* not with each change */
 			return;
 		}
@@ -252,7 +253,8 @@ static void whole_came(void *arg, const struct https_answer *answer, mono_t now)
 
 	a->whole = NULL;
 	feed_init(&feed);
-	if (authority_is_good(answer) && !feed_read(&feed, answer->body, answer->len, whole_message, &t))
+	if (authority_is_good(answer) &&
+	    !feed_read(&feed, answer->body, answer->len, whole_message, &t))
 		feed_read(&feed, "\n", 1, whole_message, &t);
 	feed_done(&feed);
 	if (!timer_is_set(&a->whole_timer)) /* a look whether it has helped */
@@ -266,7 +268,8 @@ static void whole_due(struct timer *t, mono_t now)
 	if (!stored_wants_whole(&a->stored) || a->whole)
 		return;
 	if (a->connected)
-		a->whole = authority_ask_own(a, "tables", NULL, WHOLE_WAIT, FEED_LINE, NULL, whole_came);
+		a->whole = authority_ask_own(a, "tables", NULL, WHOLE_WAIT, FEED_LINE, NULL,
+					     whole_came);
 	if (!a->whole)
 		timer_set(a->loop, t, mono_add(now, WHOLE_AGAIN));
 }

@@ -45,11 +45,11 @@ struct https_question {
 	size_t n_ips;
 	const struct proxy *proxy; /* which connects to the host; copied; NULL: nobody between */
 	int64_t connect;	   /* for each connection, proxy and TLS included */
-	const char *body;    /* JSON, copied: POST; NULL: GET */
-	const char *header;  /* one more line of the head, copied; or NULL */
-	int64_t patience;    /* for all of it; 0: for ever */
-	size_t most;	     /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
-	https_data_fn *data; /* NULL: no stream */
+	const char *body;	   /* JSON, copied: POST; NULL: GET */
+	const char *header;	   /* one more line of the head, copied; or NULL */
+	int64_t patience;	   /* for all of it; 0: for ever */
+	size_t most;		   /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
+	https_data_fn *data;	   /* NULL: no stream */
 	https_fn *done;
 	void *arg;
 };

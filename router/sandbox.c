@@ -90,9 +90,9 @@ static const char *const allowed[] = {
 	"openat2", "stat", "stat64", "lstat", "lstat64", "fstat", "fstat64", "newfstatat",
 	"fstatat64", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
 	"getdents", "getdents64", "getcwd", "fsync", "fdatasync", "ftruncate", "ftruncate64",
-	"flock", "unlink",
-	"unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "chmod", "fchmod",
-	"fchmodat", "chown", "fchown", "fchownat", "umask", "fadvise64", "statfs", "fstatfs",
+	"flock", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
+	"chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "umask", "fadvise64",
+	"statfs", "fstatfs",
 	/* sockets; socket itself is below */
 	"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername",
 	"getsockopt", "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg",

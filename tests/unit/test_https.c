@@ -35,7 +35,7 @@ struct place {
 	SSL_CTX *server;
 	int listening, proxy;
 	uint16_t port, proxy_port;
-	char asked[2048]; /* what the proxy was */
+	char asked[2048];    /* what the proxy was */
 	const char *refusal; /* what it answers; NULL: it connects */
 	pthread_t thread;
 	const char *head; /* that the server answers with, and LARGE bytes */
@@ -316,7 +316,8 @@ static void by_a_proxy(void **state)
 		if (!p->refusal)
 			pthread_join(p->thread, NULL);
 		assert_int_equal(strncmp(p->asked, line, strlen(line)), 0);
-		assert_non_null(strstr(p->asked, "Proxy-Authorization: Basic amFuZTpzZWNyZXQ=\r\n"));
+		assert_non_null(
+			strstr(p->asked, "Proxy-Authorization: Basic amFuZTpzZWNyZXQ=\r\n"));
 		assert_int_equal(p->status, p->refusal ? 0 : 404);
 	}
 	assert_non_null(strstr(p->error, "403"));
@@ -370,8 +371,8 @@ static void must_be_set(void **state)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = { TEST(bounds), TEST(must_be_set), TEST(by_a_proxy),
-						   TEST(silence) };
+	static const struct CMUnitTest tests[] = { TEST(bounds), TEST(must_be_set),
+						   TEST(by_a_proxy), TEST(silence) };
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

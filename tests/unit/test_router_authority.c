@@ -590,8 +590,7 @@ static void by_the_proxy(void **state)
 	assert_null(asked("https://192.0.2.1:1/")->q.proxy);
 	answer(w, asked("https://192.0.2.1:1/"), 0, "");
 	run_until(w, 160 * MSEC);
-	assert_ptr_equal(asked("https://192.0.2.2:2/")->q.proxy,
-			 &w->router->connections->proxy);
+	assert_ptr_equal(asked("https://192.0.2.2:2/")->q.proxy, &w->router->connections->proxy);
 	assert_int_equal(asked("/stream")->q.n_ips, 1);
 	assert_int_equal(asked("/stream")->q.ips[0].b[3], 77);
 	answer(w, asked("/stream"), 0, "");
@@ -797,13 +796,19 @@ static void renewal(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(places_in_turn),  TEST(takes_stores_confirms),
-		TEST(what_is_refused), TEST(heartbeats),
-		TEST(silence),	       TEST(sent_on),
-		TEST(by_the_proxy),    TEST(silent_places),
+		TEST(places_in_turn),
+		TEST(takes_stores_confirms),
+		TEST(what_is_refused),
+		TEST(heartbeats),
+		TEST(silence),
+		TEST(sent_on),
+		TEST(by_the_proxy),
+		TEST(silent_places),
 		TEST(refused_heartbeats),
-		TEST(a_slow_disk),     TEST(a_pause_after_slow_failures),
-		TEST(a_full_disk),     cmocka_unit_test_setup_teardown(renewal, begin_old, end),
+		TEST(a_slow_disk),
+		TEST(a_pause_after_slow_failures),
+		TEST(a_full_disk),
+		cmocka_unit_test_setup_teardown(renewal, begin_old, end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
