@@ -16,6 +16,7 @@ struct target {
 	size_t room;	     /* for networks, while the first images are made */
 	struct version runs; /* that it has confirmed */
 	bool late;
+	mono_t told;	       /* that it is ahead */
 	publish_send_fn *send; /* NULL: not attached */
 	void *arg;
 	struct round *round;	 /* that waits for it */
