@@ -19,6 +19,7 @@
 #include <openssl/rand.h>
 
 #include "authority/memory.h"
+#include "authority/schema.h"
 #include "common/log.h"
 
 enum {
@@ -494,6 +495,8 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 
 		if (kind >= RECORD_CHANGE && kind < RECORD_KINDS)
 			continue;
+		if (!strcmp(e->key, SCHEMA_KEY))
+			continue;
 		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
 			take_publisher(s, e);
 			continue;
@@ -667,7 +670,7 @@ struct service *service_open(struct event_base *base, struct store *store,
 		goto failed;
 	for (int i = 0; i < 8; i++)
 		snprintf(s->prefix + 2 * i, 3, "%02x", random[i]);
-	if (!load(s, error))
+	if (schema_open(store, error) || !load(s, error))
 		goto failed;
 	s->readable = event_new(base, store_watch_fd(s->watch), EV_READ | EV_PERSIST, follow, s);
 	s->tick = event_new(base, -1, EV_PERSIST, each_second, s);
