@@ -381,8 +381,9 @@ static int read_all(struct reader *r, int (*fn)(void *, const json_t *), void *a
 		else if (first)
 			r->backup->made = number_of(line, "made"),
 			r->backup->revision = number_of(line, "revision"),
-			r->records = number_of(line, "records") ? (unsigned)number_of(line, "records")
-								: SCHEMA_FIRST;
+			r->records = number_of(line, "records")
+					     ? (unsigned)number_of(line, "records")
+					     : SCHEMA_FIRST;
 		else if (json_object_get(line, "sha256"))
 			code = check_last(r, line, error);
 		else if ((code = check_line(r, line, error)) >= 0)

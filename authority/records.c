@@ -97,7 +97,8 @@ static const struct field router_fields[] = {
 	FIELD(router, tls_port, U32, .min = 1, .max = UINT16_MAX, .since = 2, .absent = 443),
 	FIELD(router, limited, CHOICE, .words = router_limited_names, .since = 2),
 	FIELD(router, queue_routers, ORDERED, .max = RECORD_QUEUE_ROUTERS),
-	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1), .since = 2),
+	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1),
+	      .since = 2),
 	FIELD(router, relay, BOOL, .since = 2),
 	FIELD(router, direct, BOOL, .since = 2, .absent = true),
 	FIELD(router, blocks, BLOCKS, .max = LIST),
@@ -626,8 +627,8 @@ bool record_upgrade(enum record_kind kind, json_t *value, unsigned from)
 		}
 	/* VNs as they were and became. */
 	for (int i = 0; kind == RECORD_CHANGE && i < 2; i++)
-		json_object_foreach(json_object_get(value, states[i]), key, vn)
-			changed |= record_upgrade(RECORD_VN, vn, from);
+		json_object_foreach(json_object_get(value, states[i]), key, vn) changed |=
+			record_upgrade(RECORD_VN, vn, from);
 	return changed;
 }
 

@@ -19,14 +19,14 @@
 #include "common/log.h"
 
 #define INTERVAL (3600 * SEC)
-#define SET 60000		     /* ms by which the clock has jumped, not drifted */
+#define SET 60000		    /* ms by which the clock has jumped, not drifted */
 #define GRACE (24 * 3600 * 1000ull) /* ms */
 static const char prefix[] = "audit/";
 
 struct retention {
 	struct service *service;
-	uint64_t keep; /* ms; 0: audit records for ever */
-	mono_t looked; /* or since when the clock is as it is */
+	uint64_t keep;	/* ms; 0: audit records for ever */
+	mono_t looked;	/* or since when the clock is as it is */
 	int64_t offset; /* ms, of the time of day to the other clock */
 	uint64_t removed;
 	bool failing;

@@ -79,8 +79,8 @@ static int look_at(struct upgrade *u, const struct store_entry *e)
 
 static int pass(struct upgrade *u)
 {
-	static const char *const prefixes[] = { "order", "user/",   "site/",  "router/",
-						"host/", "vn/",	    "policy/", "token/",
+	static const char *const prefixes[] = { "order",       "user/",	  "site/",   "router/",
+						"host/",       "vn/",	  "policy/", "token/",
 						"credential/", "change/", NULL };
 	char after[STORE_KEY_MAX + 1];
 	int r = 0;
@@ -97,8 +97,7 @@ static int pass(struct upgrade *u)
 				r = look_at(u, &page.entries[k]);
 			more = !r && page.more && page.n;
 			if (more)
-				snprintf(after, sizeof(after), "%s",
-					 page.entries[page.n - 1].key);
+				snprintf(after, sizeof(after), "%s", page.entries[page.n - 1].key);
 			range.after = after;
 			store_page_done(&page);
 		}

@@ -19,8 +19,7 @@
 #define VN(name) \
 	"{\"name\":\"" name "\",\"creator\":\"joe\",\"admins\":[],\"users\":[],\"members\":[]," \
 	"\"created\":1,\"change\":\"c\"}"
-#define HOST \
-	"{\"router\":\"r\",\"owner\":\"joe\",\"addresses\":[\"172.16.0.9\"],\"created\":1}"
+#define HOST "{\"router\":\"r\",\"owner\":\"joe\",\"addresses\":[\"172.16.0.9\"],\"created\":1}"
 
 /* As the first version wrote them. */
 static const char *const records[][2] = {
@@ -28,8 +27,9 @@ static const char *const records[][2] = {
 	{ "user/joe", "{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,\"created\":1}" },
 	{ "site/s", "{\"admins\":[\"joe\"],\"subnets\":[],\"location\":\"\",\"contact\":\"\","
 		    "\"created\":1}" },
-	{ "router/r", "{\"id\":1,\"site\":\"s\",\"key\":\"\",\"endpoint\":\"\",\"queue_routers\":[],"
-		      "\"blocks\":[],\"disabled\":false,\"revoked\":false,\"created\":1}" },
+	{ "router/r",
+	  "{\"id\":1,\"site\":\"s\",\"key\":\"\",\"endpoint\":\"\",\"queue_routers\":[],"
+	  "\"blocks\":[],\"disabled\":false,\"revoked\":false,\"created\":1}" },
 	{ "vn/1", VN("v") },
 	{ "change/c", "{\"time\":1,\"caller\":\"user/joe\",\"operation\":\"vn-change\","
 		      "\"before\":{\"vn/1\":" VN("u") "},\"after\":{\"vn/1\":" VN("v") "}}" },
@@ -59,9 +59,9 @@ static void begin(struct store *s)
 							 .value = HOST,
 							 .size = strlen(HOST) };
 		}
-		assert_int_equal(
-			store_commit(s, &(struct store_transaction){ NULL, 0, hosts, 500 }, NULL),
-			0);
+		assert_int_equal(store_commit(s, &(struct store_transaction){ NULL, 0, hosts, 500 },
+					      NULL),
+				 0);
 	}
 }
 
@@ -128,9 +128,8 @@ static int commit_beside(struct store *s, const struct store_transaction *t, uin
 	uint64_t mine;
 
 	if (commits++ == 2)
-		assert_int_equal(real->commit(s, &(struct store_transaction){ NULL, 0, &e, 1 },
-					      &mine),
-				 0);
+		assert_int_equal(
+			real->commit(s, &(struct store_transaction){ NULL, 0, &e, 1 }, &mine), 0);
 	return real->commit(s, t, revision);
 }
 
