@@ -101,7 +101,7 @@ static bool certify(struct program *p, time_t now)
 
 /* Routers take nothing that is signed with another key than the one they were registered with,
  * and have no way to another. */
-static bool same_tables_key(const struct ca *a, const struct ca *b)
+static bool same_tables_key(struct ca *a, struct ca *b)
 {
 	char *was = pki_key_text(ca_table_key(a)), *is = pki_key_text(ca_table_key(b));
 	bool same = was && is && !strcmp(was, is);
