@@ -285,12 +285,15 @@ void publish_confirm(struct publish *p, uint32_t router, struct version version,
 {
 	struct target *t = target_find(p, router);
 
-	(void)now;
 	if (!t)
 		return;
 	t->runs = version;
-	if (version_compare(version, t->image->version) > 0)
+	/* However often it says so, and takes it back. */
+	if (version_compare(version, t->image->version) > 0 &&
+	    (!mono_is_set(t->told) || mono_since(now, t->told) >= PUBLISH_TOLD)) {
+		t->told = now;
 		event(p, PUBLISH_AHEAD, t);
+	}
 	if (!runs_it(t))
 		return;
 	list_remove(&t->outstanding);

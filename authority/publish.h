@@ -43,8 +43,9 @@ enum publish_event {
 	PUBLISH_IS_LATE,   /* it has not confirmed in time */
 	PUBLISH_CAUGHT_UP, /* ... and now it has */
 	PUBLISH_AHEAD,	   /* it runs what this authority has never made: its generation has
-			      to be raised */
+			      to be raised; told once in PUBLISH_TOLD at most */
 };
+#define PUBLISH_TOLD (3600 * SEC)
 typedef void publish_event_fn(void *arg, enum publish_event, const struct router *,
 			      struct version runs);
 

@@ -18,6 +18,7 @@ struct target {
 	struct version runs; /* that it has confirmed */
 	bool late;
 	bool sent_once; /* else what it runs may be another publisher's, and differ in its peers */
+	mono_t told;	/* that it is ahead */
 	publish_send_fn *send; /* NULL: not attached */
 	void *arg;
 	struct round *round;	 /* that waits for it */

@@ -64,9 +64,9 @@ struct push {
 	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
 	int result;
 	char error[STORE_ERROR];
-	struct list flowing; /* listeners */
-	mono_t looked;	     /* at those */
-	bool slow;	     /* too much is unread */
+	struct list flowing;	     /* listeners */
+	mono_t looked;		     /* at those */
+	bool slow;		     /* too much is unread */
 	struct listener **listeners; /* by ID */
 	size_t n, room;
 };

@@ -19,6 +19,7 @@
 #include <openssl/rand.h>
 
 #include "authority/memory.h"
+#include "authority/schema.h"
 #include "common/log.h"
 
 enum {
@@ -254,8 +255,26 @@ static void committed(struct work *w)
 	}
 }
 
-/* Those whose outcome is never more than an audit record: strangers' as well, who have
- * nothing but a token to be let in by. */
+/* Nobody who is known: with nothing, not even a token to be let in by; or who would renew a
+ * certificate, which anybody may ask for in any name, and hasn't that one's key. */
+static bool is_stranger(const struct service *s, const struct request *q)
+{
+	const struct caller *c = &q->caller;
+	const struct router *router;
+	const struct user *user;
+	const char *key;
+
+	if (c->kind == CALLER_NOBODY)
+		return !q->token || !registry_token(s->registry, q->token);
+	if (strcmp(q->operation, "renew") || !c->key)
+		return false;
+	user = c->kind == CALLER_USER ? registry_user(s->registry, c->name) : NULL;
+	router = c->kind == CALLER_ROUTER ? registry_router(s->registry, c->name) : NULL;
+	key = user ? user->record.key : router ? router->record.key : NULL;
+	return !key || strcmp(key, c->key);
+}
+
+/* Those whose outcome is never more than an audit record: strangers' as well. */
 static bool only_reads(const struct service *s, const struct request *q)
 {
 	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
@@ -264,16 +283,14 @@ static bool only_reads(const struct service *s, const struct request *q)
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))
 			return true;
-	if (q->caller.kind == CALLER_NOBODY &&
-	    (!q->token || !registry_token(s->registry, q->token)))
-		return true;
-	return q->dry_run || !strncmp(q->operation, "list-", 5);
+	return is_stranger(s, q) || q->dry_run || !strncmp(q->operation, "list-", 5);
 }
 
 /* Whether a stranger's refusal is one too many to be written. */
 static bool too_many(struct service *s, const struct ask *a)
 {
-	if (a->request.caller.kind != CALLER_NOBODY || a->outcome.status == 200)
+	if (a->outcome.status == 200 ||
+	    (a->request.caller.kind != CALLER_NOBODY && !is_stranger(s, &a->request)))
 		return false;
 	if (s->strangers < STRANGERS) {
 		s->strangers++;
@@ -510,7 +527,7 @@ struct service *service_open(struct event_base *base, struct store *store,
 		goto failed;
 	for (int i = 0; i < 8; i++)
 		snprintf(s->prefix + 2 * i, 3, "%02x", random[i]);
-	if (!service_load(s, error))
+	if (schema_open(store, error) || !service_load(s, error))
 		goto failed;
 	s->readable = event_new(base, store_watch_fd(s->watch), EV_READ | EV_PERSIST, follow, s);
 	s->tick = event_new(base, -1, EV_PERSIST, each_second, s);

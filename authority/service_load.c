@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "authority/memory.h"
+#include "authority/schema.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -73,7 +74,7 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 			take_published(s, e);
 			continue;
 		}
-		if (!strcmp(e->key, SERVICE_STARTED))
+		if (!strcmp(e->key, SERVICE_STARTED) || !strcmp(e->key, SCHEMA_KEY))
 			continue;
 		s->changed |= kind == RECORD_ORDER || kind == RECORD_ROUTER ||
 			      kind == RECORD_HOST || kind == RECORD_VN;

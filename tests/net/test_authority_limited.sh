@@ -139,6 +139,7 @@ another_key()
 }
 check "another key of tables, by SIGHUP" another_key
 check "... is read" wait_for 5 grep -q "the key of tables were read again" "$WORK/serve.log"
+check "... and what that means is said" grep -q "the key of tables is another one" "$WORK/serve.log"
 check "a host leaves" as admin vn leave vn3 h4
 check "... what that key signs is refused" wait_for 15 refuses_tables
 check "the right one again" eval 'cp "$WORK"/key/* "$DIR" && kill -HUP "$authority"'

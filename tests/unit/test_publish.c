@@ -512,6 +512,56 @@ static void choice(void **state)
 	assert_int_equal(moved, load[12]);
 }
 
+/* As many as there may be, and then others, some of which stay, in another order. */
+static void queue_routers_all(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	json_t *one = json_array(), *other = json_array();
+	char name[8];
+
+	attach_all(s);
+	for (unsigned i = 10; i < 22; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		assert_done(as(w, "root", "register",
+			       json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:b}", "kind", "router", "name",
+					 name, "site", "r1", "key", name, "id", (int)i, "endpoint",
+					 "a:1", "relay", 1)));
+		if (i < 18)
+			json_array_append_new(one, json_string(name));
+		if (i >= 14)
+			json_array_insert_new(other, 0, json_string(name));
+	}
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", one));
+	create(s, "a", 1, "h11 h21");
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 17);
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", other));
+	run(s, SEC); /* those of the old ones that stay, and the new ones */
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 14);
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 21);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 14);
+}
+
+/* However often it says so. */
+static void ahead_is_told_once(void **state)
+{
+	struct scene *s = *state;
+	const struct version mad = { 99, 1 }, tame = { 0, 0 };
+
+	attach_all(s);
+	for (int i = 0; i < 50; i++) {
+		publish_confirm(s->p, 1, mad, s->now);
+		publish_confirm(s->p, 1, tame, s->now);
+		run(s, SEC);
+	}
+	assert_int_equal(s->ahead, 1);
+	run(s, PUBLISH_TOLD);
+	publish_confirm(s->p, 1, mad, s->now);
+	assert_int_equal(s->ahead, 2);
+}
+
 /* Random changes, streams that break, the authority started again: in the end all run
  * what the registry says. */
 static void random_losses(void **state)
@@ -656,13 +706,22 @@ int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		scene_test(batches),	    scene_test(merge_in_steps),
-		scene_test(late_and_back),  scene_test(protections),
-		scene_test(limited_ones),   scene_test(queue_routers_move),
-		scene_test(routers_change), scene_test(revoked_at_once),
-		scene_test(turns),	    scene_test(random_losses),
-		scene_test(restored),	    scene_test(choice),
-		scene_test(said_again),	    scene_test(one_at_a_time),
+		scene_test(batches),
+		scene_test(merge_in_steps),
+		scene_test(late_and_back),
+		scene_test(protections),
+		scene_test(limited_ones),
+		scene_test(queue_routers_move),
+		scene_test(queue_routers_all),
+		scene_test(ahead_is_told_once),
+		scene_test(routers_change),
+		scene_test(revoked_at_once),
+		scene_test(turns),
+		scene_test(random_losses),
+		scene_test(restored),
+		scene_test(choice),
+		scene_test(said_again),
+		scene_test(one_at_a_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
