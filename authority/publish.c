@@ -237,8 +237,13 @@ static void send_some(struct publish *p, mono_t now)
 {
 	size_t sent = 0;
 
-	while (!p->held && sent < PUBLISH_AT_ONCE && !list_is_empty(&p->outgoing))
+	while (!p->held && sent < p->at_once && !list_is_empty(&p->outgoing))
 		sent += send_now(p, container_of(p->outgoing.next, struct target, outgoing), now);
+}
+
+void publish_pace(struct publish *p, size_t at_once)
+{
+	p->at_once = at_once;
 }
 
 static bool runs_it(const struct target *t)
@@ -254,6 +259,7 @@ static mono_t earlier(mono_t a, mono_t b)
 static void waits_for(struct publish *p, struct target *t, mono_t now)
 {
 	p->look = earlier(p->look, mono_add(now, PUBLISH_AGAIN));
+	t->patience = PUBLISH_AGAIN;
 	if (list_is_empty(&t->outstanding)) {
 		list_insert(&p->outstanding, &t->outstanding);
 		t->since = now;
@@ -587,9 +593,11 @@ void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 	leave_revoked(p);
 }
 
-/* Those that don't answer. */
+/* Those that don't answer. Nothing is sent again while there is more that hasn't been sent
+ * yet: answers then wait for us, and what is said twice would only make them wait longer. */
 static void look_after(struct publish *p, mono_t now)
 {
+	const bool busy = !list_is_empty(&p->outgoing);
 	mono_t due = { 0 };
 	struct list *next;
 
@@ -597,6 +605,8 @@ static void look_after(struct publish *p, mono_t now)
 		struct target *t = container_of(node, struct target, outstanding);
 
 		next = node->next;
+		if (!list_is_empty(&t->outgoing)) /* it has its time from then on */
+			t->since = t->sent = now;
 		if (!t->late && mono_since(now, t->since) >= PUBLISH_LATE) {
 			t->late = true;
 			waits_no_more(p, t);
@@ -607,14 +617,16 @@ static void look_after(struct publish *p, mono_t now)
 			list_init(node);
 			continue;
 		}
-		if (!list_is_empty(&t->outgoing))
-			t->sent = now; /* it has its time from then on */
-		else if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
+		if (t->send && !busy && mono_since(now, t->sent) >= t->patience) {
 			send_later(p, t, NULL, now);
+			t->patience *= 2;
+			if (t->patience > PUBLISH_AGAIN_MAX)
+				t->patience = PUBLISH_AGAIN_MAX;
+		}
 		if (!t->late)
 			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
 		if (t->send)
-			due = earlier(due, mono_add(t->sent, PUBLISH_AGAIN));
+			due = earlier(due, mono_add(t->sent, t->patience));
 	}
 	/* Not for each of them apart. */
 	if (mono_is_set(due) && mono_since(due, now) < LOOK_LEAST)
@@ -691,17 +703,17 @@ void publish_free(struct publish *p)
 	free(p);
 }
 
-/* A change that it has heard nothing of yet. */
-static bool awaits(const struct publish *p, const struct target *t)
+bool publish_awaits(const struct publish *p, uint32_t router)
 {
-	const struct router *r = registry_router_id(p->registry, t->id);
+	const struct router *r = registry_router_id(p->registry, router);
+	const struct target *t = target_find(p, router);
 
 	if (p->gathers && r && tables_change_concerns(p->gathering, r))
 		return true;
 	list_for_each(node, &p->rounds) {
 		const struct round *round = container_of(node, struct round, node);
 
-		for (size_t i = 0; !round->step && i < round->n; i++)
+		for (size_t i = 0; t && !round->step && i < round->n; i++)
 			if (round->touched[i] == t)
 				return true;
 	}
@@ -718,8 +730,7 @@ bool publish_status(const struct publish *p, uint32_t router, struct publish_sta
 					.given = t->image->version,
 					.step = t->image->step,
 					.attached = t->send != NULL,
-					.late = t->late,
-					.awaits = awaits(p, t) };
+					.late = t->late };
 	return true;
 }
 

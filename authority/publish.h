@@ -30,10 +30,11 @@
 #define PUBLISH_GATHER (500 * MSEC)
 #define PUBLISH_GATHER_MAX (3 * SEC)
 #define PUBLISH_LATE (10 * SEC)
-#define PUBLISH_SETTLE (3 * SEC)   /* a step that moves routers to other queue routers, at least */
-#define PUBLISH_AGAIN (3 * SEC)	   /* without an answer it is sent again, whole */
-#define PUBLISH_UNSAVED SEC	   /* until it is tried again to make something durable */
-#define PUBLISH_TIDY SEC	   /* until it is durable that a round is done with */
+#define PUBLISH_SETTLE (3 * SEC) /* a step that moves routers to other queue routers, at least */
+#define PUBLISH_AGAIN (3 * SEC)	 /* without an answer it is sent again, whole; then after ... */
+#define PUBLISH_AGAIN_MAX (24 * SEC) /* ... twice as long, up to this */
+#define PUBLISH_UNSAVED SEC	     /* until it is tried again to make something durable */
+#define PUBLISH_TIDY SEC	     /* until it is durable that a round is done with */
 #define PUBLISH_AT_ONCE (1u << 20) /* bytes that are sent before others get a turn, and one more */
 
 struct publish;
@@ -88,14 +89,19 @@ int publish_give(struct publish *, uint32_t router, publish_send_fn *, void *arg
  * time. */
 mono_t publish_due(struct publish *, mono_t now);
 
+/* Other than PUBLISH_AT_ONCE from now on: 1 for a single router in each turn. */
+void publish_pace(struct publish *, size_t at_once);
+
 struct publish_status {
 	struct version runs, given; /* zero: not known */
 	uint8_t step;		    /* of what is given */
 	bool attached, late;
-	bool awaits; /* a change that has not begun: it is gathered, or waits for others */
 };
 /* False: not known. */
 bool publish_status(const struct publish *, uint32_t router, struct publish_status *ret);
+/* Whether there is a change for it that has not begun: it is gathered, or waits for others.
+ * Takes a look at all that such changes touch. */
+bool publish_awaits(const struct publish *, uint32_t router);
 /* Whether every change is with every router that isn't late. */
 bool publish_settled(const struct publish *);
 /* Rounds under way or waiting. */

@@ -67,6 +67,7 @@ struct publish *publish_new(struct registry *registry, const struct signer *sign
 			       .generation = generation,
 			       .revision = revision,
 			       .protection = protection,
+			       .at_once = PUBLISH_AT_ONCE,
 			       .finished = revision,
 			       .event = event,
 			       .save = save,

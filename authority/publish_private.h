@@ -23,6 +23,7 @@ struct target {
 	struct round *round;	 /* that waits for it */
 	struct list outstanding; /* has not confirmed what it is to run */
 	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	int64_t patience;	 /* ns from then on until it is sent again */
 	struct list outgoing;	 /* is to be sent what it is to run */
 	struct image *from;	 /* ... as a change of this one; NULL: whole */
 	uint64_t mark, aside;	 /* for sets of them */
@@ -79,6 +80,7 @@ struct publish {
 	bool held, saving;  /* nothing may be sent yet; publish_saved is awaited */
 	mono_t save_at;	    /* {0}: there is nothing to be saved */
 	struct list outstanding, outgoing;
+	size_t at_once;		 /* bytes that are sent in one turn, and one more */
 	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
 	size_t looked;		 /* at so many of the routers whose record changes */
 	struct target **targets; /* by ID */

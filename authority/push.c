@@ -6,6 +6,8 @@
  * How far publishing has come is written under the condition that nobody else has written it.
  * If somebody has, this process has lost the routers without knowing, or will know what the
  * other one wrote in a moment: it begins anew.
+ * Nor is that of thousands of routers: while more than so much is unread on all streams,
+ * tables are made for one router at a time, as others confirm theirs, or slowly.
  */
 #include "authority/push.h"
 
@@ -31,13 +33,16 @@ enum {
 	PASSED = 1000,	     /* revisions without a change until it is noted that there was none */
 	PASSED_TURNS = 6,    /* ... and signs of life */
 	ANEW = 200,	     /* ms until it begins anew */
+	FLOWING = 16 << 20,  /* bytes of tables that are unread */
 };
+#define PACE (10 * MSEC) /* how often that is looked at; one router's, when it is more */
 
 /* A router that has had a stream. */
 struct listener {
 	struct push *push;
 	uint32_t id;
 	struct evhttp_request *http; /* its stream; NULL: none */
+	struct list flowing;	     /* it has tables that are unread, or had when that was seen */
 };
 
 struct push {
@@ -59,6 +64,9 @@ struct push {
 	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
 	int result;
 	char error[STORE_ERROR];
+	struct list flowing; /* listeners */
+	mono_t looked;	     /* at those */
+	bool slow;	     /* too much is unread */
 	struct listener **listeners; /* by ID */
 	size_t n, room;
 };
@@ -104,6 +112,7 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 	l = mem_new(1, sizeof(*l));
 	l->push = p;
 	l->id = id;
+	list_init(&l->flowing);
 	p->listeners = mem_more(p->listeners, p->n, &p->room, sizeof(*p->listeners));
 	memmove(p->listeners + at + 1, p->listeners + at, (p->n++ - at) * sizeof(*p->listeners));
 	p->listeners[at] = l;
@@ -114,12 +123,49 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 
 static void begin(struct push *);
 
+static struct evbuffer *output_of(struct evhttp_request *q)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
+}
+
+/* Of those whose tables flow, in bytes. */
+static size_t unread(struct push *p)
+{
+	size_t sum = 0;
+
+	list_for_each(node, &p->flowing) {
+		const struct listener *l = container_of(node, struct listener, flowing);
+		size_t n = l->http ? evbuffer_get_length(output_of(l->http)) : 0;
+
+		sum += n;
+		if (n <= UNREAD)
+			list_remove(node);
+	}
+	return sum;
+}
+
+static void pace(struct push *p, mono_t now)
+{
+	if (mono_since(now, p->looked) < PACE)
+		return;
+	p->looked = now;
+	p->slow = unread(p) > FLOWING;
+	publish_pace(p->publish, p->slow ? 1 : PUBLISH_AT_ONCE);
+}
+
 static void run(struct push *p)
 {
-	mono_t now = clock_now(), next = publish_due(p->publish, now);
-	int64_t wait = mono_since(next, now);
+	mono_t now = clock_now(), next;
 	struct timeval time = { 0 };
+	int64_t wait;
 
+	pace(p, now);
+	next = publish_due(p->publish, now);
+	wait = mono_since(next, now);
+	if (p->slow && wait < PACE)
+		wait = PACE;
 	if (!mono_is_set(next)) {
 		evtimer_del(p->due);
 		return;
@@ -343,13 +389,6 @@ void push_applied(struct push *p)
 
 /* ---- streams -------------------------------------------------------------------- */
 
-static struct evbuffer *output_of(struct evhttp_request *q)
-{
-	struct evhttp_connection *c = evhttp_request_get_connection(q);
-
-	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
-}
-
 /* Its connection is no more. */
 static void on_close(struct evhttp_connection *connection, void *arg)
 {
@@ -424,6 +463,8 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 		return;
 	line = feed_tables(version, step, bytes, len, &n);
 	send_line(l->http, line, n);
+	if (list_is_empty(&l->flowing))
+		list_insert(&l->push->flowing, &l->flowing);
 }
 
 /* A slot's turn: so that there is never something to be said to all at once. */
@@ -517,9 +558,10 @@ json_t *push_status(const struct push *p, uint32_t router)
 	if (p->publish)
 		publish_status(p->publish, router, &s);
 	if (s.attached)
-		state = s.late					       ? "late"
-			: s.awaits || version_compare(s.runs, s.given) ? "changing"
-								       : "current";
+		state = s.late ? "late"
+			: version_compare(s.runs, s.given) || publish_awaits(p->publish, router)
+				? "changing"
+				: "current";
 	return mem_json(json_pack("{s:o,s:o,s:i,s:s}", "runs", version_json(s.runs), "given",
 				  version_json(s.given), "step", s.step, "state", state));
 }
@@ -561,6 +603,7 @@ struct push *push_new(struct event_base *base, struct service *service, struct c
 	p->service = service;
 	p->registry = service_registry_observed(service);
 	p->protection = protection;
+	list_init(&p->flowing);
 	p->signer = signer_of(ca);
 	p->due = evtimer_new(base, on_due, p);
 	p->alive = event_new(base, -1, EV_PERSIST, on_alive, p);

@@ -36,9 +36,11 @@
 #define PLACES 9		 /* those configured, and one that another sent us to */
 #define HEARTBEAT (5 * SEC)	 /* from one to the next */
 #define HEARTBEAT_WAIT (4 * SEC) /* for its answer */
-#define HEARTBEATS_MISSED 2	 /* in a row: the process is dead */
+#define HEARTBEATS_MISSED 2	 /* in a row: the process is dead, if its stream says nothing */
+#define HEARTBEATS_NEVER 6	 /* ... or of no use */
 #define SILENCE (25 * SEC)	 /* of a stream: it says that it is alive every 10 s at most */
-#define HEALTHY (10 * SEC)	 /* a stream that held so long: it begins anew with pauses */
+#define ALIVE (11 * SEC)
+#define HEALTHY (10 * SEC) /* a stream that held so long: it begins anew with pauses */
 #define TAKING_OVER (4 * SEC)
 #define PAUSE_LEAST (300 * MSEC)
 #define PAUSE_MOST (15 * SEC)
@@ -82,6 +84,7 @@ struct authority {
 	int64_t pause;
 	struct timer again, silence;
 	unsigned missed; /* heartbeats in a row */
+	unsigned beats;	 /* until the next one with all peers */
 
 	/* to be confirmed */
 	bool unsaid;
@@ -648,13 +651,21 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 
 /* ---- heartbeats ------------------------------------------------------------------- */
 
+/* Where ten thousand routers come at once, it takes a while until there is a connection for
+ * heartbeats too: who gave up the stream for that would only come again. */
+static bool is_dead(const struct authority *a, mono_t now)
+{
+	return a->missed >= HEARTBEATS_NEVER ||
+	       (a->missed >= HEARTBEATS_MISSED && mono_since(now, a->contact) > ALIVE);
+}
+
 static void heartbeat_done(void *arg, const struct https_answer *answer, mono_t now)
 {
 	struct authority *a = arg;
 
 	a->heartbeat = NULL;
 	a->missed = answer->status ? 0 : a->missed + 1;
-	if (a->missed == HEARTBEATS_MISSED)
+	if (is_dead(a, now))
 		lost(a, answer->error, now);
 }
 
@@ -666,7 +677,8 @@ static void heartbeat_due(struct timer *t, mono_t now)
 	timer_set(a->loop, t, mono_add(now, HEARTBEAT));
 	if (a->heartbeat)
 		return;
-	body = heartbeat_body(a->router, running(a), now);
+	a->beats = a->beats ? a->beats - 1 : HEARTBEAT_ALL - 1;
+	body = heartbeat_body(a->router, running(a), !a->beats, now);
 	if (body)
 		a->heartbeat =
 			ask_own(a, "heartbeat", body, HEARTBEAT_WAIT, 0, NULL, heartbeat_done);
@@ -818,8 +830,10 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	a->heartbeat_timer.fn = heartbeat_due;
 	a->renewal_timer.fn = renewal_due;
 	a->identity = identity_load(r->config->identity, error);
-	if (a->identity)
+	if (a->identity) {
+		a->beats = a->identity->id % HEARTBEAT_ALL; /* not all routers at once */
 		strcpy(error, "out of memory or descriptors");
+	}
 	a->disk = disk_open(r->loop);
 	a->https = https_new(r->loop, &why);
 	if (a->identity && !a->https)

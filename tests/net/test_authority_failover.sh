@@ -1,6 +1,7 @@
 #!/bin/bash
 # Two processes of one authority on one etcd: the one that has the routers is killed, and
 # users and routers go on with the other, while hosts' traffic has not noticed.
+# alone: times have bounds
 . "$(dirname "$0")/lib.sh"
 setup
 internet

@@ -92,11 +92,11 @@ static void batches(void **state)
 	create(s, "a", 1, "h11 h21");
 	run(s, 400 * MSEC);
 	assert_true(publish_status(s->p, 2, &st));
-	assert_true(st.awaits && !version_compare(st.runs, st.given));
-	assert_true(publish_status(s->p, 3, &st) && !st.awaits);
+	assert_true(publish_awaits(s->p, 1) && !version_compare(st.runs, st.given));
+	assert_false(publish_awaits(s->p, 3));
 	create(s, "b", 2, "h12 h31");
 	run(s, 400 * MSEC);
-	assert_true(publish_status(s->p, 3, &st) && st.awaits);
+	assert_true(publish_awaits(s->p, 3));
 	assert_int_equal(s->fakes[1].changes, 0);
 	run(s, 400 * MSEC);
 	assert_current(s);
@@ -600,6 +600,58 @@ static void restored(void **state)
 	assert_current(s);
 }
 
+/* What isn't answered is said again, more and more seldom; and not while others haven't been
+ * told at all. */
+static void said_again(void **state)
+{
+	struct scene *s = *state;
+	unsigned wholes;
+
+	attach_all(s);
+	run(s, SEC);
+	wholes = s->fakes[1].wholes;
+	create(s, "a", 1, "h11 h21");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* half a second of gathering, three of patience */
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, 5 * SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 2);
+	run(s, 60 * SEC); /* 12, 24, 24 */
+	assert_int_equal(s->fakes[1].wholes, wholes + 5);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	create(s, "b", 2, "h12 h22");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* with patience as before */
+	assert_int_equal(s->fakes[1].wholes, wholes + 6);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	run(s, SEC);
+	assert_current(s);
+}
+
+static void one_at_a_time(void **state)
+{
+	struct scene *s = *state;
+	unsigned sent = 0;
+
+	publish_pace(s->p, 1);
+	attach_all(s);
+	for (unsigned turn = 1; turn <= ROUTERS; turn++) {
+		publish_due(s->p, s->now);
+		sent = 0;
+		for (unsigned i = 1; i <= ROUTERS; i++)
+			sent += s->fakes[i].n != 0;
+		assert_int_equal(sent, turn);
+	}
+	/* Those that waited for their turn have their time from then on. */
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->late, 0);
+}
+
 int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -610,6 +662,7 @@ int main(void)
 		scene_test(routers_change), scene_test(revoked_at_once),
 		scene_test(turns),	    scene_test(random_losses),
 		scene_test(restored),	    scene_test(choice),
+		scene_test(said_again),	    scene_test(one_at_a_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

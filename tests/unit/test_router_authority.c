@@ -22,6 +22,7 @@
 #include "authority/ca.h"
 #include "common/pki.h"
 #include "router/authority.h"
+#include "router/heartbeat.h"
 #include "router/https.h"
 #include "router/router.h"
 #include "router/stored.h"
@@ -544,6 +545,60 @@ static void heartbeats(void **state)
 	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
 }
 
+/* While its stream says that it is alive, a process may owe answers for a while. */
+static void heartbeats_unanswered(void **state)
+{
+	struct world_of_one *w = *state;
+
+	connect_it(w);
+	for (int i = 0; i < 6; i++) {
+		assert_true(status(w).connected);
+		stream(w, feed_alive, strlen(feed_alive));
+		answer(w, asked("/heartbeat"), 0, "");
+		if (i < 5)
+			run_until(w, 5 * SEC);
+	}
+	assert_false(status(w).connected);
+}
+
+/* Few peers are told each time, many once in a while. */
+static void heartbeats_of_many(void **state)
+{
+	struct world_of_one *w = *state;
+	struct image *image = image_at(5, ROWS("9 172.16.9.0/24"));
+	EVP_PKEY *key = pki_key_new();
+	char name[16], *text = pki_key_text(key);
+	struct image_peer *peer;
+	unsigned with = 0;
+
+	for (unsigned i = 0; i <= HEARTBEAT_FEW; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		peer = image_add_peer(image, 100 + i, name, "192.0.2.7:8463");
+		peer->keys[0].len = (uint8_t)strlen(text);
+		memcpy(peer->keys[0].bytes, text, strlen(text));
+	}
+	connect_it(w);
+	send_image(w, NULL, image);
+	confirmed(w, "{\"version\":\"1.5\"}");
+	answer(w, asked("/heartbeat"), 200, "{}");
+	for (unsigned i = 0; i < 2 * HEARTBEAT_ALL; i++) {
+		json_t *body, *peers;
+
+		run_until(w, 5 * SEC);
+		stream(w, feed_alive, strlen(feed_alive));
+		body = json_loads(asked("/heartbeat")->body, 0, NULL);
+		peers = json_object_get(body, "peers");
+		assert_true(!peers || json_array_size(peers) == HEARTBEAT_FEW + 1);
+		with += peers != NULL;
+		json_decref(body);
+		answer(w, asked("/heartbeat"), 200, "{}");
+	}
+	assert_int_equal(with, 2);
+	image_free(image);
+	EVP_PKEY_free(key);
+	free(text);
+}
+
 static void silence(void **state)
 {
 	struct world_of_one *w = *state;
@@ -680,11 +735,18 @@ static void renewal(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(places_in_turn),  TEST(takes_stores_confirms),
-		TEST(what_is_refused), TEST(heartbeats),
-		TEST(silence),	       TEST(sent_on),
-		TEST(a_slow_disk),     TEST(a_pause_after_slow_failures),
-		TEST(a_full_disk),     cmocka_unit_test_setup_teardown(renewal, begin_old, end),
+		TEST(places_in_turn),
+		TEST(takes_stores_confirms),
+		TEST(what_is_refused),
+		TEST(heartbeats),
+		TEST(heartbeats_unanswered),
+		TEST(heartbeats_of_many),
+		TEST(silence),
+		TEST(sent_on),
+		TEST(a_slow_disk),
+		TEST(a_pause_after_slow_failures),
+		TEST(a_full_disk),
+		cmocka_unit_test_setup_teardown(renewal, begin_old, end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
