@@ -15,7 +15,7 @@ struct reach {
 
 static const struct host *host_at(const struct scene *s, unsigned i)
 {
-	char name[8];
+	char name[32];
 
 	snprintf(name, sizeof(name), "h%u%u", i / 3 + 1, i % 3 + 1);
 	return registry_host(s->w.registry, name);
