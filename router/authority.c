@@ -830,10 +830,8 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	a->heartbeat_timer.fn = heartbeat_due;
 	a->renewal_timer.fn = renewal_due;
 	a->identity = identity_load(r->config->identity, error);
-	if (a->identity) {
-		a->beats = a->identity->id % HEARTBEAT_ALL; /* not all routers at once */
+	if (a->identity)
 		strcpy(error, "out of memory or descriptors");
-	}
 	a->disk = disk_open(r->loop);
 	a->https = https_new(r->loop, &why);
 	if (a->identity && !a->https)
@@ -855,6 +853,7 @@ void authority_start(struct authority *a, void (*changed)(struct router *), mono
 {
 	a->changed = changed;
 	a->started = true;
+	a->beats = a->identity->id % HEARTBEAT_ALL; /* not all routers at once */
 	timer_set(a->loop, &a->renewal_timer, now);
 	if (place(a)->n_ips)
 		connect_now(a, now);
