@@ -129,10 +129,8 @@ bool authority_open(struct router *r, mono_t now, FILE *errors)
 	authority_tables_init(a);
 	authority_renewal_init(a);
 	a->identity = identity_load(r->config->identity, error);
-	if (a->identity) {
-		a->beats = a->identity->id % HEARTBEAT_ALL; /* not all routers at once */
+	if (a->identity)
 		strcpy(error, "out of memory or descriptors");
-	}
 	a->disk = disk_open(r->loop);
 	a->https = https_new(r->loop, &why);
 	if (a->identity && !a->https)
@@ -155,6 +153,7 @@ void authority_start(struct authority *a, void (*changed)(struct router *), mono
 {
 	a->changed = changed;
 	a->started = true;
+	a->beats = a->identity->id % HEARTBEAT_ALL; /* not all routers at once */
 	authority_renewal_begin(a, now);
 	authority_stream_begin(a, now);
 }
