@@ -219,7 +219,7 @@ cost: $(BUILD)/cost/cost
 cost-update: $(BUILD)/cost/cost
 	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
 
-net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair
+net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair $(BUILD)/bench/authority
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:

@@ -24,8 +24,10 @@
 #include <openssl/evp.h>
 
 #include "authority/memory.h"
+#include "authority/published.h"
 #include "authority/records.h"
 #include "authority/schema.h"
+#include "authority/service.h"
 #include "common/pki.h"
 
 #define FORMAT 1
@@ -145,7 +147,8 @@ static int put_entry(struct writer *w, const struct store_entry *e, char error[s
 {
 	json_t *value;
 
-	if (e->lease || !strcmp(e->key, SCHEMA_KEY))
+	if (e->lease || !strcmp(e->key, SCHEMA_KEY) || !strcmp(e->key, PUBLISHED_KEY) ||
+	    !strcmp(e->key, SERVICE_STARTED))
 		return 0;
 	value = json_loadb(e->value, e->size, 0, NULL);
 	if (!value)

@@ -15,8 +15,8 @@
  *
  * The same for handshakes: when ten thousand routers come at once, each is served in time
  * or not at all, since all of them half way after their patience would be work for nothing,
- * again and again. Whoever is slower than a second counts no more, so that a few that say
- * nothing keep nobody out.
+ * again and again. Who has gone while it waited is not answered. Whoever is slower than a
+ * second counts no more, so that a few that say nothing keep nobody out.
  */
 #include "authority/http.h"
 
@@ -248,6 +248,20 @@ static int note_result(X509_STORE_CTX *ctx, void *arg)
 	return 1;
 }
 
+/* Who has gone already, having waited for too long, is not worth the work. */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	(void)arg;
+	if (getsockopt(SSL_get_fd(ssl), IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	    info.tcpi_state != TCP_CLOSE_WAIT)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_USER_CANCELLED;
+	return SSL_CLIENT_HELLO_ERROR;
+}
+
 static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 {
 	SSL_CTX *c = SSL_CTX_new(TLS_server_method());
@@ -262,6 +276,7 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
 	SSL_CTX_set_info_callback(c, on_progress);
+	SSL_CTX_set_client_hello_cb(c, on_hello, NULL);
 	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
 	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
 	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&

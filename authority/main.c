@@ -187,7 +187,7 @@ static void on_applied(void *arg)
 	struct program *p = arg;
 
 	if (p->push)
-		push_applied(p->push, service_revision(p->service));
+		push_applied(p->push);
 }
 
 static void on_won(void *arg)
@@ -196,7 +196,7 @@ static void on_won(void *arg)
 
 	log_info("this process has the routers now");
 	health_begin(p->health);
-	push_begin(p->push, service_revision(p->service));
+	push_begin(p->push);
 }
 
 static void on_no_longer(void *arg)
@@ -221,15 +221,14 @@ static bool publish(struct program *p)
 	const struct settings *s = p->settings;
 	const struct election_hooks hooks = { .arg = p, .won = on_won, .lost = on_no_longer };
 
-	p->push = push_new(p->base, service_registry_observed(p->service), p->ca,
-			   s->encrypt ? s->encrypt : s->sign);
+	p->push = push_new(p->base, p->service, p->ca, s->encrypt ? s->encrypt : s->sign);
 	if (!p->push) {
 		log_error("%s/tables.key is no key that can sign", s->directory);
 		return false;
 	}
 	if (strncmp(s->store, "etcd:", 5)) {
 		health_begin(p->health);
-		push_begin(p->push, service_revision(p->service));
+		push_begin(p->push);
 		return true;
 	}
 	p->election = election_new(p->base, p->service, p->api.url, &hooks);
@@ -309,9 +308,11 @@ static void end(struct program *p)
 {
 	http_free(p->http);
 	election_free(p->election);
-	push_free(p->push);
+	if (p->push)
+		push_end(p->push);
 	free(p->api.url);
 	service_close(p->service);
+	push_free(p->push);
 	health_free(p->health);
 	if (p->store)
 		store_close(p->store);

@@ -271,6 +271,7 @@ static int end_of_stream(struct world *w, bool unread)
 	struct server server, *s = &server;
 	struct evhttp_request *q = evhttp_request_new(got, s);
 	struct push *p;
+	uint64_t at;
 	int status;
 
 	server_begin(w, s);
@@ -280,9 +281,11 @@ static int end_of_stream(struct world *w, bool unread)
 	    json_pack("{s:s,s:s,s:s,s:i}", "kind", "router", "name", "r", "site", "s", "id", 1));
 	answers(w, 2);
 	assert_int_equal(w->status, 200);
-	p = push_new(w->base, service_registry_observed(w->service), s->api.ca, PROTECT_NONE);
+	p = push_new(w->base, w->service, s->api.ca, PROTECT_NONE);
 	assert_non_null(p);
-	push_begin(p, service_revision(w->service));
+	push_begin(p);
+	while (!service_published(w->service, &at) || !service_idle(w->service))
+		event_base_loop(w->base, EVLOOP_ONCE);
 	evhttp_set_gencb(s->evhttp, on_stream, p);
 	evhttp_make_request(s->connection, q, EVHTTP_REQ_GET, "/");
 	while (!is_attached(p) || evbuffer_get_length(stream))
@@ -292,12 +295,14 @@ static int end_of_stream(struct world *w, bool unread)
 	assert_int_equal(w->status, 200);
 	if (unread)
 		evbuffer_add(stream, "1\r\n \r\n", 6);
-	push_applied(p, service_revision(w->service));
+	push_applied(p);
 	assert_false(is_attached(p));
 	while (!s->status)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	status = s->status;
 	push_end(p);
+	while (!service_idle(w->service))
+		event_base_loop(w->base, EVLOOP_ONCE);
 	push_free(p);
 	server_end(s);
 	return status;
