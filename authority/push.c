@@ -3,11 +3,15 @@
  * doesn't read in time is not heaped up: with anything left to be written on its stream,
  * tables are left out, and since it doesn't confirm them publishing says them again, whole.
  *
+ * How far publishing has come is written under the condition that nobody else has written it.
+ * If somebody has, this process has lost the routers without knowing, or will know what the
+ * other one wrote in a moment: it begins anew.
  * Nor is that of thousands of routers: while more than so much is unread on all streams,
  * tables are made for one router at a time, as others confirm theirs, or slowly.
  */
 #include "authority/push.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +21,7 @@
 #include <openssl/crypto.h>
 
 #include "authority/memory.h"
+#include "authority/resume.h"
 #include "common/feed.h"
 #include "common/log.h"
 
@@ -25,6 +30,9 @@ enum {
 	TAKEN_IN = 4096,     /* bytes that a router may say where it has nothing to say */
 	WRITE_PATIENCE = 30, /* seconds in which it has to read something */
 	SLOTS = 100,	     /* of routers by ID, from one sign of life to the next */
+	PASSED = 1000,	     /* revisions without a change until it is noted that there was none */
+	PASSED_TURNS = 6,    /* ... and signs of life */
+	ANEW = 200,	     /* ms until it begins anew */
 	FLOWING = 16 << 20,  /* bytes of tables that are unread */
 };
 #define PACE (10 * MSEC) /* how often that is looked at; one router's, when it is more */
@@ -39,16 +47,26 @@ struct listener {
 
 struct push {
 	struct event_base *base;
+	struct service *service;
 	struct registry *registry;
 	struct signer *signer;
 	enum protection protection;
-	struct publish *publish; /* NULL: another process does */
+	bool wanted;		 /* from push_begin to push_end */
+	struct publish *publish; /* NULL: another process does, or it begins anew */
 	uint64_t generation;
 	struct event *due, *alive;
-	struct list flowing; /* listeners */
-	mono_t looked;	     /* at those */
-	bool slow;	     /* too much is unread */
-	unsigned slot;
+	unsigned slot, turns;
+	/* How far it has come, on its way to the store. */
+	struct work work;
+	bool saving, failing;
+	unsigned term, term_saved; /* how often it has begun; when that was */
+	char *text;
+	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
+	int result;
+	char error[STORE_ERROR];
+	struct list flowing;	     /* listeners */
+	mono_t looked;		     /* at those */
+	bool slow;		     /* too much is unread */
 	struct listener **listeners; /* by ID */
 	size_t n, room;
 };
@@ -102,6 +120,8 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 }
 
 /* ---- publishing ----------------------------------------------------------------- */
+
+static void begin(struct push *);
 
 static struct evbuffer *output_of(struct evhttp_request *q)
 {
@@ -162,7 +182,9 @@ static void on_due(evutil_socket_t fd, short events, void *arg)
 	struct push *p = arg;
 
 	(void)fd, (void)events;
-	if (p->publish)
+	if (!p->publish && p->wanted)
+		begin(p);
+	else if (p->publish)
 		run(p);
 }
 
@@ -189,23 +211,157 @@ static void on_event(void *arg, enum publish_event e, const struct router *r, st
 	}
 }
 
-void push_begin(struct push *p, uint64_t revision)
-{
-	p->generation = registry_order(p->registry)->record.generation;
-	p->publish = publish_new(p->registry, p->signer, p->generation, revision, p->protection,
-				 on_event, p);
-	run(p);
-}
+/* ---- how far it has come --------------------------------------------------------- */
 
 static void end_stream(struct listener *);
 
-void push_end(struct push *p)
+static void stop(struct push *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		end_stream(p->listeners[i]);
 	evtimer_del(p->due);
 	publish_free(p->publish);
 	p->publish = NULL;
+}
+
+static void begin_anew(struct push *p)
+{
+	static const struct timeval soon = { .tv_usec = ANEW * 1000 };
+
+	log_warn("another process has written how far publishing is: it begins anew");
+	stop(p);
+	evtimer_add(p->due, &soon);
+}
+
+static void run_save(struct work *w)
+{
+	struct push *p = container_of(w, struct push, work);
+	struct store_condition same = { .key = PUBLISHED_KEY,
+					.test = p->expecting ? STORE_AT : STORE_ABSENT,
+					.is = p->expecting };
+	struct store_entry entry = { .key = PUBLISHED_KEY,
+				     .value = p->text,
+				     .size = strlen(p->text) };
+	struct store_transaction t = { &same, 1, &entry, 1 };
+
+	p->result = store_commit(service_store(p->service), &t, &p->revision);
+	if (p->result)
+		store_error(service_store(p->service), p->error);
+}
+
+static void on_saved(struct work *w)
+{
+	struct push *p = container_of(w, struct push, work);
+
+	p->saving = false;
+	if (!p->publish || p->term != p->term_saved)
+		return;
+	if (p->result == -EAGAIN) {
+		begin_anew(p);
+		return;
+	}
+	if (p->result && !p->failing)
+		log_warn("changes wait: the store does not take how far they are: %s", p->error);
+	p->failing = p->result;
+	if (!p->result) {
+		p->expect = p->revision;
+		p->turns = 0;
+	}
+	publish_saved(p->publish, !p->result, clock_now());
+	run(p);
+}
+
+static void on_save(void *arg, const struct published *state)
+{
+	struct push *p = arg;
+	json_t *value;
+
+	if (p->saving) { /* of the time before: again in a moment */
+		publish_saved(p->publish, false, clock_now());
+		return;
+	}
+	value = published_encode(state);
+	free(p->text);
+	p->text = json_dumps(value, JSON_COMPACT);
+	json_decref(value);
+	if (!p->text)
+		abort();
+	p->saving = true;
+	p->expecting = p->expect;
+	p->term_saved = p->term;
+	p->work = (struct work){ .run = run_save, .done = on_saved };
+	list_init(&p->work.node);
+	worker_post(service_worker(p->service), &p->work);
+}
+
+/* What the record says must not be forgotten by the store, however long nothing changes. */
+static void look_at_record(struct push *p)
+{
+	uint64_t now = service_revision(p->service);
+
+	if (now >= p->expect + PASSED || (now > p->expect && p->turns++ >= PASSED_TURNS)) {
+		publish_passed(p->publish, now, clock_now());
+		run(p);
+	}
+}
+
+/* ---- beginning ------------------------------------------------------------------- */
+
+static struct publish *make(void *arg, uint64_t revision)
+{
+	struct push *p = arg;
+
+	return publish_new(p->registry, p->signer, p->generation, revision, p->protection, on_event,
+			   on_save, p);
+}
+
+/* The next process begins anew rather than here again. */
+static void give_up(struct push *p, const char *why)
+{
+	struct store_entry gone = { .key = PUBLISHED_KEY };
+	struct store_transaction t = { .changes = &gone, .n_changes = 1 };
+
+	store_commit(service_store(p->service), &t, NULL);
+	service_lose(p->service, why);
+}
+
+static void begin(struct push *p)
+{
+	uint64_t revision = service_revision(p->service);
+	const struct published *from = service_published(p->service, &p->expect);
+	char error[RECORD_ERROR];
+	int r = -ENOENT;
+
+	p->generation = registry_order(p->registry)->record.generation;
+	p->term++;
+	if (from)
+		r = resume_publish(p->registry, service_journal(p->service), from, revision, make,
+				   p, clock_now(), &p->publish, error);
+	if (r == -EINVAL) {
+		give_up(p, error);
+		return;
+	}
+	if (r)
+		p->publish = make(p, revision);
+	if (r == -ESTALE)
+		log_info("publishing doesn't go on where it was (%s), but begins anew: routers "
+			 "whose tables were changing may lose packets until they have theirs",
+			 error);
+	else if (!r && from->n)
+		log_info("publishing goes on where it was: %zu changes were under way", from->n);
+	run(p);
+}
+
+void push_begin(struct push *p)
+{
+	p->wanted = true;
+	begin(p);
+}
+
+void push_end(struct push *p)
+{
+	p->wanted = false;
+	stop(p);
 }
 
 const struct publish *push_publish(const struct push *p)
@@ -218,16 +374,16 @@ bool push_publishes(const struct push *p)
 	return p->publish != NULL;
 }
 
-void push_applied(struct push *p, uint64_t revision)
+void push_applied(struct push *p)
 {
 	if (!p->publish)
 		return;
 	if (registry_order(p->registry)->record.generation != p->generation) {
-		push_end(p);
-		push_begin(p, revision);
+		stop(p);
+		begin(p);
 		return;
 	}
-	publish_changed(p->publish, revision, clock_now());
+	publish_changed(p->publish, service_revision(p->service), clock_now());
 	run(p);
 }
 
@@ -318,6 +474,8 @@ static void on_alive(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd, (void)events;
 	p->slot = (p->slot + 1) % SLOTS;
+	if (!p->slot && p->publish)
+		look_at_record(p);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct listener *l = p->listeners[i];
 		struct evhttp_request *q = l->id % SLOTS == p->slot ? l->http : NULL;
@@ -435,14 +593,15 @@ bool push_sign_with(struct push *p, struct ca *ca)
 	return true;
 }
 
-struct push *push_new(struct event_base *base, struct registry *registry, struct ca *ca,
+struct push *push_new(struct event_base *base, struct service *service, struct ca *ca,
 		      enum protection protection)
 {
 	static const struct timeval interval = { .tv_usec = PUSH_ALIVE * 1000000 / SLOTS };
 	struct push *p = mem_new(1, sizeof(*p));
 
 	p->base = base;
-	p->registry = registry;
+	p->service = service;
+	p->registry = service_registry_observed(service);
 	p->protection = protection;
 	list_init(&p->flowing);
 	p->signer = signer_of(ca);
@@ -458,8 +617,6 @@ void push_free(struct push *p)
 {
 	if (!p)
 		return;
-	if (p->publish)
-		push_end(p);
 	for (size_t i = 0; i < p->n; i++)
 		free(p->listeners[i]);
 	free(p->listeners);
@@ -468,5 +625,6 @@ void push_free(struct push *p)
 	if (p->alive)
 		event_free(p->alive);
 	signer_free(p->signer);
+	free(p->text);
 	free(p);
 }

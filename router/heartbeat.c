@@ -60,6 +60,8 @@ static json_t *peer_of(const struct router *r, const struct contact *c)
 		      "tx_bytes", (json_int_t)tx, "rx_bytes", (json_int_t)rx, "way", way_of(c));
 	if (c->up && c->rtt)
 		json_object_set_new(o, "rtt", json_real((double)c->rtt / SEC));
+	if (c->up && c->counted)
+		json_object_set_new(o, "lost", json_real((double)c->lost));
 	return o;
 }
 
