@@ -23,12 +23,10 @@
 #define NO_COMPAT_IMB_API_053 /* old names, which clash with OpenSSL's */
 
 #include <intel-ipsec-mb.h>
-#include <link.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "common/code.h"
 #include "common/crypto_private.h"
 
 #define NEVER SIZE_MAX
@@ -342,28 +340,6 @@ static struct thread *thread_new(void)
 	return NULL;
 }
 
-/* Gives back the code that the self-tests have left in memory, megabytes of it, if
- * this is where the library is: it is read again from its file when it is needed. */
-static int forget_code(struct dl_phdr_info *object, size_t size, void *arg)
-{
-	uintptr_t code = (uintptr_t)arg, page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	(void)size;
-	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
-		uintptr_t start = object->dlpi_addr + p->p_vaddr, end = start + p->p_memsz;
-
-		if (p->p_type != PT_LOAD || (p->p_flags & PF_W) || code < start || code >= end)
-			continue;
-		start = (start + page - 1) / page * page;
-		end = end / page * page;
-		if (start < end)
-			madvise((void *)start, end - start, MADV_DONTNEED);
-		return 1;
-	}
-	return 0;
-}
-
 static void choose_width(struct mb *mb)
 {
 	bool narrow = mb->thread[0]->narrow;
@@ -404,7 +380,7 @@ bool crypto_mb_grow(struct mb *mb, unsigned threads)
 	while (mb->threads < threads && (mb->thread[mb->threads] = thread_new()))
 		mb->threads++;
 	if (mb->threads > before)
-		dl_iterate_phdr(forget_code, (void *)(uintptr_t)mb->thread[0]->wide->gcm256_enc);
+		code_forget((uintptr_t)mb->thread[0]->wide->gcm256_enc); /* its self-tests' */
 	return mb->threads >= threads;
 }
 

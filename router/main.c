@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
+#include "common/code.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "router/authority.h"
@@ -239,6 +240,7 @@ static int serve(const char *file, struct config *config)
 			 p.router->config->name, p.router->config->id, p.router->n_workers,
 			 p.router->n_workers == 1 ? "" : "s",
 			 intercept_method_name(p.router->intercept));
+		code_forget(0);
 		notify("READY=1");
 	}
 	while (ok && !p.stop) {

@@ -294,7 +294,7 @@ refuses_it()
 {
 	as joe vn show vn3 | grep -Eq '^r2 .* late .* no room$'
 }
-check "why a router refuses its tables is shown" wait_for 10 refuses_it
+check "why a router refuses its tables is shown" wait_for 30 refuses_it
 rm "$WORK/control-r2"
 check "it catches up" wait_for 10 are "$CURRENT"
 at1=$(lines r1)
