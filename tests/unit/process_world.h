@@ -76,7 +76,7 @@ struct question {
 	struct ask ask;
 	struct process *process;
 	json_t *arguments;
-	char credential[RECORD_NAME + 1];
+	char credential[RECORD_NAME + 1], user[RECORD_NAME + 1];
 };
 
 static inline void answered(struct ask *a, const struct outcome *o)
@@ -100,8 +100,9 @@ static inline void find_credential(struct ask *a)
 	const struct credential *c =
 		registry_credential(service_registry(q->process->service), q->credential);
 
+	snprintf(q->user, sizeof(q->user), "%s", c ? c->record.user : "");
 	a->request.caller = (struct caller){ .kind = c ? CALLER_USER : CALLER_NOBODY,
-					     .name = c ? c->record.user : NULL,
+					     .name = c ? q->user : NULL,
 					     .credential = q->credential,
 					     .disbelieved = c ? NULL : "no such credential" };
 }

@@ -22,7 +22,7 @@ static struct {
 	const struct store_ops *real;
 	struct store_ops ops;
 	struct store_watch *last, *held;
-	unsigned reads, commits;
+	unsigned reads, commits, refused;
 	uint64_t forgotten; /* revision */
 	const char *published;
 } shared;
@@ -55,6 +55,7 @@ static int read_list(struct store *s, const struct store_range *range, struct st
 	shared.reads++;
 	if (!range->revision || range->revision != shared.forgotten)
 		return shared.real->list(s, range, page);
+	shared.refused++;
 	put(s, PUBLISHED_KEY, shared.published);
 	return store_fail(s, -ESTALE, "it is forgotten");
 }
@@ -176,7 +177,7 @@ static void rights(struct store *store)
 {
 	json_int_t expires = (json_int_t)time(NULL) * 1000 + 3600000;
 	struct process a, b;
-	char hash[16], vn[16];
+	char hash[32], vn[32];
 
 	fill(store);
 	start(&a, store);
@@ -202,14 +203,15 @@ static void rights(struct store *store)
 		ask(&a, "site-change", json_pack("{s:s,s:[s]}", "site", "s", "admins", "u"));
 		ask(&b, "list-sites", json_object());
 		ask(&a, "site-change", json_pack("{s:s,s:[s]}", "site", "s", "admins", "root"));
-		q = question(&b, "policy-set",
-			     json_pack("{s:s,s:s,s:s,s:[s],s:[s],s:[s]}", "site", "s", "name", "p",
-				       "effect", "permit", "hosts", "*", "vns", "*", "creators",
-				       "*"));
+		snprintf(hash, sizeof(hash), "token-%d", i);
+		q = question(&b, "token-create",
+			     json_pack("{s:s,s:s,s:s,s:I}", "hash", hash, "registers", "host",
+				       "site", "s", "expires", expires));
 		q->ask.request.caller.name = "u";
 		service_ask(b.service, &q->ask);
 		answers(&b, 1, SOON);
 		assert_int_equal(b.status, 403);
+		assert_null(registry_token(service_registry(b.service), hash));
 	}
 	stop(&a);
 	stop(&b);
@@ -302,11 +304,14 @@ static void reads_late(struct store *store)
 	unsigned long number;
 
 	fill(store);
+	start(&b, store);
+	stop(&b);
 	put(store, PUBLISHED_KEY, published);
 	shared.forgotten = 1;
 	shared.published = published;
 	start(&b, store);
 	shared.forgotten = 0;
+	assert_int_equal(shared.refused, 1);
 	service_published(b.service, &at);
 	assert_int_equal(at, get_number(store, PUBLISHED_KEY, &number));
 	push_begin(b.push);
