@@ -297,6 +297,13 @@ static void done(struct ask *a, const struct outcome *o)
 
 /* ---- requests ------------------------------------------------------------------ */
 
+static const char *path_of(struct evhttp_request *q)
+{
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(q));
+
+	return path ? path : "";
+}
+
 static const char *method_of(struct evhttp_request *q)
 {
 	switch (evhttp_request_get_command(q)) {
@@ -364,6 +371,31 @@ static bool take_request(struct call *c)
 	return true;
 }
 
+/* What a stranger sends is looked at only where strangers have something to say. */
+static bool strangers_may(enum operation op)
+{
+	return op == OPERATION_REGISTER || op == OPERATION_RENEW;
+}
+
+static void read_arguments(struct call *c, const char *path)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->http);
+	size_t n = evbuffer_get_length(body);
+	const enum operation op = c->route->operation;
+	char name[CA_NAME];
+
+	if (api_is_tables(c->route) ||
+	    (c->ask.request.caller.kind == CALLER_NOBODY && !strangers_may(op)))
+		n = 0;
+	json_decref(c->arguments);
+	c->arguments = api_arguments(c->route, path,
+				     n ? (const char *)evbuffer_pullup(body, -1) : NULL, n);
+	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
+	    api_query(c->http, "router", name, sizeof(name)))
+		api_set_text(c->arguments, "router", name);
+	c->ask.request.arguments = c->arguments;
+}
+
 static void take_token(struct call *c)
 {
 	const char *token = json_string_value(json_object_get(c->arguments, "token"));
@@ -400,26 +432,34 @@ static bool find_host(struct call *c)
 	return true;
 }
 
+/* Keeps the host that is asked for: it is refused by name. */
+static void find_credential(struct call *c)
+{
+	struct caller *caller = &c->ask.request.caller;
+	const struct credential *credential =
+		registry_credential(service_registry(c->api->service), c->credential);
+
+	if (!credential) {
+		caller->disbelieved = "there is no such credential, or it was revoked";
+		return;
+	}
+	snprintf(c->caller_name, sizeof(c->caller_name), "%s", credential->record.user);
+	caller->kind = CALLER_USER;
+	caller->name = c->caller_name;
+	caller->credential = c->credential;
+	caller->disbelieved = NULL;
+}
+
 /* By a delegated credential, or the connection's certificate. */
 static void find_caller(struct call *c)
 {
 	struct caller *caller = &c->ask.request.caller;
 	const char *header =
 		evhttp_find_header(evhttp_request_get_input_headers(c->http), "Authorization");
-	const struct credential *credential;
 
 	if (header && !strncmp(header, "Bearer ", 7)) {
 		pki_secret_hash(header + 7, c->credential);
-		credential = registry_credential(service_registry(c->api->service), c->credential);
-		if (credential) {
-			snprintf(c->caller_name, sizeof(c->caller_name), "%s",
-				 credential->record.user);
-			*caller = (struct caller){ .kind = CALLER_USER,
-						   .name = c->caller_name,
-						   .credential = c->credential };
-		} else {
-			caller->disbelieved = "there is no such credential, or it was revoked";
-		}
+		find_credential(c);
 		return;
 	}
 	http_peer(c->http, time(NULL), &c->peer);
@@ -430,6 +470,19 @@ static void find_caller(struct call *c)
 									     : CALLER_USER,
 					   .name = c->peer.name,
 					   .key = c->peer.key };
+}
+
+/* A credential that another process has made just now was nobody's yet. */
+static void again(struct ask *a)
+{
+	struct call *c = container_of(a, struct call, ask);
+	struct caller *caller = &a->request.caller;
+
+	if (caller->kind != CALLER_NOBODY || !*c->credential)
+		return;
+	find_credential(c);
+	if (caller->kind == CALLER_USER)
+		read_arguments(c, path_of(c->http));
 }
 
 /* Who renews is who signed the request. */
@@ -447,27 +500,16 @@ static bool find_signer(struct call *c)
 	return true;
 }
 
-/* What a stranger sends is looked at only where strangers have something to say. */
 static bool take_arguments(struct call *c, const char *path)
 {
-	struct evbuffer *body = evhttp_request_get_input_buffer(c->http);
-	size_t n = evbuffer_get_length(body);
 	const enum operation op = c->route->operation;
-	const bool stranger = c->ask.request.caller.kind == CALLER_NOBODY;
-	const bool may = op == OPERATION_REGISTER || op == OPERATION_RENEW;
-	char name[CA_NAME];
 
-	if (stranger && may && n > STRANGERS_BODY) {
+	if (c->ask.request.caller.kind == CALLER_NOBODY && strangers_may(op) &&
+	    evbuffer_get_length(evhttp_request_get_input_buffer(c->http)) > STRANGERS_BODY) {
 		api_problem(c->http, 413, "too large for somebody without a certificate");
 		return false;
 	}
-	if (api_is_tables(c->route) || (stranger && !may))
-		n = 0;
-	c->arguments = api_arguments(c->route, path,
-				     n ? (const char *)evbuffer_pullup(body, -1) : NULL, n);
-	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
-	    api_query(c->http, "router", name, sizeof(name)))
-		api_set_text(c->arguments, "router", name);
+	read_arguments(c, path);
 	take_token(c);
 	return take_request(c) && (op != OPERATION_RENEW || find_signer(c));
 }
@@ -479,8 +521,8 @@ static bool is_frequent(const struct route *r)
 
 void api_handle(struct evhttp_request *q, void *arg)
 {
-	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(q));
-	const struct route *route = find_route(q, path ? path : "");
+	const char *path = path_of(q);
+	const struct route *route = find_route(q, path);
 	struct call *c;
 
 	if (!route)
@@ -495,10 +537,10 @@ void api_handle(struct evhttp_request *q, void *arg)
 		return;
 	}
 	c->ask.request.operation = operation_rules[route->operation].name;
-	c->ask.request.arguments = c->arguments;
 	c->ask.request.dry_run =
 		api_dry_run(evhttp_uri_get_query(evhttp_request_get_evhttp_uri(q)));
 	c->ask.done = done;
+	c->ask.again = again;
 	if (is_frequent(route) && service_allows(c->api->service, &c->ask.request))
 		serve_tables(c);
 	else

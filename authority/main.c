@@ -226,10 +226,10 @@ static bool publish(struct program *p)
 		log_error("%s/tables.key is no key that can sign", s->directory);
 		return false;
 	}
-	if (strncmp(s->store, "etcd:", 5)) {
+	if (!store_is_shared(p->store)) {
 		health_begin(p->health);
 		push_begin(p->push);
-		return true;
+		return !p->failed;
 	}
 	p->election = election_new(p->base, p->service, p->api.url, &hooks);
 	return p->election != NULL;

@@ -594,6 +594,9 @@ void operate(const struct registry *r, const struct request *q, struct outcome *
 		set_result(&t, NULL);
 	if (!done || q->dry_run)
 		drop_changes(ret);
+	/* Who may do what doesn't change without the order. */
+	if (ret->n && !t.ordered)
+		ret->order = registry_order(r)->object.revision;
 	audit(&t);
 }
 

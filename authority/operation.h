@@ -4,7 +4,7 @@
  * operate() reads no clock and does no I/O: time and the request's ID are arguments.
  * What comes out is a transaction for the store, which commits it if every record is
  * still as it was when this was decided (else: apply what came in between, and decide
- * again), or a refusal. Either way there is an audit record among the changes.
+ * again), or a refusal. Either way there is an audit record, the last of the changes.
  */
 #ifndef AUTHORITY_OPERATION_H
 #define AUTHORITY_OPERATION_H
@@ -61,6 +61,7 @@ struct outcome {
 	json_t *result;	   /* of what was done; with dry_run of what would be */
 	size_t n, room;
 	struct change *changes; /* a dry run's or refusal's: the audit record alone */
+	uint64_t order;		/* revision that the order record has to be of, besides; 0: any */
 };
 
 /* Fills the outcome, which outcome_done frees. */

@@ -120,6 +120,7 @@ bool operation_policy_set(struct task *t)
 	if (policy_patterns(t, "hosts", &rec.policy.hosts) &&
 	    policy_patterns(t, "vns", &rec.policy.vns) &&
 	    policy_patterns(t, "creators", &rec.policy.creators)) {
+		change_order(t, 0, 0, NULL);
 		change_record(t, &rec, was ? &was->object : NULL);
 		return true;
 	}
@@ -138,6 +139,7 @@ bool operation_policy_remove(struct task *t)
 	if (!policy)
 		return refuse(t, 404, "there is no policy '%s'", id);
 	snprintf(key, sizeof(key), "policy/%s", id);
+	change_order(t, 0, 0, NULL);
 	change_delete(t, key, &policy->object);
 	return true;
 }
@@ -297,6 +299,7 @@ static bool revoke_router(struct task *t)
 			      router->object.name);
 	router_record(router, &rec);
 	rec.router.revoked = true;
+	change_order(t, 0, 0, NULL);
 	change_record(t, &rec, &router->object);
 	return true;
 }
@@ -311,6 +314,7 @@ static bool revoke_credential(struct task *t, const char *hash)
 	if (!(t->roles & ROLE_ADM) && (!t->user || strcmp(c->record.user, t->user->object.name)))
 		return refuse(t, 403, "the credential is another user's");
 	snprintf(key, sizeof(key), "credential/%s", hash);
+	change_order(t, 0, 0, NULL);
 	change_delete(t, key, &c->object);
 	return true;
 }

@@ -119,6 +119,7 @@ bool operation_site_change(struct task *t)
 	for (size_t i = 0; i < was->subnets.n; i++)
 		rec.site.subnets.at[i] = was->subnets.at[i];
 	if (site_fields(t, &rec.site)) {
+		change_order(t, 0, 0, NULL);
 		change_record(t, &rec, &site->object);
 		return true;
 	}
@@ -500,6 +501,7 @@ bool operation_host_token(struct task *t)
 	host_record(host, &rec);
 	free(rec.host.key);
 	rec.host.key = mem_text(hash);
+	change_order(t, 0, 0, NULL);
 	change_record(t, &rec, &host->object);
 	return true;
 }

@@ -318,8 +318,9 @@ static struct publish *make(void *arg, uint64_t revision)
 /* The next process begins anew rather than here again. */
 static void give_up(struct push *p, const char *why)
 {
+	struct store_condition same = { PUBLISHED_KEY, STORE_AT, p->expect };
 	struct store_entry gone = { .key = PUBLISHED_KEY };
-	struct store_transaction t = { .changes = &gone, .n_changes = 1 };
+	struct store_transaction t = { &same, 1, &gone, 1 };
 
 	store_commit(service_store(p->service), &t, NULL);
 	service_lose(p->service, why);

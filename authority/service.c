@@ -3,6 +3,10 @@
  * committed -> applied -> answered. Asks that change nothing but the audit log need no
  * turn, and any number of their records go into one transaction.
  *
+ * Where other processes serve the store as well, these are answered when the registry has come
+ * to that transaction, and so to all that anybody was told before they were asked: what has
+ * changed since they were decided is reason to decide them again.
+ *
  * Strangers (no certificate that is believed) could fill the audit log with refusals: only
  * so many a second are written.
  */
@@ -10,7 +14,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
@@ -24,13 +27,11 @@
 
 enum {
 	STRANGERS = 20,	  /* of their refusals are written in a second */
-	TOGETHER = 256,	  /* audit records in one transaction */
 	PATIENCE = 10000, /* ms that an ask may take */
-	SETTLE_TRIES = 5, /* times the store is asked what became of a transaction */
 };
-static const char audit_kind[] = "audit";
 
 static void decide(struct ask *);
+static void decide_anew(struct ask *);
 
 static int64_t monotonic_ms(void)
 {
@@ -66,6 +67,7 @@ static void finish(struct ask *a)
 		s->busy = NULL;
 	s->n--;
 	json_decref(a->change);
+	json_decref(a->record);
 	{
 		/* The ask may be gone after this. */
 		struct outcome outcome = a->outcome;
@@ -85,135 +87,14 @@ static void fail(struct ask *a, const char *what)
 	finish(a);
 }
 
-/* ---- committing: in the worker ------------------------------------------------- */
-
-static const struct change *audit_of(const struct ask *a)
-{
-	return &a->outcome.changes[a->outcome.n - 1];
-}
-
-static struct store_entry entry_of(const struct change *c)
-{
-	char *text = c->value ? json_dumps(c->value, JSON_COMPACT) : NULL;
-
-	if (c->value && !text)
-		abort();
-	return (struct store_entry){ .key = c->key,
-				     .value = text,
-				     .size = text ? strlen(text) : 0 };
-}
-
-/* Whether an audit record in the store is the transaction's own, not the one instead. */
-static bool was_allowed(const struct store_entry *e)
-{
-	json_t *value = json_loadb(e->value, e->size, 0, NULL);
-	bool allowed = json_is_true(json_object_get(value, "allowed"));
-
-	json_decref(value);
-	return allowed;
-}
-
-/* Makes the transaction impossible, unless it was made: its audit record is written under
- * the condition that it isn't there, as in the transaction. The one that is there says
- * which of the two was: the outcome of writing it may be unknown as well. -ECANCELED: it
- * was not made, and never will be. 0: it was. */
-static int settle(struct ask *a)
-{
-	const struct change *audit = audit_of(a);
-	struct store_condition absent = { .key = audit->key, .test = STORE_ABSENT };
-	json_t *value = mem_json(json_deep_copy(audit->value));
-	struct change instead = { .key = audit->key, .value = value };
-	struct store_page page;
-	struct store_entry entry;
-	int r = -ETIMEDOUT;
-
-	json_object_set_new(value, "allowed", mem_json(json_false()));
-	json_object_set_new(value, "detail",
-			    mem_json(json_string("the store did not take it in time")));
-	entry = entry_of(&instead);
-	for (int i = 0; i < SETTLE_TRIES && r != -ECANCELED; i++) {
-		struct store_transaction t = { &absent, 1, &entry, 1 };
-
-		r = store_commit(a->service->store, &t, NULL);
-		if (!r) {
-			r = -ECANCELED;
-		} else if (r == -EAGAIN && !store_get(a->service->store, audit->key, &page)) {
-			r = !page.n ? -EIO : was_allowed(&page.entries[0]) ? 0 : -ECANCELED;
-			a->revision = page.n ? page.entries[0].revision : 0;
-			store_page_done(&page);
-			if (!r)
-				break;
-		}
-	}
-	free((void *)entry.value);
-	json_decref(value);
-	return r;
-}
-
-static bool is_unknown(int r)
-{
-	return r == -ETIMEDOUT || r == -EIO || r == -EPROTO;
-}
-
-static void run_commit(struct work *w)
-{
-	struct ask *a = container_of(w, struct ask, work);
-	const struct outcome *o = &a->outcome;
-	struct store_condition *conditions = mem_new(o->n, sizeof(*conditions));
-	struct store_entry *changes = mem_new(o->n, sizeof(*changes));
-	struct store_transaction t = { .conditions = conditions,
-				       .changes = changes,
-				       .n_changes = o->n };
-
-	for (size_t i = 0; i < o->n; i++) {
-		const struct change *c = &o->changes[i];
-
-		changes[i] = entry_of(c);
-		if (c->expect != EXPECT_NOTHING)
-			conditions[t.n_conditions++] = (struct store_condition){
-				.key = c->key,
-				.test = c->expect == EXPECT_ABSENT ? STORE_ABSENT : STORE_AT,
-				.is = c->revision,
-			};
-	}
-	a->result = store_commit(a->service->store, &t, &a->revision);
-	if (is_unknown(a->result))
-		a->result = settle(a);
-	if (a->result)
-		store_error(a->service->store, a->error);
-	for (size_t i = 0; i < o->n; i++)
-		free((void *)changes[i].value);
-	free(changes);
-	free(conditions);
-}
-
-/* Their IDs are like no others, so that there is nothing to be conditioned on. */
-static void run_audit(struct work *w)
-{
-	struct ask *all[TOGETHER];
-	struct store_entry changes[TOGETHER];
-	struct store_transaction t = { .changes = changes };
-	struct service *s;
-	uint64_t revision = 0;
-	int r;
-
-	do {
-		all[t.n_changes] = container_of(w, struct ask, work);
-		s = all[t.n_changes]->service;
-		changes[t.n_changes] = entry_of(audit_of(all[t.n_changes]));
-		t.n_changes++;
-	} while (t.n_changes < TOGETHER && (w = worker_next(s->worker, audit_kind)));
-	r = store_commit(s->store, &t, &revision);
-	for (size_t i = 0; i < t.n_changes; i++) {
-		all[i]->result = r;
-		all[i]->revision = revision;
-		if (r)
-			store_error(s->store, all[i]->error);
-		free((void *)changes[i].value);
-	}
-}
-
 /* ---- deciding: in the loop ----------------------------------------------------- */
+
+/* ... the registry is at the ask's revision. */
+static void wait_until(struct ask *a, int state)
+{
+	a->state = state;
+	list_insert(&a->service->waiting, &a->node);
+}
 
 static void retry(struct ask *a)
 {
@@ -225,9 +106,46 @@ static void retry(struct ask *a)
 		return;
 	}
 	/* Whoever was faster: what it did is on its way. */
-	a->state = ASK_WAITS_RETRY;
 	a->revision = s->applied + 1;
-	list_insert(&s->waiting, &a->node);
+	wait_until(a, ASK_WAITS_RETRY);
+}
+
+/* The registry knows all that was before its audit record. If that has changed it, what was
+ * decided counts only if it would be again. */
+static void look_again(struct ask *a)
+{
+	struct service *s = a->service;
+
+	a->state = ASK_RUNS;
+	if (s->records_at <= a->decided) {
+		finish(a);
+	} else if (monotonic_ms() - a->since >= PATIENCE) {
+		fail(a, "others were faster, again and again: nothing was done, try again");
+	} else {
+		a->audited = a->revision;
+		json_decref(a->record);
+		a->record = json_incref(service_audit_of(a)->value);
+		outcome_done(&a->outcome);
+		decide_anew(a);
+	}
+}
+
+/* Whether another process may have done something before this was asked that the registry
+ * didn't know of. A router's stream tells it all that comes, so it needn't be known before. */
+static bool may_be_past(const struct ask *a)
+{
+	return store_is_shared(a->service->store) &&
+	       (a->outcome.status != 200 || strcmp(a->request.operation, "get-tables"));
+}
+
+static void audited(struct ask *a)
+{
+	if (!may_be_past(a))
+		finish(a);
+	else if (a->revision > a->service->applied)
+		wait_until(a, ASK_WAITS_PRESENT);
+	else
+		look_again(a);
 }
 
 static void committed(struct work *w)
@@ -243,15 +161,17 @@ static void committed(struct work *w)
 		fail(a, "the store could not do it in time: nothing was done, try again");
 	} else if (a->result) {
 		snprintf(text, sizeof(text), "%s: %.200s",
-			 is_unknown(a->result) ? "it is unknown whether this was done"
-					       : "the store does not take it, nothing was done",
+			 service_is_unknown(a->result)
+				 ? "it is unknown whether this was done"
+				 : "the store does not take it, nothing was done",
 			 a->error);
 		fail(a, text);
-	} else if (s->busy != a || a->revision <= s->applied) {
+	} else if (s->busy != a) {
+		audited(a);
+	} else if (a->revision <= s->applied) {
 		finish(a);
 	} else {
-		a->state = ASK_WAITS_ANSWER;
-		list_insert(&s->waiting, &a->node);
+		wait_until(a, ASK_WAITS_ANSWER);
 	}
 }
 
@@ -318,6 +238,10 @@ static void decide(struct ask *a)
 	operate(s->registry, &a->request, &a->outcome);
 	if (a->outcome.n == 1 && s->busy == a)
 		s->busy = NULL; /* decided again, and refused now */
+	if (a->audited && a->outcome.n == 1 && json_equal(service_audit_of(a)->value, a->record)) {
+		finish(a);
+		return;
+	}
 	if (too_many(s, a)) {
 		finish(a);
 		return;
@@ -325,10 +249,10 @@ static void decide(struct ask *a)
 	a->work = (struct work){ .done = committed };
 	list_init(&a->work.node);
 	if (a->outcome.n == 1) {
-		a->work.run = run_audit;
-		a->work.kind = audit_kind;
+		a->work.run = service_run_audit;
+		a->work.kind = service_audit_kind;
 	} else {
-		a->work.run = run_commit;
+		a->work.run = service_run_commit;
 		s->busy = a;
 	}
 	worker_post(s->worker, &a->work);
@@ -405,6 +329,27 @@ static bool needs_log(struct ask *a)
 	return true;
 }
 
+static void begin(struct ask *a)
+{
+	if (!needs_log(a)) {
+		decide(a);
+		return;
+	}
+	a->work = (struct work){ .run = run_read, .done = was_read };
+	list_init(&a->work.node);
+	worker_post(a->service->worker, &a->work);
+}
+
+static void decide_anew(struct ask *a)
+{
+	json_decref(a->change);
+	a->change = NULL;
+	a->request.change = NULL;
+	if (a->again)
+		a->again(a);
+	begin(a);
+}
+
 static uint64_t now_ms(void)
 {
 	struct timeval now;
@@ -431,20 +376,15 @@ void service_ask(struct service *s, struct ask *a)
 {
 	a->service = s;
 	a->outcome = (struct outcome){ 0 };
-	a->change = NULL;
+	a->change = a->record = NULL;
+	a->audited = 0;
 	a->since = monotonic_ms();
 	a->request.now = now_ms();
 	snprintf(a->id, sizeof(a->id), "%.12s-%llu", s->prefix, (unsigned long long)++s->counter);
 	a->request.id = a->id;
 	list_init(&a->node);
 	s->n++;
-	if (!needs_log(a)) {
-		decide(a);
-		return;
-	}
-	a->work = (struct work){ .run = run_read, .done = was_read };
-	list_init(&a->work.node);
-	worker_post(s->worker, &a->work);
+	begin(a);
 }
 
 /* ---- keeping in step ----------------------------------------------------------- */
@@ -459,6 +399,8 @@ static void wake(struct service *s)
 		list_remove(&a->node);
 		if (a->state == ASK_WAITS_RETRY)
 			decide(a);
+		else if (a->state == ASK_WAITS_PRESENT)
+			look_again(a);
 		else
 			finish(a);
 	}
@@ -480,12 +422,24 @@ static void follow(evutil_socket_t fd, short events, void *arg)
 	wake(s);
 }
 
+static struct ask *impatient(const struct service *s, int64_t now)
+{
+	list_for_each(node, &s->waiting) {
+		struct ask *a = container_of(node, struct ask, node);
+
+		if (now - a->since >= PATIENCE)
+			return a;
+	}
+	return NULL;
+}
+
 /* What is committed is done, even if the watch is late; what has to wait for the watch to
- * be decided again can't be. */
+ * be decided, or known, can't be. */
 static void each_second(evutil_socket_t fd, short events, void *arg)
 {
 	struct service *s = arg;
 	int64_t now = monotonic_ms();
+	struct ask *late;
 
 	(void)fd, (void)events;
 	s->strangers = 0;
@@ -497,16 +451,15 @@ static void each_second(evutil_socket_t fd, short events, void *arg)
 			break;
 		fail(a, "too many were before this: nothing was done, try again");
 	}
-	list_for_each(node, &s->waiting) {
-		struct ask *a = container_of(node, struct ask, node);
-
-		if (now - a->since < PATIENCE)
-			continue;
-		if (a->state == ASK_WAITS_ANSWER)
-			finish(a);
+	while ((late = impatient(s, now))) {
+		if (late->state == ASK_WAITS_ANSWER)
+			finish(late);
+		else if (late->state == ASK_WAITS_PRESENT)
+			fail(late, "this process does not hear in time what others have done: "
+				   "nothing was done, try again");
 		else
-			fail(a, "others were faster, again and again: nothing was done, try again");
-		break; /* the list may be another one now */
+			fail(late, "others were faster, again and again: nothing was done, try "
+				   "again");
 	}
 }
 

@@ -5,7 +5,8 @@
  *
  * The registry follows the store's watch and nothing else, so that it is the same in every
  * process that serves the store. Changes of this process go one after the other; those of
- * another process make a transaction's conditions fail, and it is decided again. A store
+ * another process make a transaction's conditions fail, and it is decided again; so is what
+ * changes nothing, if they came before it was asked. A store
  * that doesn't say whether it took a transaction is asked until it does. Everything here
  * is the loop's, nothing waits.
  */
@@ -32,19 +33,30 @@ struct ask {
 	struct request request;
 	/* Status 200 and what operations refuse with, or 503. The outcome is freed after. */
 	void (*done)(struct ask *, const struct outcome *);
+	/* NULL, or: it is decided once more, and the registry, which says who asks, may be
+	 * another one than when it was asked. */
+	void (*again)(struct ask *);
 
 	/* The service's own. */
 	struct service *service;
 	struct outcome outcome;
 	struct work work;
 	struct list node;
-	enum { ASK_RUNS, ASK_WAITS_TURN, ASK_WAITS_ANSWER, ASK_WAITS_RETRY } state;
+	enum {
+		ASK_RUNS,
+		ASK_WAITS_TURN,
+		ASK_WAITS_ANSWER,
+		ASK_WAITS_RETRY,
+		ASK_WAITS_PRESENT
+	} state;
 	int result; /* of the commit */
 	uint64_t decided, revision;
 	int64_t since; /* ms of the monotonic clock */
 	char id[32], change_key[64];
 	char error[STORE_ERROR];
 	json_t *change;
+	json_t *record;	  /* of the audit log, as it is there; of what was decided before */
+	uint64_t audited; /* revision that wrote it; 0: it isn't there */
 };
 
 struct service_hooks {

@@ -2,8 +2,8 @@
  * The registry is read from the store, and follows its watch.
  *
  * It is read as it was where publishing is, and what has come since is taken from the watch, so
- * that the journal has it: a publisher can begin there. The store may have forgotten that; then
- * it is read as it is now. To know when the watch has come to now, something is written.
+ * that the journal has it: a publisher can begin there. The store may have forgotten that, or
+ * what came since may be of an earlier version (schema.h); then it is read as it is now. To know when the watch has come to now, something is written.
  */
 #include "authority/service_private.h"
 
@@ -87,6 +87,8 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 		changes[used] = (struct registry_change){ e->key, values[used], e->revision };
 		used++;
 	}
+	if (used)
+		s->records_at = revision;
 	good = good && !apply_changes(s, changes, used, revision, why);
 	if (!good)
 		snprintf(error, STORE_ERROR, "what the store has makes no sense: %.200s", why);
@@ -168,14 +170,14 @@ static bool take_key(struct service *s, const char *key,
 		     void (*take)(struct service *, const struct store_entry *),
 		     char error[static STORE_ERROR])
 {
+	const struct store_entry none = { .key = key };
 	struct store_page page;
 
 	if (store_get(s->store, key, &page)) {
 		store_error(s->store, error);
 		return false;
 	}
-	if (page.n)
-		take(s, &page.entries[0]);
+	take(s, page.n ? &page.entries[0] : &none);
 	store_page_done(&page);
 	return true;
 }
@@ -208,36 +210,46 @@ static bool catch_up(struct service *s, uint64_t to, char error[static STORE_ERR
 	return false;
 }
 
-bool service_load(struct service *s, char error[static STORE_ERROR])
+/* As of this revision (0: as it is now), and from there on to another one at least. */
+static bool load_from(struct service *s, uint64_t revision, uint64_t to,
+		      char error[static STORE_ERROR])
 {
-	uint64_t revision = 0, now = 0;
-
-	if (!take_key(s, PUBLISHED_KEY, take_published, error))
+	journal_free(s->journal);
+	s->journal = NULL;
+	store_watch_close(s->watch);
+	s->watch = NULL;
+	if (!load_records(s, &revision, error) ||
+	    !take_key(s, SERVICE_PUBLISHER, take_publisher, error) ||
+	    /* The watch doesn't say what was written before. */
+	    !take_key(s, PUBLISHED_KEY, take_published, error))
 		return false;
-	if (s->published.revision)
-		now = write_started(s);
-	if (now)
-		revision = s->published.revision;
-	if (revision && !load_records(s, &revision, error)) {
-		log_info("the store is not read as it was where publishing is: %s", error);
-		revision = 0;
-	}
-	if (!revision && !load_records(s, &revision, error))
-		return false;
-	if (!take_key(s, SERVICE_PUBLISHER, take_publisher, error))
-		return false;
-	if (!registry_order(s->registry)->object.revision) {
-		snprintf(error, STORE_ERROR, "the store is empty: vine-authority init begins one");
-		return false;
-	}
 	s->applied = revision;
 	s->journal = journal_new(revision);
 	if (store_watch_open(s->store, revision, &s->watch)) {
 		store_error(s->store, error);
 		return false;
 	}
-	if (!catch_up(s, now, error))
+	return catch_up(s, to, error);
+}
+
+bool service_load(struct service *s, char error[static STORE_ERROR])
+{
+	uint64_t now = 0;
+
+	if (!take_key(s, PUBLISHED_KEY, take_published, error))
 		return false;
+	if (s->published.revision)
+		now = write_started(s);
+	if (!now || !load_from(s, s->published.revision, now, error)) {
+		if (now)
+			log_info("the store is not read as it was where publishing is: %s", error);
+		if (!load_from(s, 0, 0, error))
+			return false;
+	}
+	if (!registry_order(s->registry)->object.revision) {
+		snprintf(error, STORE_ERROR, "the store is empty: vine-authority init begins one");
+		return false;
+	}
 	s->changed = false;
 	return true;
 }

@@ -76,6 +76,11 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+bool store_is_shared(const struct store *s)
+{
+	return s->ops->shared;
+}
+
 static int check_key(struct store *s, const char *key)
 {
 	if (!key || !*key)

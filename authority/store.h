@@ -106,6 +106,8 @@ int store_open(const char *url, const struct store_tls *tls, struct store **ret_
 	       char error[STORE_ERROR]);
 /* Closes it; its watches are closed already. Leases of SQLite end with it. */
 void store_close(struct store *);
+/* Whether other processes may have it open, too. */
+bool store_is_shared(const struct store *);
 /* What went wrong last, a sentence; "" if nothing did. */
 void store_error(struct store *, char text[STORE_ERROR]);
 

@@ -505,6 +505,7 @@ static void etcd_close(struct store *store)
 }
 
 static const struct store_ops ops = {
+	.shared = true,
 	.close = etcd_close,
 	.get = etcd_get,
 	.list = etcd_list,

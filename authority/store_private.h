@@ -11,6 +11,7 @@
 
 /* Requests come checked, pages empty. */
 struct store_ops {
+	bool shared;
 	void (*close)(struct store *);
 	int (*get)(struct store *, const char *key, struct store_page *);
 	int (*list)(struct store *, const struct store_range *, struct store_page *);

@@ -9,100 +9,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <event2/event.h>
 
-#include "authority/push.h"
-#include "authority/service.h"
 #include "authority/tables.h"
-#include "tests/unit/store_world.h"
-
-/* A process. */
-struct process {
-	struct event_base *base;
-	struct store *store;
-	struct service *service;
-	struct push *push;
-	unsigned answers;
-	bool lost;
-};
-
-static struct ca *ca;
-
-static void on_lost(void *arg, const char *why)
-{
-	struct process *p = arg;
-
-	(void)why;
-	p->lost = true;
-}
-
-static void on_applied(void *arg)
-{
-	struct process *p = arg;
-
-	if (p->push)
-		push_applied(p->push);
-}
-
-static void start(struct process *p, struct store *store)
-{
-	const struct service_hooks hooks = { .arg = p, .lost = on_lost, .applied = on_applied };
-	char error[STORE_ERROR];
-
-	*p = (struct process){ .base = event_base_new(), .store = store };
-	p->service = service_open(p->base, store, &hooks, error);
-	if (!p->service)
-		fail_msg("%s", error);
-	p->push = push_new(p->base, p->service, ca, PROTECT_HMAC);
-	assert_non_null(p->push);
-}
-
-/* As if it were killed: what is under way may be done or not. */
-static void stop(struct process *p)
-{
-	push_end(p->push);
-	service_close(p->service);
-	push_free(p->push);
-	event_base_free(p->base);
-}
-
-static void turn(struct process *p)
-{
-	event_base_loop(p->base, EVLOOP_NONBLOCK);
-	short_while();
-}
-
-struct question {
-	struct ask ask;
-	struct process *process;
-};
-
-static void answered(struct ask *a, const struct outcome *o)
-{
-	struct question *q = container_of(a, struct question, ask);
-
-	if (o->status != 200)
-		fail_msg("refused: %s", o->detail);
-	q->process->answers++;
-}
-
-/* Takes over the arguments. */
-static void ask(struct process *p, const char *operation, json_t *arguments)
-{
-	struct question q = { .process = p };
-	int64_t end = ms_now() + SOON;
-
-	q.ask.done = answered;
-	q.ask.request = (struct request){ .operation = operation,
-					  .arguments = arguments,
-					  .caller = { .kind = CALLER_USER, .name = "root" } };
-	p->answers = 0;
-	service_ask(p->service, &q.ask);
-	while (!p->answers && ms_now() < end)
-		turn(p);
-	assert_int_equal(p->answers, 1);
-	json_decref(arguments);
-}
+#include "tests/unit/process_world.h"
 
 /* The first round of what the store says: its step; -1: there is none. */
 static int step_of(const struct process *p)
@@ -130,23 +39,6 @@ static void assert_given(const struct process *p, const struct publish_status *e
 	assert_true(publish_status(push_publish(p->push), 1, &is));
 	assert_int_equal(version_compare(is.given, expected->given), 0);
 	assert_int_equal(is.step, expected->step);
-}
-
-static void fill(struct store *store)
-{
-	struct prefix space;
-	struct blocks blocks = { 1, &space };
-	struct outcome o;
-
-	assert_int_equal(prefix_parse("172.16.0.0/12", &space), 0);
-	operation_begin("root", "", &blocks, 1, &o);
-	for (size_t i = 0; i < o.n; i++) {
-		char *text = json_dumps(o.changes[i].value, JSON_COMPACT);
-
-		put(store, o.changes[i].key, text);
-		free(text);
-	}
-	outcome_done(&o);
 }
 
 static void networks(struct process *p)
@@ -240,31 +132,6 @@ static void forgotten(struct store *store)
 	stop(&b);
 }
 
-static void with_sqlite(void (*test)(struct store *), const char *name)
-{
-	char url[160], error[STORE_ERROR];
-	struct store *store;
-
-	snprintf(url, sizeof(url), "sqlite:%s", in_world(name));
-	assert_int_equal(store_open(url, NULL, &store, error), 0);
-	test(store);
-	store_close(store);
-}
-
-static void with_etcd(void (*test)(struct store *), const char *name)
-{
-	struct cluster cluster = { .n = 0 };
-	struct store *store;
-
-	if (!has_etcd())
-		skip();
-	cluster_start(&cluster, 1, name, NULL);
-	store = open_soon(cluster.url, NULL);
-	test(store);
-	store_close(store);
-	cluster_end(&cluster);
-}
-
 static void test_sqlite(void **state)
 {
 	(void)state;
@@ -287,22 +154,6 @@ static void test_forgotten_etcd(void **state)
 {
 	(void)state;
 	with_etcd(forgotten, "forgotten");
-}
-
-static int begin_all(void **state)
-{
-	char error[CA_ERROR];
-
-	if (make_world(state) || ca_make(world_directory, time(NULL), error))
-		return -1;
-	ca = ca_load(world_directory, error);
-	return ca ? 0 : -1;
-}
-
-static int end_all(void **state)
-{
-	ca_free(ca);
-	return remove_world(state);
 }
 
 int main(void)
