@@ -30,7 +30,7 @@ else
 BUILD ?= build
 endif
 PREFIX ?= /usr/local
-FUZZ_SECONDS ?= 25
+FUZZ_SECONDS ?= 15
 PROVE ?= prove
 CLANG ?= clang
 ROUNDS ?= 5

@@ -307,7 +307,8 @@ void authority_tables_begin(struct authority *a, mono_t now)
 
 void authority_tables_connected(struct authority *a, mono_t now)
 {
-	say(a, now); /* what was settled since it was asked for */
+	a->refused[0] = '\0'; /* this one may have nothing to say that isn't known */
+	say(a, now);	      /* what was settled since it was asked for */
 	if (stored_wants_whole(&a->stored) && !timer_is_set(&a->whole_timer))
 		timer_set(a->loop, &a->whole_timer, mono_add(now, SEC));
 }

@@ -296,14 +296,14 @@ refuses_it()
 }
 check "why a router refuses its tables is shown" wait_for 30 refuses_it
 rm "$WORK/control-r2"
-check "it catches up" wait_for 10 are "$CURRENT"
+check "it catches up" wait_for 40 are "$CURRENT"
 at1=$(lines r1)
 is "another stream of a router" "$(on a curl -sS --max-time 1 --cacert "$WORK/id-r1/ca.pem" \
 	--cert "$WORK/id-r1/certificate.pem" --key "$WORK/id-r1/key.pem" -o "$WORK/answer" \
 	-w '%{http_code} %{content_type}' "$URL/v1/routers/r1/stream" 2> /dev/null)" \
 	"200 application/x-ndjson"
 check "... is in the place of the one before" said r1 '^ended 200' "$at1"
-check "... and the other way round" wait_for 10 are "$CURRENT"
+check "... and the other way round" wait_for 40 are "$CURRENT"
 
 at1=$(lines r1)
 end "${authority[$PORT]}" KILL

@@ -7,6 +7,7 @@
 # a host that it may not reach at that version, or isn't for it, is counted. While a change
 # is under way both what was and what will be is allowed; as soon as all routers run it,
 # only what is. So every packet of the run is judged.
+# alone: what the machine's queues drop would count too
 . "$(dirname "$0")/lib.sh"
 setup
 internet

@@ -466,6 +466,9 @@ static void a_slow_disk(void **state)
 	assert_non_null(asked("/stream?have=0.0"));
 	connect_it(w);
 	assert_null(asked("/confirm"));
+	send_image(w, NULL, old);
+	confirmed(w, "{\"version\":\"0.0\",\"error\":\"tables that are older than those that "
+		     "run\"}");
 	let_disk(true);
 	for (int i = 0; i < 5000 && !asked("/confirm"); i++) {
 		loop_turn(w->loop, MSEC);
@@ -517,6 +520,9 @@ static void what_is_refused(void **state)
 	assert_non_null(strstr(status(w).refused, "chicago"));
 	stream(w, "rubbish\n", 8);
 	assert_false(status(w).connected);
+	run_until(w, 160 * MSEC);
+	connect_it(w); /* to one that gives nothing new */
+	assert_string_equal(status(w).refused, "");
 	image_free(good);
 	image_free(bad);
 }
