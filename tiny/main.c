@@ -4,20 +4,18 @@
  * Every key of [tiny] is an option too: what is given so is read as if it stood in a file.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
 #include "common/notify.h"
+#include "tiny/lock.h"
 #include "tiny/tiny.h"
 #include "tiny/uninstall.h"
 
@@ -85,42 +83,19 @@ static int catch_signals(struct program *p)
 
 /* ---- running ------------------------------------------------------------------------ */
 
-/* One of a device: the lock goes with the process. -1: said why. */
-static int lock(const char *device)
-{
-	char path[LOCK_PATH], text[16];
-	int fd;
-
-	mkdir("/run/vine", 0755);
-	lock_path(device, path);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0) {
-		log_error("%s: %s", path, strerror(errno));
-		return -1;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		log_error("%s: another vine-tiny runs with this device (%s)", device, path);
-		close(fd);
-		return -1;
-	}
-	snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || write(fd, text, strlen(text)) < 0)
-		log_warn("%s: %s", path, strerror(errno));
-	return fd;
-}
-
 static int serve(struct tiny_config *config)
 {
 	struct program p = { .signals = { .fd = -1 } };
-	char path[LOCK_PATH];
-	int locked = lock(config->device);
+	int locked = lock_device(config->device);
 	bool ok = true;
 
 	if (locked < 0) {
+		log_error("%s: %s", config->device,
+			  locked == -EADDRINUSE ? "another vine-tiny runs with this device"
+						: strerror(-locked));
 		tiny_config_free(config);
 		return EXIT_FAILED;
 	}
-	lock_path(config->device, path);
 	rcu_register_thread();
 	log_set_debug(config->debug);
 	p.loop = loop_new();
@@ -144,7 +119,6 @@ static int serve(struct tiny_config *config)
 	close(p.signals.fd);
 	loop_free(p.loop);
 	rcu_unregister_thread();
-	unlink(path);
 	close(locked);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

@@ -10,23 +10,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tiny/config.h"
+#include "tiny/lock.h"
 #include "tiny/routes.h"
 
 #define SERVICE "vine-tiny.service"
 #define SERVICE_FILE "/etc/systemd/system/" SERVICE
 #define DEFAULT_DEVICE "vine0"
 #define END_TRIES 100 /* 50 ms each */
-
-void lock_path(const char *device, char ret[static LOCK_PATH])
-{
-	snprintf(ret, LOCK_PATH, "/run/vine/tiny-%.15s.pid", device);
-}
 
 /* Runs a program to its end; its complaints are not ours. */
 static bool run(const char *const argv[])
@@ -55,33 +50,21 @@ static void stop_service(FILE *out)
 		SERVICE);
 }
 
-/* Whoever holds the lock is running. False: it does not end. */
+/* Whoever holds the device. False: it does not end. */
 static bool end_process(const char *device, FILE *out)
 {
 	const struct timespec pause = { .tv_nsec = 50000000 };
-	char path[LOCK_PATH], text[16] = "";
-	ssize_t n;
-	pid_t pid;
-	int fd;
+	pid_t pid = lock_holder(device);
 
-	lock_path(device, path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	n = read(fd, text, sizeof(text) - 1);
-	pid = n > 0 ? atoi(text) : 0;
-	for (unsigned i = 0; flock(fd, LOCK_SH | LOCK_NB) < 0 && pid > 1; i++) {
-		if (i == 0 && kill(pid, SIGTERM) == 0)
-			fprintf(out, "ended process %d\n", (int)pid);
+	if (pid > 0 && kill(pid, SIGTERM) == 0)
+		fprintf(out, "ended process %d\n", (int)pid);
+	for (unsigned i = 0; lock_holder(device) > 0; i++) {
 		if (i == END_TRIES) {
 			fprintf(out, "process %d does not end\n", (int)pid);
-			close(fd);
 			return false;
 		}
 		nanosleep(&pause, NULL);
 	}
-	close(fd);
-	unlink(path);
 	return true;
 }
 

@@ -13,8 +13,4 @@
  * False: something could not be removed, said. */
 bool uninstall(const char *config_file, FILE *out);
 
-/* The file that the process of a device holds locked, with its number. */
-#define LOCK_PATH 48
-void lock_path(const char *device, char ret[static LOCK_PATH]);
-
 #endif
