@@ -84,8 +84,8 @@ static void check_names(struct draft *d, const struct index *ix)
 
 		if (i && strcmp(ix->by_name[i - 1]->p.name, p->p.name) == 0)
 			ini_error(d->ini, p->p.line, p->section->label, NULL,
-				  "one section for each peer or tiny", "the section is in line %u already",
-				  ix->by_name[i - 1]->p.line);
+				  "one section for each peer or tiny",
+				  "the section is in line %u already", ix->by_name[i - 1]->p.line);
 		if (d->c.name && strcmp(d->c.name, p->p.name) == 0)
 			ini_error(d->ini, p->p.line, p->section->label, NULL, "another name",
 				  "%s is this router's own name", p->p.name);
@@ -186,8 +186,7 @@ static void check_keys(struct draft *d)
 		wrong = key_file_read(p->p.key_file, p->p.key, room);
 		if (*wrong)
 			ini_error(d->ini, ini_line(p->section, "key-file", 0), p->section->label,
-				  "key-file", KEY_FILE_EXPECTED,
-				  "%s %s", p->p.key_file, wrong);
+				  "key-file", KEY_FILE_EXPECTED, "%s %s", p->p.key_file, wrong);
 	}
 }
 
@@ -308,7 +307,8 @@ static bool make_rows(struct draft *d, const struct index *ix)
 	struct config *c = &d->c;
 	size_t addresses = count_addresses(d);
 
-	if ((d->n_routes || addresses) && !c->n_networks && !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
+	if ((d->n_routes || addresses) && !c->n_networks &&
+	    !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
 		ini_error(d->ini, d->plain[KIND_INTERCEPT]->line, "intercept", "networks",
 			  "the prefixes that go to the overlay",
 			  d->n_routes ? "is missing, and there is a [gndt]"
@@ -358,8 +358,7 @@ static void take_conflict(void *arg, const char *text, const char *file, unsigne
 		for (size_t k = 0; k < t->p.n_addresses; k++) {
 			if (ini_line(t->section, "address", k) != line)
 				continue;
-			ini_error(d->ini, line, t->section->label, "address", expected, "%s",
-				  text);
+			ini_error(d->ini, line, t->section->label, "address", expected, "%s", text);
 			return;
 		}
 	}

@@ -120,7 +120,8 @@ static void compare(struct contact *c, mono_t now)
 static void judge(struct contact *c, mono_t now)
 {
 	int64_t silence = liveness_silence(c, now), dead = DEAD + 2 * c->rtt;
-	int64_t patience = (c->is_own_relay || c->config.designated) && c->rtt ? SILENT_RELAY : SILENT_WAY;
+	int64_t patience =
+		(c->is_own_relay || c->config.designated) && c->rtt ? SILENT_RELAY : SILENT_WAY;
 
 	if (reach_has_choice(&c->reach))
 		ways_set_silent(c, silence >= longer(patience, 2 * c->rtt), now);

@@ -49,13 +49,13 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
-	struct netcheck *netcheck;	 /* under way; NULL: none */
+	struct netcheck *netcheck;		 /* under way; NULL: none */
 	const struct netcheck_ops *netcheck_ops; /* ... */
-	struct authority *authority;	 /* NULL: there is none */
-	struct host *host;		 /* NULL in a simulation */
+	struct authority *authority;		 /* NULL: there is none */
+	struct host *host;			 /* NULL in a simulation */
 	/* Gives the device an MTU: 0 or -errno. NULL: there is none (yet). */
 	int (*set_mtu)(struct router *, uint32_t mtu);
-	struct machine *machine;	 /* this too */
+	struct machine *machine; /* this too */
 	/* Told which networks a peer says that both share, before they are judged; NULL:
 	 * nobody learns its networks so. */
 	void (*told)(void *arg, struct contact *, const struct config_network *, size_t n,

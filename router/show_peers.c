@@ -129,9 +129,10 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 			 "path", show_path(c), "endpoint", configured(&c->config), "resolve_error",
 			 c->resolve_error[0] ? c->resolve_error : NULL,
 
-			 "tiny", (int)c->config.tiny, "relay", (int)c->config.relay, "transit", (int)c->config.transit, "direct",
-			 (int)c->config.direct, "keys", keys(c, now), "stopped_networks",
-			 stopped(p), "bad_frames", show_count(bad_frames(r, p)), "traffic",
+			 "tiny", (int)c->config.tiny, "relay", (int)c->config.relay, "transit",
+			 (int)c->config.transit, "direct", (int)c->config.direct, "keys",
+			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
+			 show_count(bad_frames(r, p)), "traffic",
 			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
 			 queue_routers(r, c, now), "relayed", relayed(r, p), "kept_bytes",
 			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));

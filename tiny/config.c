@@ -367,9 +367,9 @@ static bool fill_tables(struct config *ret, const struct tiny_config *c, uint32_
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (own[i]->family)
-			ret->lndt[ret->n_lndt++] = (struct lndt_row){
-				.network = network->id, .prefix = prefix_host(own[i])
-			};
+			ret->lndt[ret->n_lndt++] =
+				(struct lndt_row){ .network = network->id,
+						   .prefix = prefix_host(own[i]) };
 	for (size_t i = 0; i < c->n_networks; i++)
 		ret->gndt[ret->n_gndt++] = (struct gndt_row){ .network = network->id,
 							      .router = router,

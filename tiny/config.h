@@ -30,7 +30,8 @@ struct tiny_config {
 	uint16_t tls_port;
 	struct proxy proxy; /* host "": not given */
 	uint32_t network;   /* 0: as the router says */
-	struct ip address4, address6; /* the VM's own; family 0: that by which the router is reached */
+	struct ip address4,
+		address6;	 /* the VM's own; family 0: that by which the router is reached */
 	struct prefix *networks; /* what goes to the router, */
 	size_t n_networks;
 	struct prefix *local; /* ... but for these */

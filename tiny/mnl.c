@@ -178,10 +178,9 @@ struct nlattr *mnl_attr_next(const struct nlattr *a)
 
 int mnl_attr_validate(const struct nlattr *a, enum mnl_attr_data_type type)
 {
-	static const uint16_t sizes[MNL_TYPE_MAX] = { [MNL_TYPE_U8] = 1,
-						      [MNL_TYPE_U16] = 2,
-						      [MNL_TYPE_U32] = 4,
-						      [MNL_TYPE_U64] = 8 };
+	static const uint16_t sizes[MNL_TYPE_MAX] = {
+		[MNL_TYPE_U8] = 1, [MNL_TYPE_U16] = 2, [MNL_TYPE_U32] = 4, [MNL_TYPE_U64] = 8
+	};
 
 	if (type < MNL_TYPE_MAX && (!sizes[type] || mnl_attr_get_payload_len(a) == sizes[type]))
 		return 0;

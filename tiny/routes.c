@@ -134,8 +134,8 @@ static bool throw_away(struct entries *l, const struct routes_setup *s, const st
 static bool want_networks(struct entries *l, const struct routes_setup *s)
 {
 	for (size_t i = 0; i < s->n_networks; i++) {
-		const struct ip *source = s->networks[i].ip.family == 6 ? &s->address6
-									: &s->address4;
+		const struct ip *source =
+			s->networks[i].ip.family == 6 ? &s->address6 : &s->address4;
 		struct entry *e = source->family ? entry_of(l, &s->networks[i]) : NULL;
 
 		if (source->family && !e)
@@ -301,9 +301,9 @@ static int send_route(struct routes *r, const struct entry *e, uint32_t device, 
 	m->rtm_table = RT_TABLE_UNSPEC;
 	m->rtm_protocol = PROTOCOL;
 	m->rtm_type = e->type;
-	m->rtm_scope = !put					     ? RT_SCOPE_NOWHERE
+	m->rtm_scope = !put				       ? RT_SCOPE_NOWHERE
 		       : e->type == RTN_UNICAST && family == 4 ? RT_SCOPE_LINK
-								     : RT_SCOPE_UNIVERSE;
+							       : RT_SCOPE_UNIVERSE;
 	mnl_attr_put(h, RTA_DST, address_size(family), e->prefix.ip.b);
 	mnl_attr_put_u32(h, RTA_TABLE, r->table);
 	if (e->type == RTN_UNICAST && put)
@@ -427,8 +427,7 @@ static int on_answer(const struct nlmsghdr *h, void *arg)
 {
 	struct answer *a = arg;
 
-	if (h->nlmsg_type == RTM_NEWROUTE &&
-	    mnl_nlmsg_get_payload_len(h) >= sizeof(struct rtmsg)) {
+	if (h->nlmsg_type == RTM_NEWROUTE && mnl_nlmsg_get_payload_len(h) >= sizeof(struct rtmsg)) {
 		read_route(h, a->family, &a->words);
 		a->found = true;
 	}

@@ -24,7 +24,7 @@ struct routes;
 struct routes_setup {
 	const struct prefix *networks, *local;
 	size_t n_networks, n_local;
-	struct ip address4, address6; /* source of this machine's packets; family 0: none */
+	struct ip address4, address6;	   /* source of this machine's packets; family 0: none */
 	struct ip outside[ROUTES_OUTSIDE]; /* where frames go: never by the device */
 	size_t n_outside;
 };

@@ -18,16 +18,15 @@
 #define LINE 1024
 
 static const char *const well_known[] = {
-	"169.254.169.254", /* metadata, nearly everywhere */
-	"169.254.169.253", /* names, Amazon */
-	"169.254.169.123", /* time, Amazon */
-	"169.254.170.2",   /* containers' credentials, Amazon */
-	"168.63.129.16",   /* Azure's own */
-	"100.100.100.200", /* Alibaba's */
-	"192.0.0.192",	   /* Oracle's, older images */
-	"fd00:ec2::254",   /* Amazon, IPv6 */
-	"fd00:ec2::253",
-	"fd20:ce::254", /* Google, IPv6 */
+	"169.254.169.254",		   /* metadata, nearly everywhere */
+	"169.254.169.253",		   /* names, Amazon */
+	"169.254.169.123",		   /* time, Amazon */
+	"169.254.170.2",		   /* containers' credentials, Amazon */
+	"168.63.129.16",		   /* Azure's own */
+	"100.100.100.200",		   /* Alibaba's */
+	"192.0.0.192",			   /* Oracle's, older images */
+	"fd00:ec2::254",		   /* Amazon, IPv6 */
+	"fd00:ec2::253",   "fd20:ce::254", /* Google, IPv6 */
 };
 
 static const char *const files[] = { "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf" };

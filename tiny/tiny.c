@@ -53,8 +53,8 @@ static void apply_routes(struct tiny *t)
 
 static void put_in_force(struct tiny *t, mono_t now)
 {
-	struct config *c = tiny_config_router(t->config, t->which, &t->network, &t->address4,
-					      &t->address6);
+	struct config *c =
+		tiny_config_router(t->config, t->which, &t->network, &t->address4, &t->address6);
 	struct ip own[2];
 	size_t n = 0;
 
@@ -195,9 +195,9 @@ static bool is_well(const struct contact *c)
 static void watch_due(struct timer *timer, mono_t now)
 {
 	struct tiny *t = container_of(timer, struct tiny, watch);
-	int64_t patience = t->connected				  ? 0
+	int64_t patience = t->connected				 ? 0
 			   : t->config->protocol == PROTOCOL_UDP ? PATIENCE
-								  : PATIENCE_LADDER;
+								 : PATIENCE_LADDER;
 
 	if (is_well(designated(t))) {
 		t->well = now;
