@@ -17,6 +17,7 @@
 #   make bench-tables    the tables at size, alone and while they change
 #   make bench-registry  the authority's registry and operations at size
 #   make bench-authority the authority with simulated routers, as root: ROUTERS, OUT
+#   make bench-tinies    one router with simulated tinies, as root: TINIES
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -107,7 +108,7 @@ say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
 .PHONY: all tiny tiny-aarch64 unit sim cost cost-update fuzz fuzz-build net style format check demo \
-	demo-authority bench bench-paper bench-tables bench-registry bench-authority figures \
+	demo-authority bench-tinies bench bench-paper bench-tables bench-registry bench-authority figures \
 	install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -332,6 +333,14 @@ bench-authority: $(BUILD)/bench/authority $(BUILD)/vine-authority
 	for n in $(or $(ROUTERS),100 1000 10000); do \
 		$< $(BUILD)/vine-authority $$n >> $$out || exit; \
 	done; tests/bench/report $$out
+
+$(BUILD)/bench/tinies: $(OBJ)/tests/bench/tinies.o $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-tinies: all $(BUILD)/bench/tinies
+	$(Q)BUILD=$(BUILD) tests/bench/tinies.sh $(or $(TINIES),5000)
 
 # Installing
 

@@ -125,6 +125,25 @@ check "and is out" wait_for 2 unreachable vm16 "$(host4 1)" 1
 check "for all" unreachable vm25 "$(vm4 1 6)" 2
 check "the others stay" pings vm25 "$(host4 1)" 5
 
+# ---- Taking it off ----------------------------------------------------------------------
+
+# A copy, since it removes itself; with a configuration and a key of its own.
+mkdir "$WORK/installed"
+cp "$BUILD/vine-tiny" "$WORK/installed/vine-tiny"
+(umask 077 && cp "$(tiny_key "$(tiny_id 1 5)")" "$WORK/installed/tiny.key")
+sed "s|^key-file = .*|key-file = tiny.key|" "$WORK/vm15.conf" > "$WORK/installed/tiny.conf"
+spawn installed vm15 "$WORK/installed/vine-tiny" --config "$WORK/installed/tiny.conf"
+installed=$spawned
+check "installed: it works" wait_for 10 answers vm15 "$(host4 1)"
+check "uninstall" on vm15 "$WORK/installed/vine-tiny" --config "$WORK/installed/tiny.conf" --uninstall
+check "the process is gone" wait_for 5 gone "$installed"
+is "so are its files" "$(ls "$WORK/installed")" ""
+network_state vm15 > "$WORK/after-15"
+check "and nothing is left in the kernel" diff "$WORK/before-15" "$WORK/after-15"
+mkdir -p "$WORK/installed" && cp "$BUILD/vine-tiny" "$WORK/installed/vine-tiny"
+check "once more does no harm" on vm15 "$WORK/installed/vine-tiny" \
+	--config "$WORK/installed/tiny.conf" --uninstall
+
 check "tinies end" eval "stop_tiny 1 6 && stop_tiny 2 5"
 check "routers end" stop_routers
 finish
