@@ -18,7 +18,8 @@
 #define MONITOR_ERROR 200
 #define MONITOR_BODY (256u << 10) /* bytes of a heartbeat */
 #define MONITOR_LINKS 1024	  /* of one router */
-#define MONITOR_LINKS_ALL 500000
+#define MONITOR_LINKS_ALL 1000000
+#define MONITOR_LINKS_OLD (90 * SEC) /* without a heartbeat that has any, they are forgotten */
 
 struct monitor;
 

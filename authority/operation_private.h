@@ -25,7 +25,7 @@ struct task {
 	bool ordered; /* the order record is among the changes */
 };
 
-/* Whether somebody may do it by a credential: not what would outlast it. */
+/* Whether somebody may do it by a credential: operations on VNs, and what changes nothing. */
 bool may_delegate(enum operation);
 
 typedef bool operation_fn(struct task *);

@@ -159,7 +159,7 @@ check "undo: together again" as joe vn undo vn1
 is "its members are back" "$(members joe vn3)" '["jane1","jane2","jane3","joe2","joe3"]'
 is "the log" "$(as joe --json vn log vn3 | jq -c '[.log[].operation]')" \
 	'["vn-merge","vn-split","vn-undo"]'
-check "tables for people" eval 'as joe vn list | grep -Eq "^vn3 +[0-9]+ +5 +joe "'
+check "tables for people" eval 'as joe vn list | grep -Eq "^vn3 +[0-9]+ +5 +default +joe "'
 
 # ---- Refused ----------------------------------------------------------------
 
@@ -346,7 +346,7 @@ ca_step()
 {
 	"$BUILD/vine-authority" ca "$1" --config "$DIR/$PORT.conf" > /dev/null &&
 		kill -HUP "${authority[$PORT]}" &&
-		wait_for 5 eval "[ \$(grep -c 'the CA was read' $WORK/serve-$PORT.log) = $2 ]"
+		wait_for 5 eval "[ \$(grep -c 'the CA and the key of tables were read' $WORK/serve-$PORT.log) = $2 ]"
 }
 check "the next CA is trusted" ca_step next 1
 check "clients learn of it" as brief renew

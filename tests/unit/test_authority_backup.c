@@ -16,6 +16,8 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 
+#include <openssl/evp.h>
+
 #include "authority/backup.h"
 #include "authority/ca.h"
 #include "authority/operation.h"
@@ -275,6 +277,37 @@ static void test_etcd(void **state)
 	cluster_end(&cluster);
 }
 
+/* One that an earlier version has made: its records get what they lack. */
+static void test_earlier(void **state)
+{
+	static const char lines[] =
+		"{\"vine_authority_backup\":1,\"made\":5,\"revision\":9}\n"
+		"{\"key\":\"order\",\"value\":{\"n\":7,\"next_vn\":8,\"next_router\":3,\"space\":[]}}\n"
+		"{\"key\":\"user/joe\",\"value\":{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,"
+		"\"created\":1}}\n";
+	char url[160], directory[128], text[1024], hex[65];
+	unsigned char sum[32];
+	struct store *s = open_one("earlier.db", url);
+	int fd = new_file("earlier.backup");
+	struct backup b;
+
+	(void)state;
+	assert_int_equal(EVP_Digest(lines, strlen(lines), sum, NULL, EVP_sha256(), NULL), 1);
+	for (int i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	snprintf(text, sizeof(text), "%s{\"entries\":2,\"sha256\":\"%s\"}\n", lines, hex);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	snprintf(directory, sizeof(directory), "%s", new_directory("earlier-ca"));
+	if (backup_restore(fd, s, directory, MADE, &b, error))
+		fail_msg("%s", error);
+	has_value(s, "user/joe",
+		  "{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,\"created\":1,"
+		  "\"expires\":0}");
+	has_value(s, "schema", "{\"version\":2}");
+	store_close(s);
+	close(fd);
+}
+
 /* ---- damaged --------------------------------------------------------------------- */
 
 static char *make_backup(size_t *ret_len, char ca[static 128])
@@ -396,9 +429,8 @@ static void test_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sqlite),
-		cmocka_unit_test(test_etcd),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_sqlite),	cmocka_unit_test(test_etcd),
+		cmocka_unit_test(test_earlier), cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_again),
 	};
 

@@ -3,224 +3,7 @@
  * Publishing on a virtual clock, to routers that are simulated: batches, steps, routers
  * that don't answer, streams that break at random, an authority that is started again.
  */
-#include <errno.h>
-
-#include "tests/unit/authority_world.h"
-
-#include "authority/publish.h"
-#include "authority/queue_routers.h"
-#include "authority/tables.h"
-
-#define ROUTERS 6
-
-/* A router: what it runs, and what is on its way to it. */
-struct fake {
-	uint32_t id;
-	struct image *runs;
-	bool attached, mute; /* mute: gets everything, says nothing */
-	uint8_t *bytes[64];
-	size_t len[64], n;
-	unsigned wholes, changes, refused;
-};
-
-struct scene {
-	struct world w;
-	struct publish *p;
-	struct signer *signer;
-	mono_t now;
-	struct fake fakes[ROUTERS + 1];
-	unsigned late, caught_up, ahead;
-	uint64_t random, generation;
-	unsigned loss; /* percent of turns in which a stream breaks */
-};
-
-static unsigned any(struct scene *s, unsigned below)
-{
-	s->random = s->random * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(s->random >> 33) % below;
-}
-
-static void on_event(void *arg, enum publish_event e, const struct router *r, struct version v)
-{
-	struct scene *s = arg;
-
-	(void)r;
-	(void)v;
-	s->late += e == PUBLISH_IS_LATE;
-	s->caught_up += e == PUBLISH_CAUGHT_UP;
-	s->ahead += e == PUBLISH_AHEAD;
-}
-
-static void drop_all(struct fake *f)
-{
-	while (f->n)
-		free(f->bytes[--f->n]);
-}
-
-static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *bytes, size_t len)
-{
-	struct fake *f = arg;
-
-	(void)v;
-	(void)step;
-	assert_true(f->attached && f->n < 64);
-	if (!bytes) {
-		f->attached = false;
-		drop_all(f);
-		return;
-	}
-	f->bytes[f->n] = malloc(len);
-	memcpy(f->bytes[f->n], bytes, len);
-	f->len[f->n++] = len;
-}
-
-static void attach(struct scene *s, struct fake *f)
-{
-	struct version none = { 0 };
-
-	drop_all(f);
-	f->attached = true;
-	assert_int_equal(publish_attach(s->p, f->id, f->runs ? f->runs->version : none, on_send, f,
-					s->now),
-			 0);
-}
-
-static void detach(struct scene *s, struct fake *f)
-{
-	publish_detach(s->p, f->id);
-	f->attached = false;
-	drop_all(f);
-}
-
-/* What a router does with bytes: true, it runs something newer. */
-static bool take(struct scene *s, struct fake *f, const uint8_t *bytes, size_t len)
-{
-	struct image *image = NULL;
-	struct image_change *c;
-
-	assert_true(image_verify(bytes, len, signer_public(s->signer)));
-	if (image_kind(bytes, len) == IMAGE_WHOLE) {
-		assert_int_equal(image_decode(bytes, len, &image), 0);
-		f->wholes++;
-	} else {
-		assert_int_equal(image_change_decode(bytes, len, &c), 0);
-		assert_int_equal(image_apply_change(f->runs, c, &image), 0);
-		image_change_free(c);
-		f->changes++;
-	}
-	assert_int_equal(image->router, f->id);
-	if (f->runs && version_compare(image->version, f->runs->version) <= 0) {
-		/* the same again, because the answer has not come */
-		if (version_compare(image->version, f->runs->version) < 0)
-			f->refused++;
-		image_free(image);
-		return false;
-	}
-	image_free(f->runs);
-	f->runs = image;
-	return true;
-}
-
-static void deliver(struct scene *s, struct fake *f)
-{
-	uint8_t *bytes = f->bytes[0];
-	size_t len = f->len[0];
-
-	f->n--;
-	memmove(f->bytes, f->bytes + 1, f->n * sizeof(f->bytes[0]));
-	memmove(f->len, f->len + 1, f->n * sizeof(f->len[0]));
-	take(s, f, bytes, len);
-	free(bytes);
-	if (!f->mute)
-		publish_confirm(s->p, f->id, f->runs->version, s->now);
-}
-
-/* Time passes in turns of 10 ms; in each, any router may get one message. */
-static void run(struct scene *s, int64_t time)
-{
-	mono_t end = mono_add(s->now, time);
-
-	while (mono_before(s->now, end)) {
-		s->now = mono_add(s->now, 10 * MSEC);
-		for (unsigned i = 1; i <= ROUTERS; i++) {
-			struct fake *f = &s->fakes[i];
-
-			if (s->loss && any(s, 100) < s->loss) {
-				if (f->attached)
-					detach(s, f);
-				else
-					attach(s, f);
-			}
-			if (f->n && any(s, 2))
-				deliver(s, f);
-		}
-		publish_due(s->p, s->now);
-	}
-}
-
-static void begin(struct scene *s)
-{
-	s->p = publish_new(s->w.registry, s->signer, s->generation, s->w.revision,
-			   PROTECT_AES_256_GCM, on_event, s);
-	for (unsigned i = 1; i <= ROUTERS; i++)
-		s->fakes[i].attached = false;
-}
-
-static int setup(void **state)
-{
-	struct scene *s = calloc(1, sizeof(*s));
-	char name[16], block[32], host[16];
-
-	world_init(&s->w, "172.16.0.0/12");
-	s->signer = signer_new((const uint8_t *)"a signing key of thirty-two byte");
-	s->now = (mono_t){ SEC };
-	s->random = 1;
-	s->generation = 1;
-	for (unsigned i = 1; i <= ROUTERS; i++) {
-		snprintf(name, sizeof(name), "r%u", i);
-		snprintf(block, sizeof(block), "172.16.%u.0/24", i);
-		world_site(&s->w, name, i, block);
-		s->fakes[i].id = i;
-		for (unsigned k = 1; k <= 3; k++) {
-			snprintf(host, sizeof(host), "h%u%u", i, k);
-			world_host(&s->w, host, name, "root", NULL);
-		}
-	}
-	begin(s);
-	*state = s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct scene *s = *state;
-
-	publish_free(s->p);
-	for (unsigned i = 1; i <= ROUTERS; i++) {
-		drop_all(&s->fakes[i]);
-		image_free(s->fakes[i].runs);
-	}
-	signer_free(s->signer);
-	world_done(&s->w);
-	free(s);
-	return 0;
-}
-
-static void attach_all(struct scene *s)
-{
-	for (unsigned i = 1; i <= ROUTERS; i++)
-		attach(s, &s->fakes[i]);
-}
-
-static void create(struct scene *s, const char *name, unsigned id, const char *hosts)
-{
-	struct world *w = &s->w;
-
-	assert_done(
-		as(w, "root", "vn-create",
-		   json_pack("{s:s,s:i,s:o}", "name", name, "id", (int)id, "hosts", list(hosts))));
-	publish_changed(s->p, s->w.revision, s->now);
-}
+#include "tests/unit/publish_world.h"
 
 static bool share(struct scene *s, unsigned a, unsigned b)
 {
@@ -309,11 +92,11 @@ static void batches(void **state)
 	create(s, "a", 1, "h11 h21");
 	run(s, 400 * MSEC);
 	assert_true(publish_status(s->p, 2, &st));
-	assert_true(st.awaits && !version_compare(st.runs, st.given));
-	assert_true(publish_status(s->p, 3, &st) && !st.awaits);
+	assert_true(publish_awaits(s->p, 1) && !version_compare(st.runs, st.given));
+	assert_false(publish_awaits(s->p, 3));
 	create(s, "b", 2, "h12 h31");
 	run(s, 400 * MSEC);
-	assert_true(publish_status(s->p, 3, &st) && st.awaits);
+	assert_true(publish_awaits(s->p, 3));
 	assert_int_equal(s->fakes[1].changes, 0);
 	run(s, 400 * MSEC);
 	assert_current(s);
@@ -729,12 +512,54 @@ static void choice(void **state)
 	assert_int_equal(moved, load[12]);
 }
 
-static void restart(struct scene *s)
+/* As many as there may be, and then others, some of which stay, in another order. */
+static void queue_routers_all(void **state)
 {
-	for (unsigned i = 1; i <= ROUTERS; i++)
-		drop_all(&s->fakes[i]);
-	publish_free(s->p);
-	begin(s);
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	json_t *one = json_array(), *other = json_array();
+	char name[8];
+
+	attach_all(s);
+	for (unsigned i = 10; i < 22; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		assert_done(as(w, "root", "register",
+			       json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:b}", "kind", "router", "name",
+					 name, "site", "r1", "key", name, "id", (int)i, "endpoint",
+					 "a:1", "relay", 1)));
+		if (i < 18)
+			json_array_append_new(one, json_string(name));
+		if (i >= 14)
+			json_array_insert_new(other, 0, json_string(name));
+	}
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", one));
+	create(s, "a", 1, "h11 h21");
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 17);
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", other));
+	run(s, SEC); /* those of the old ones that stay, and the new ones */
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 14);
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 21);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 14);
+}
+
+/* However often it says so. */
+static void ahead_is_told_once(void **state)
+{
+	struct scene *s = *state;
+	const struct version mad = { 99, 1 }, tame = { 0, 0 };
+
+	attach_all(s);
+	for (int i = 0; i < 50; i++) {
+		publish_confirm(s->p, 1, mad, s->now);
+		publish_confirm(s->p, 1, tame, s->now);
+		run(s, SEC);
+	}
+	assert_int_equal(s->ahead, 1);
+	run(s, PUBLISH_TOLD);
+	publish_confirm(s->p, 1, mad, s->now);
+	assert_int_equal(s->ahead, 2);
 }
 
 /* Random changes, streams that break, the authority started again: in the end all run
@@ -825,16 +650,78 @@ static void restored(void **state)
 	assert_current(s);
 }
 
+/* What isn't answered is said again, more and more seldom; and not while others haven't been
+ * told at all. */
+static void said_again(void **state)
+{
+	struct scene *s = *state;
+	unsigned wholes;
+
+	attach_all(s);
+	run(s, SEC);
+	wholes = s->fakes[1].wholes;
+	create(s, "a", 1, "h11 h21");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* half a second of gathering, three of patience */
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, 5 * SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 2);
+	run(s, 60 * SEC); /* 12, 24, 24 */
+	assert_int_equal(s->fakes[1].wholes, wholes + 5);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	create(s, "b", 2, "h12 h22");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* with patience as before */
+	assert_int_equal(s->fakes[1].wholes, wholes + 6);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	run(s, SEC);
+	assert_current(s);
+}
+
+static void one_at_a_time(void **state)
+{
+	struct scene *s = *state;
+	unsigned sent = 0;
+
+	publish_pace(s->p, 1);
+	attach_all(s);
+	for (unsigned turn = 1; turn <= ROUTERS; turn++) {
+		publish_due(s->p, s->now);
+		sent = 0;
+		for (unsigned i = 1; i <= ROUTERS; i++)
+			sent += s->fakes[i].n != 0;
+		assert_int_equal(sent, turn);
+	}
+	/* Those that waited for their turn have their time from then on. */
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->late, 0);
+}
+
 int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		scene_test(batches),	    scene_test(merge_in_steps),
-		scene_test(late_and_back),  scene_test(protections),
-		scene_test(limited_ones),   scene_test(queue_routers_move),
-		scene_test(routers_change), scene_test(revoked_at_once),
-		scene_test(turns),	    scene_test(random_losses),
-		scene_test(restored),	    scene_test(choice),
+		scene_test(batches),
+		scene_test(merge_in_steps),
+		scene_test(late_and_back),
+		scene_test(protections),
+		scene_test(limited_ones),
+		scene_test(queue_routers_move),
+		scene_test(queue_routers_all),
+		scene_test(ahead_is_told_once),
+		scene_test(routers_change),
+		scene_test(revoked_at_once),
+		scene_test(turns),
+		scene_test(random_losses),
+		scene_test(restored),
+		scene_test(choice),
+		scene_test(said_again),
+		scene_test(one_at_a_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
