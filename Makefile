@@ -143,14 +143,15 @@ TINY_COMMON := addr clock crypto crypto_frame crypto_nomb crypto_openssl handsha
 	network notify packet session table table_conflicts table_new table_rows table_update \
 	vector wire
 TINY := $(wildcard tiny/*.c) $(TINY_ROUTER:%=router/%.c) $(TINY_COMMON:%=common/%.c)
-TINY_LIBS := -lssl -lcrypto -linih -lurcu-qsbr -lurcu-common -lcares
+TINY_LIBS := -linih -lurcu-qsbr -lurcu-common -lcares
 TINY_CFLAGS = $(BASE) $(CFLAGS) $(if $(SAN),$(MODE),-fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
 TINY_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),$(MODE),-static -s -Wl$(comma)--gc-sections \
 	-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)noexecstack$(comma)-z$(comma)noseparate-code)
 
-# tiny_rules PROGRAM,COMPILER. A static program can't use getaddrinfo and its like; the one
-# caller, in libraries, is never called.
+# tiny_rules PROGRAM,COMPILER. A static program can't use getaddrinfo and its like, of which the
+# linker warns; the one caller, in libraries, is never called. OpenSSL's tables for unwinding the
+# stack, half a megabyte, are left out: nothing here unwinds.
 define tiny_rules
 $(BUILD)/$(1).obj/%.o: %.c $(BUILD)/$(1).obj/flags
 	@$(if $(Q),printf '  %-5s %s\n' TINY '$(1): $$<')
@@ -158,7 +159,10 @@ $(BUILD)/$(1).obj/%.o: %.c $(BUILD)/$(1).obj/flags
 	$(Q)$(2) $$(TINY_CFLAGS) -MMD -MP -c -o $$@ $$<
 $(BUILD)/$(1).obj/flags: FORCE
 	$$(call remember,$(2) $$(TINY_CFLAGS))
-$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/$(1).obj/%.o,$(TINY))
+$(BUILD)/$(1).obj/lib%.a: $(BUILD)/$(1).obj/flags
+	$(Q)$$$$($(2) -print-prog-name=objcopy) -R .eh_frame $$$$($(2) -print-file-name=lib$$*.a) $$@
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/$(1).obj/%.o,$(TINY)) \
+	$(BUILD)/$(1).obj/libssl.a $(BUILD)/$(1).obj/libcrypto.a
 	$$(call say,LINK)
 	$(Q)$(2) $$(TINY_LDFLAGS) -o $$@ $$^ $(TINY_LIBS) 2> $$@.log || { cat $$@.log; exit 1; }
 endef

@@ -86,6 +86,25 @@ check "the default route is as before" eval "on vm15 ip route get 198.51.100.1 |
 check "the main table is as before" diff <(on vm15 ip route show table main) \
 	<(grep -v ' table ' "$WORK/before-15" | grep -E '^(default|10\.)')
 
+# goes VM ADDRESS DEVICE: what the VM has for it.
+goes() { on "$1" ip route get "$2" | grep -q "dev $3 "; }
+
+check "an address of the overlay goes to the device" goes vm15 10.7.0.1 vine0
+check "local does not, where there is one" eval "stop_tiny 1 5 &&
+	configure_tiny 1 5 1 local=10.7.0.0/16 && start_tiny 1 5 && goes vm15 10.7.0.1 eth0"
+check "nor what is beside it in networks" goes vm15 10.6.255.1 vine0
+check "the router is up again" wait_for 10 answers vm15 "$(host4 1)"
+on vm15 ip link add docker0 type dummy
+on vm15 ip link set docker0 up
+on vm15 ip addr add 10.9.0.1/24 dev docker0
+check "a link that comes inside networks has its own" wait_for 3 goes vm15 10.9.0.7 docker0
+on vm15 ip route add 10.8.0.0/16 via 10.1.0.1
+check "so does a route of the provider's" wait_for 3 goes vm15 10.8.3.1 eth0
+on vm15 ip route del 10.8.0.0/16
+on vm15 ip link del docker0
+check "until they go" wait_for 3 eval "goes vm15 10.8.3.1 vine0 && goes vm15 10.9.0.7 vine0"
+check "the overlay has been there all the time" pings vm15 "$(host4 1)" 5
+
 # ---- Sources are checked -----------------------------------------------------------
 
 # A VM that puts on the address of its neighbour: only its own goes through.
