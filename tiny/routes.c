@@ -301,9 +301,8 @@ static int send_route(struct routes *r, const struct entry *e, uint32_t device, 
 	m->rtm_table = RT_TABLE_UNSPEC;
 	m->rtm_protocol = PROTOCOL;
 	m->rtm_type = e->type;
-	m->rtm_scope = !put				       ? RT_SCOPE_NOWHERE
-		       : e->type == RTN_UNICAST && family == 4 ? RT_SCOPE_LINK
-							       : RT_SCOPE_UNIVERSE;
+	/* not that of links: no gateway of a route that somebody sets is looked for here */
+	m->rtm_scope = put ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
 	mnl_attr_put(h, RTA_DST, address_size(family), e->prefix.ip.b);
 	mnl_attr_put_u32(h, RTA_TABLE, r->table);
 	if (e->type == RTN_UNICAST && put)

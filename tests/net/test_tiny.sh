@@ -94,7 +94,7 @@ check "local does not, where there is one" eval "stop_tiny 1 5 &&
 	configure_tiny 1 5 1 local=10.7.0.0/16 && start_tiny 1 5 && goes vm15 10.7.0.1 eth0"
 check "nor what is beside it in networks" goes vm15 10.6.255.1 vine0
 check "the router is up again" wait_for 10 answers vm15 "$(host4 1)"
-on vm15 ip link add docker0 type dummy
+on vm15 ip link add docker0 type bridge
 on vm15 ip link set docker0 up
 on vm15 ip addr add 10.9.0.1/24 dev docker0
 check "a link that comes inside networks has its own" wait_for 3 goes vm15 10.9.0.7 docker0
