@@ -110,12 +110,17 @@ configure_tiny()
 
 declare -A tiny_pid
 
+# set_ups IN: how often it has said that it is.
+set_ups() { cat "$WORK/vm$1.log" 2> /dev/null | grep -c "is set up"; }
+
 # start_tiny I N [PROGRAM]
 start_tiny()
 {
+	local before
+	before=$(set_ups "$1$2")
 	spawn "vm$1$2" "vm$1$2" "${3:-$BUILD/vine-tiny}" --config "$WORK/vm$1$2.conf"
 	tiny_pid[$1$2]=$spawned
-	wait_for 5 grep -q "is set up" "$WORK/vm$1$2.log" && alive "$spawned"
+	wait_for 5 eval "[ \$(set_ups $1$2) -gt $before ]" && alive "$spawned"
 }
 
 stop_tiny()
