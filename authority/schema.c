@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "authority/memory.h"
+#include "authority/published.h"
 #include "authority/records.h"
 #include "common/log.h"
 
@@ -136,12 +137,15 @@ static int write_version(struct store *store, uint64_t revision)
 	char text[32];
 	const struct store_condition same = { SCHEMA_KEY, revision ? STORE_AT : STORE_ABSENT,
 					      revision };
-	const struct store_entry entry = {
-		.key = SCHEMA_KEY,
-		.value = text,
-		.size = (size_t)snprintf(text, sizeof(text), "{\"version\":%d}", RECORDS_VERSION)
+	/* Where publishing was, the store has records of before: nobody goes back to there. */
+	const struct store_entry entries[] = {
+		{ .key = SCHEMA_KEY,
+		  .value = text,
+		  .size = (size_t)snprintf(text, sizeof(text), "{\"version\":%d}",
+					   RECORDS_VERSION) },
+		{ .key = PUBLISHED_KEY },
 	};
-	const struct store_transaction t = { &same, 1, &entry, 1 };
+	const struct store_transaction t = { &same, 1, entries, 2 };
 
 	return store_commit(store, &t, NULL);
 }

@@ -66,6 +66,8 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 
 		if (kind >= RECORD_CHANGE && kind < RECORD_KINDS)
 			continue;
+		if (!strcmp(e->key, SCHEMA_KEY))
+			continue;
 		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
 			take_publisher(s, e);
 			continue;
