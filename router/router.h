@@ -19,6 +19,17 @@
 #include "router/interception.h"
 #include "router/worker.h"
 
+/* Who is told what comes, while a check of what gets out is under way (netcheck.h). */
+struct netcheck_ops {
+	/* A handshake frame's payload that came this way: whether it answers the check. */
+	bool (*recv)(struct contact *, const struct way *, const uint8_t *data, size_t len,
+		     mono_t now);
+	/* The same for a control message: where the peer sees us. */
+	bool (*observed)(struct contact *, const struct control_message *, const struct way *);
+	/* A stream has ended. */
+	void (*ended)(struct router *, uint32_t stream, const char *why, mono_t now);
+};
+
 struct router {
 	struct config *config;
 	struct loop *loop;		   /* the control thread's */
@@ -38,10 +49,18 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
-	struct netcheck *netcheck;	 /* under way; NULL: none */
-	struct authority *authority;	 /* NULL: there is none */
-	struct host *host;		 /* NULL in a simulation */
-	struct machine *machine;	 /* this too */
+	struct netcheck *netcheck;		 /* under way; NULL: none */
+	const struct netcheck_ops *netcheck_ops; /* ... */
+	struct authority *authority;		 /* NULL: there is none */
+	struct host *host;			 /* NULL in a simulation */
+	/* Gives the device an MTU: 0 or -errno. NULL: there is none (yet). */
+	int (*set_mtu)(struct router *, uint32_t mtu);
+	struct machine *machine; /* this too */
+	/* Told which networks a peer says that both share, before they are judged; NULL:
+	 * nobody learns its networks so. */
+	void (*told)(void *arg, struct contact *, const struct config_network *, size_t n,
+		     mono_t now);
+	void *told_arg;
 	enum intercept_method intercept; /* in force: may be changed while it runs */
 	struct interception interception;
 	int64_t pause;				  /* ns that the last change of workers took them */
