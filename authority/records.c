@@ -38,6 +38,7 @@ struct field {
 	size_t offset;
 	uint64_t min, max;
 	const char *const *words;
+	bool newer; /* records of before don't have it: zero, no text */
 };
 
 #define FIELD(kind, member, type_, ...) \
@@ -61,7 +62,7 @@ const char *const vn_protection_names[VN_PROTECTIONS + 1] = { "default",	   "non
 							      "hmac-sha256",	   "aes-256-gcm",
 							      "chacha20-poly1305", NULL };
 static const char *const effects[] = { "permit", "forbid", NULL };
-static const char *const registers[] = { "user", "router", "host", NULL };
+static const char *const registers[] = { "user", "router", "host", "tiny", NULL };
 
 static const struct field order_fields[] = {
 	FIELD(order, n, U64, .max = INT64_MAX),
@@ -115,6 +116,22 @@ static const struct field host_fields[] = {
 	{ 0 },
 };
 
+static const struct field tiny_fields[] = {
+	FIELD(tiny, id, U32, .min = 1, .max = UINT32_MAX),
+	FIELD(tiny, key, TEXT, .max = KEY_TEXT),
+	FIELD(tiny, routers, ORDERED, .max = RECORD_TINY_ROUTERS),
+	FIELD(tiny, addresses, ADDRESSES, .max = RECORD_TINY_ADDRESSES),
+	FIELD(tiny, vn, U32, .max = UINT32_MAX),
+	FIELD(tiny, owner, NAME),
+	FIELD(tiny, source, TEXT, .max = IP_TEXT),
+	FIELD(tiny, range, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, token, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, nonce, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, revoked, BOOL),
+	FIELD(tiny, created, U64, .max = INT64_MAX),
+	{ 0 },
+};
+
 static const struct field vn_fields[] = {
 	FIELD(vn, name, NAME),
 	FIELD(vn, protection, CHOICE, .words = vn_protection_names),
@@ -141,6 +158,8 @@ static const struct field token_fields[] = {
 	FIELD(token, registers, CHOICE, .words = registers),
 	FIELD(token, site, TEXT, .max = RECORD_NAME),
 	FIELD(token, roles, ROLES),
+	FIELD(token, vn, U32, .max = UINT32_MAX, .newer = true),
+	FIELD(token, anywhere, BOOL, .newer = true),
 	FIELD(token, issuer, NAME),
 	FIELD(token, count, U32, .max = 100000),
 	FIELD(token, used, U32, .max = 100000),
@@ -193,6 +212,7 @@ static const struct {
 	[RECORD_SITE] = { "site", ID_NAME, site_fields },
 	[RECORD_ROUTER] = { "router", ID_NAME, router_fields },
 	[RECORD_HOST] = { "host", ID_NAME, host_fields },
+	[RECORD_TINY] = { "tiny", ID_NAME, tiny_fields },
 	[RECORD_VN] = { "vn", ID_NUMBER, vn_fields },
 	[RECORD_POLICY] = { "policy", ID_NAME_NAME, policy_fields },
 	[RECORD_TOKEN] = { "token", ID_NAME, token_fields },
@@ -525,6 +545,10 @@ int record_decode(const char *key, const json_t *value, struct record *ret,
 
 		if (v && decode_field(f, v, (char *)&r + f->offset))
 			continue;
+		if (!v && f->newer) {
+			n--;
+			continue;
+		}
 		snprintf(error, RECORD_ERROR, "%.100s: the field '%s' is %s", key, f->name,
 			 v ? "not what it should be" : "missing");
 		record_done(&r);
