@@ -133,9 +133,9 @@ static bool take_words(struct task *t, struct joining *j)
 	if (!argument_text(t, "source", IP_TEXT, &j->source) ||
 	    !argument_text(t, "range", RECORD_NAME, &j->range) ||
 	    !argument_text(t, "name", 40, &j->name) || !argument_text(t, "key", 1024, &j->key) ||
-	    !argument_name(t, "nonce", &j->nonce))
+	    (argument(t, "addresses") && !argument_name(t, "nonce", &j->nonce)))
 		return false;
-	if (!*j->key || ip_parse(j->source, &ip))
+	if (ip_parse(j->source, &ip) || (argument(t, "addresses") && !*j->key))
 		return refuse(t, 400, "'key' or 'source' is missing");
 	return !*j->name || name_valid(j->name) ? true : refuse(t, 400, "'name' is no name");
 }
@@ -379,6 +379,7 @@ bool operation_tiny_join(struct task *t)
 
 	if (!take_words(t, &j))
 		return false;
+	snprintf(t->target, sizeof(t->target), "%s from %s", j.name, j.source);
 	if (there && is_again(t, there, j.nonce, j.source))
 		return join_again(t, there, j.key);
 	if (!use_token(t, &j.token))
@@ -389,6 +390,8 @@ bool operation_tiny_join(struct task *t)
 		return refuse(t, 403, "%s is in no range of addresses that is known here", j.source);
 	if (!take_vn(t, &j))
 		return false;
+	if (!argument(t, "addresses")) /* whether it would be let in, as far as is known */
+		return t->request->dry_run ? true : refuse(t, 400, "'addresses' is missing");
 	if (there && !is_gone(t, there, j.vn, j.range))
 		there = NULL;
 	t->goes = there ? there->host : NULL;

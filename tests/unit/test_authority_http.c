@@ -336,6 +336,7 @@ static void test_deadline(void **state)
 	struct server server, *s = &server;
 	struct http *h = http_new(w->base, 100, 1, api_handle, &server.api);
 	const uint16_t port = free_port();
+	EVP_PKEY *key = pki_key_new();
 	char names[] = "localhost", *const list[] = { names };
 	struct endpoint e;
 	char text[32];
@@ -345,7 +346,8 @@ static void test_deadline(void **state)
 
 	server_begin(w, s);
 	assert_non_null(h);
-	assert_true(http_certify(h, s->api.ca, time(NULL), 3600, list, 1));
+	assert_non_null(key);
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	assert_int_equal(endpoint_parse(text, &e), 0);
 	assert_int_equal(http_listen(h, &e), 0);
@@ -364,6 +366,7 @@ static void test_deadline(void **state)
 	SSL_free(jane);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
+	EVP_PKEY_free(key);
 	http_free(h);
 	server_end(s);
 }
