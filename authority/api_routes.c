@@ -60,7 +60,8 @@ const struct route api_routes[] = {
 	  "Makes a one-time token known, by its hash" },
 	{ "POST", "/v1/credentials", OPERATION_DELEGATE,
 	  "Makes a delegated credential known, by its hash" },
-	{ "POST", "/v1/revoke", OPERATION_REVOKE, "Revokes a user, router, tiny, token or credential" },
+	{ "POST", "/v1/revoke", OPERATION_REVOKE,
+	  "Revokes a user, router, tiny, token or credential" },
 	{ "GET", "/v1/audit", OPERATION_AUDIT, "The audit log, from a time on" },
 	{ 0 },
 };

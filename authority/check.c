@@ -165,8 +165,8 @@ static void look_at_tinies(const struct check *c, struct findings *l)
 			    "two seem to have the key of tiny '%s' (%s): its endpoint goes back "
 			    "and forth, or both answer at once; last seen at %s: vinectl tiny "
 			    "revoke %s",
-			    tiny->object.name, tiny->record.owner,
-			    *m->endpoint ? m->endpoint : "-", tiny->object.name);
+			    tiny->object.name, tiny->record.owner, *m->endpoint ? m->endpoint : "-",
+			    tiny->object.name);
 	}
 }
 

@@ -99,8 +99,7 @@ size_t designate(const struct registry *registry, const struct monitor *monitor,
 		 const struct ranges *ranges, const struct range *range,
 		 const struct router *ret[static DESIGNATE_MOST])
 {
-	struct candidate *all =
-		mem_new(registry_count(registry, RECORD_ROUTER), sizeof(*all));
+	struct candidate *all = mem_new(registry_count(registry, RECORD_ROUTER), sizeof(*all));
 	const struct router *r;
 	size_t n = 0, place = 0;
 
@@ -113,11 +112,10 @@ size_t designate(const struct registry *registry, const struct monitor *monitor,
 		/* Of many workers each has its share. */
 		if (m && m->workers > 1)
 			load /= (double)m->workers;
-		all[n++] = (struct candidate){
-			r, tier_of(ranges, range, r),
-			(1 + load) * rtt_of(registry, m, range ? range->site : NULL),
-			count(&r->tinies)
-		};
+		all[n++] = (struct candidate){ r, tier_of(ranges, range, r),
+					       (1 + load) * rtt_of(registry, m,
+								   range ? range->site : NULL),
+					       count(&r->tinies) };
 	}
 	if (n)
 		qsort(all, n, sizeof(*all), compare);

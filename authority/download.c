@@ -40,13 +40,13 @@
 #include "common/pki.h"
 
 enum {
-	BURST = 200,	/* requests of one address at once */
+	BURST = 200, /* requests of one address at once */
 	PER_SECOND = 20,
-	SOURCES = 4096, /* addresses that are counted apart */
-	FETCHES = 256,	/* of one program on its way */
+	SOURCES = 4096,	  /* addresses that are counted apart */
+	FETCHES = 256,	  /* of one program on its way */
 	FETCH_TIME = 300, /* s that one may take */
-	BODY = 4096,	/* bytes of a request */
-	SILENCE = 15,	/* s that a connection without TLS may say nothing */
+	BODY = 4096,	  /* bytes of a request */
+	SILENCE = 15,	  /* s that a connection without TLS may say nothing */
 	PLAIN_HEADERS = 4096,
 	BINARY_MAX = 64 << 20,
 };
@@ -250,9 +250,8 @@ static bool take_turn(struct download *d, const struct ip *from, mono_t now)
 	uint32_t hash = index_hash(from->b, from->family == 6 ? 8 : 4);
 	struct bucket *b = &d->buckets[hash % SOURCES];
 
-	b->left = mono_is_set(b->at)
-			  ? b->left + (double)mono_since(now, b->at) / SEC * PER_SECOND
-			  : BURST;
+	b->left = mono_is_set(b->at) ? b->left + (double)mono_since(now, b->at) / SEC * PER_SECOND
+				     : BURST;
 	b->left = b->left > BURST ? BURST : b->left;
 	b->at = now;
 	if (b->left < 1)
@@ -342,8 +341,8 @@ static size_t find_shared(const struct want *w, const struct tiny *t, struct sha
 	return n;
 }
 
-static void put_config(FILE *f, const struct want *w, const struct tiny *t,
-		       const struct shared *l, size_t n)
+static void put_config(FILE *f, const struct want *w, const struct tiny *t, const struct shared *l,
+		       size_t n)
 {
 	const struct download *d = w->api->download;
 	const struct range *range = ranges_find(d->ranges, &w->seen);
@@ -474,16 +473,15 @@ static void add_gone(const struct want *w, json_t *arguments)
 			continue;
 		for (place = 0; (h = registry_at(r, &ip, &place));)
 			if (h->tiny && m && monitor_tiny_gone(m, h->tiny->record.id, clock_now()))
-				json_array_append_new(list,
-						      mem_json(json_string(h->object.name)));
+				json_array_append_new(list, mem_json(json_string(h->object.name)));
 	}
 	add(arguments, "gone", list);
 }
 
 static bool is_private(const struct ip *ip)
 {
-	static const char *const all[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-					   "100.64.0.0/10", "fc00::/7", NULL };
+	static const char *const all[] = { "10.0.0.0/8",    "172.16.0.0/12", "192.168.0.0/16",
+					   "100.64.0.0/10", "fc00::/7",	     NULL };
 	struct prefix p;
 
 	for (int i = 0; all[i]; i++)
@@ -658,7 +656,8 @@ static void give_binary(struct download *d, struct evhttp_request *q, const char
 		evbuffer_free(b);
 		return;
 	}
-	refuse(q, 404, "there is no such program, or there is a newer one: ask for the script again");
+	refuse(q, 404,
+	       "there is no such program, or there is a newer one: ask for the script again");
 }
 
 /* ---- requests ------------------------------------------------------------------ */
@@ -676,8 +675,9 @@ static void handle(struct api *api, struct evhttp_request *q, const char *path, 
 	struct want *w;
 
 	if (!api->download) {
-		refuse(q, 404, "this authority gives no VM anything: [download] is not in its "
-			       "configuration");
+		refuse(q, 404,
+		       "this authority gives no VM anything: [download] is not in its "
+		       "configuration");
 		return;
 	}
 	if (!socket_address(q, true, &seen) || !socket_address(q, false, &at)) {
@@ -743,7 +743,7 @@ int download_listen(struct download *d, struct event_base *base, struct api *api
 	evhttp_set_max_headers_size(d->plain, PLAIN_HEADERS);
 	evhttp_set_timeout(d->plain, SILENCE);
 	evhttp_set_allowed_methods(d->plain, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
-	return evhttp_bind_socket_with_handle(d->plain, ip_format(&e->ip, text), e->port)
-		       ? 0
-		       : errno ? -errno : -EIO;
+	return evhttp_bind_socket_with_handle(d->plain, ip_format(&e->ip, text), e->port) ? 0
+	       : errno									  ? -errno
+											  : -EIO;
 }

@@ -46,10 +46,10 @@ struct download_binary {
 };
 
 struct download_place {
-	const char *base;    /* "https://authority:8464" */
-	const char *token;   /* or "join" */
-	const char *ca;	     /* PEM; NULL: no TLS */
-	const struct ip *at; /* the address that was called */
+	const char *base;					/* "https://authority:8464" */
+	const char *token;					/* or "join" */
+	const char *ca;						/* PEM; NULL: no TLS */
+	const struct ip *at;					/* the address that was called */
 	const struct download_binary *binaries[DOWNLOAD_ARCHS]; /* NULL: there is none */
 };
 

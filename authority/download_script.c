@@ -31,9 +31,9 @@ char *download_script(const struct download_place *p, size_t *ret_len)
 	if (!f)
 		abort();
 	fputs("#!/bin/sh\n"
-	      "vine_whole= vine_work= vine_new=\n"
 	      "trap '[ -n \"$vine_whole\" ] || echo \"vine: this script has not arrived whole: "
-	      "nothing was done; run the command again\" >&2' EXIT\n",
+	      "nothing was done; run the command again\" >&2' EXIT\n"
+	      "vine_whole= vine_work= vine_new=\n",
 	      f);
 	fprintf(f, "vine_url='%s/tiny/%s'\nvine_binary='%s/tiny/binary'\nvine_server='%s'\n",
 		p->base, p->token, p->base, ip_format(p->at, at));

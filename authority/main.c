@@ -126,7 +126,8 @@ static bool certify(struct program *p, time_t now)
 {
 	const struct settings *s = p->settings;
 
-	if (!http_certify(p->http, p->ca, p->key, now, s->server / ns_per_s, s->names, s->n_names)) {
+	if (!http_certify(p->http, p->ca, p->key, now, s->server / ns_per_s, s->names,
+			  s->n_names)) {
 		log_error("the server's certificate can't be made: is one of the names in "
 			  "[server] wrong?");
 		return false;

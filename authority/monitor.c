@@ -267,7 +267,7 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 
 	if (!json_is_object(in)) {
 		reading_wrong(&d, len > MONITOR_BODY ? "a heartbeat has at most 256 KiB"
-					     : "a heartbeat is an object of JSON");
+						     : "a heartbeat is an object of JSON");
 		json_decref(in);
 		return refuse(m);
 	}

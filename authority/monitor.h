@@ -21,8 +21,8 @@
 #define MONITOR_LINKS_ALL 500000
 #define MONITOR_TINIES 1000 /* in one heartbeat */
 #define MONITOR_TINIES_ALL 200000
-#define MONITOR_TINY_GONE (60 * SEC) /* without a way to its router it is gone */
-#define MONITOR_TINY_MOVES 3	     /* back and forth within a minute: two have its key */
+#define MONITOR_TINY_GONE (60 * SEC)	  /* without a way to its router it is gone */
+#define MONITOR_TINY_MOVES 3		  /* back and forth within a minute: two have its key */
 #define MONITOR_TINY_TOLD (10 * 60 * SEC) /* ... told for so long after the last time */
 
 struct monitor;
@@ -67,10 +67,12 @@ struct monitor_router {
 struct monitor_tiny {
 	uint32_t id, router;
 	bool up;
-	mono_t since;	   /* it is up, or not */
-	mono_t said;	   /* when it was in a heartbeat last */
-	mono_t suspected;  /* when two seemed to have its key last; {0}: never */
-	uint32_t moved;	   /* back and forth within the last minute, as it was said last */
+	mono_t since;	  /* it is up, or not */
+	mono_t said;	  /* when it was in a heartbeat last */
+	mono_t suspected; /* when two seemed to have its key last; {0}: never */
+	uint32_t moved;	  /* back and forth within the last minute, as it was said last */
+	uint32_t turns;	  /* from one router to another that were a minute apart at most */
+	mono_t turned;
 	bool twice;	   /* two handshakes live at once */
 	char endpoint[64]; /* "": not known */
 };

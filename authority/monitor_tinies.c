@@ -12,6 +12,8 @@
 
 #include "authority/memory.h"
 
+#define MINUTE (60 * SEC)
+
 static uint32_t hash_id(const void *key)
 {
 	return index_hash(key, sizeof(uint32_t));
@@ -112,6 +114,12 @@ static void take(struct monitor *m, uint32_t router, const struct monitor_tiny *
 	/* It is by another one. */
 	if (t->router != router && t->up && !is->up)
 		return;
+	if (t->router != router && t->up) {
+		t->turns = mono_since(now, t->turned) < MINUTE ? t->turns + 1 : 1;
+		t->turned = now;
+		if (t->turns >= MONITOR_TINY_MOVES)
+			t->suspected = now;
+	}
 	if (t->up != is->up)
 		t->since = now;
 	t->router = router;
@@ -193,9 +201,9 @@ json_t *monitor_tiny_json(const struct monitor *m, const struct registry *regist
 	json_object_set_new(o, "at", mem_json(json_string(router ? router->object.name : "-")));
 	json_object_set_new(o, "endpoint", mem_json(json_string(t->endpoint)));
 	json_object_set_new(o, "moved", mem_json(json_integer(t->moved)));
-	json_object_set_new(o, "suspected",
-			    mem_json(json_boolean(monitor_tiny_suspected(t, now))));
+	json_object_set_new(o, "suspected", mem_json(json_boolean(monitor_tiny_suspected(t, now))));
 	json_object_set_new(
-		o, "seen", mem_json(json_integer((json_int_t)now_ms - mono_since(now, seen) / MSEC)));
+		o, "seen",
+		mem_json(json_integer((json_int_t)now_ms - mono_since(now, seen) / MSEC)));
 	return o;
 }

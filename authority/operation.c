@@ -119,12 +119,10 @@ void change_delete(struct task *t, const char *key, const struct object *was)
 }
 
 static const char *const key_names[RECORD_KINDS] = {
-	[RECORD_USER] = "user",	    [RECORD_SITE] = "site",
-	[RECORD_ROUTER] = "router", [RECORD_HOST] = "host",
-	[RECORD_TINY] = "tiny",	    [RECORD_VN] = "vn",	    [RECORD_POLICY] = "policy",
-	[RECORD_TOKEN] = "token",   [RECORD_CREDENTIAL] = "credential",
-	[RECORD_CHANGE] = "change", [RECORD_LOG] = "log",
-	[RECORD_AUDIT] = "audit",
+	[RECORD_USER] = "user",	    [RECORD_SITE] = "site",   [RECORD_ROUTER] = "router",
+	[RECORD_HOST] = "host",	    [RECORD_TINY] = "tiny",   [RECORD_VN] = "vn",
+	[RECORD_POLICY] = "policy", [RECORD_TOKEN] = "token", [RECORD_CREDENTIAL] = "credential",
+	[RECORD_CHANGE] = "change", [RECORD_LOG] = "log",     [RECORD_AUDIT] = "audit",
 };
 
 void change_record(struct task *t, struct record *rec, const struct object *was)

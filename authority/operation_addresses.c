@@ -98,8 +98,7 @@ static bool free_block(const struct registry *r, unsigned length, struct prefix 
 
 /* ---- addresses of hosts -------------------------------------------------------- */
 
-/* Whether a host of this router may have the address. */
-static bool check_address(struct task *t, const struct router *router, const struct ip *ip)
+bool check_address(struct task *t, const struct router *router, const struct ip *ip)
 {
 	const struct blocks *space = &registry_order(t->registry)->record.space;
 	const struct blocks *subnets = &router->site->record.subnets;

@@ -89,7 +89,7 @@ static bool will_have(const struct next *is, const struct host *host)
 static const struct host *find_host(const struct task *t, const char *name)
 {
 	return t->comes && !strcmp(t->comes->object.name, name) ? t->comes
-								 : registry_host(t->registry, name);
+								: registry_host(t->registry, name);
 }
 
 static bool find_members(struct commit *c)
@@ -468,8 +468,7 @@ bool commit_vns(struct task *t, const struct vn *const *was, size_t n_was, struc
 					 : refuse(t, 400, "more than 64 VNs at once");
 	for (size_t i = 0; good && i < n_is; i++)
 		good = check_policies(&c, &c.is[i]) && check_tinies(&c, &c.is[i]) &&
-		       check_clashes(&c, &c.is[i]) &&
-		       check_ambiguity(&c, &c.is[i]);
+		       check_clashes(&c, &c.is[i]) && check_ambiguity(&c, &c.is[i]);
 	if (good)
 		write_changes(&c);
 	for (size_t i = 0; i < n_is; i++) {

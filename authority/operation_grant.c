@@ -202,9 +202,9 @@ static bool site_token(struct task *t, const char *registers, struct token_recor
 		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
 	if (site)
 		name = site->object.name;
-	token->registers = for_user			    ? TOKEN_USER
+	token->registers = for_user			? TOKEN_USER
 			   : !strcmp(registers, "host") ? TOKEN_HOST
-							    : TOKEN_ROUTER;
+							: TOKEN_ROUTER;
 	token->site = mem_text(name);
 	token->roles = roles;
 	return true;

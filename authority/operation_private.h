@@ -22,7 +22,7 @@ struct task {
 	uint32_t roles;
 	char id[CHANGE_ID]; /* of the audit record: begins with the time */
 	char target[200];
-	bool ordered; /* the order record is among the changes */
+	bool ordered;		  /* the order record is among the changes */
 	const struct host *comes; /* a host that is made by the same transaction; or NULL */
 	const struct host *goes;  /* ... that it removes */
 };
@@ -45,6 +45,8 @@ operation_fn operation_register, operation_list_sites, operation_list_routers, o
 
 /* What revoke does, by kind (operation_tiny.c). */
 bool revoke_tiny(struct task *);
+/* What steer does with tinies that are at another one of their routers. */
+bool steer_tinies(struct task *, const struct router *);
 
 /* ---- tokens (operation_register.c) ---- */
 /* The request's token, used once more; NULL: it has none. */

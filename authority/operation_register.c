@@ -384,7 +384,7 @@ bool operation_router_change(struct task *t)
 }
 
 /* What the authority itself decides on its measurements: whether a router is silent for
- * long, and which of its queue routers others try first. */
+ * long, which of its queue routers others try first, and which tinies it delivers to. */
 bool operation_steer(struct task *t)
 {
 	const struct router *router = named_router(t, "router");
@@ -394,6 +394,8 @@ bool operation_steer(struct task *t)
 
 	if (!router)
 		return false;
+	if (argument(t, "tinies"))
+		return steer_tinies(t, router);
 	if (silent && !json_is_boolean(silent))
 		return refuse(t, 400, "'silent' is neither true nor false");
 	if (!argument_text(t, "queue_order", RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1), &text))

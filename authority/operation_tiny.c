@@ -157,8 +157,7 @@ static bool take_routers(struct task *t, struct joining *j)
 			free(addresses.at);
 			continue;
 		}
-		j->routers.at =
-			mem_grow(j->routers.at, j->routers.n + 1, sizeof(*j->routers.at));
+		j->routers.at = mem_grow(j->routers.at, j->routers.n + 1, sizeof(*j->routers.at));
 		j->routers.at[j->routers.n++] = mem_text(name);
 		if (j->router) {
 			free(addresses.at);
@@ -170,8 +169,9 @@ static bool take_routers(struct task *t, struct joining *j)
 	if (!j->router)
 		return t->outcome->status != 200
 			       ? false /* as the last one said */
-			       : refuse(t, 409, "no router that VMs can connect to is there for "
-						"this one");
+			       : refuse(t, 409,
+					"no router that VMs can connect to is there for "
+					"this one");
 	t->outcome->status = 200;
 	t->outcome->title = "OK";
 	t->outcome->detail[0] = '\0';
@@ -224,9 +224,9 @@ static bool is_again(const struct task *t, const struct tiny *tiny, const char *
 
 	if (*token && !live)
 		return false;
-	return !strcmp(r->nonce, nonce) && !strcmp(r->token, token) &&
-	       !strcmp(r->source, source) && same_addresses(t, tiny) &&
-	       t->request->now >= r->created && t->request->now - r->created < TINY_AGAIN;
+	return !strcmp(r->nonce, nonce) && !strcmp(r->token, token) && !strcmp(r->source, source) &&
+	       same_addresses(t, tiny) && t->request->now >= r->created &&
+	       t->request->now - r->created < TINY_AGAIN;
 }
 
 /* One that its router doesn't see any more, of the same VN and cloud: its VM is gone, and
@@ -387,7 +387,8 @@ bool operation_tiny_join(struct task *t)
 	if (j.token && j.token->record.registers != TOKEN_TINY)
 		return refuse(t, 403, "the token is not for a tiny");
 	if (j.token && !*j.range && !j.token->record.anywhere)
-		return refuse(t, 403, "%s is in no range of addresses that is known here", j.source);
+		return refuse(t, 403, "%s is in no range of addresses that is known here",
+			      j.source);
 	if (!take_vn(t, &j))
 		return false;
 	if (!argument(t, "addresses")) /* whether it would be let in, as far as is known */
@@ -398,6 +399,53 @@ bool operation_tiny_join(struct task *t)
 	good = take_routers(t, &j) && join(t, &j, there);
 	joining_done(&j);
 	return good;
+}
+
+/* ---- going over ----------------------------------------------------------------- */
+
+static bool may_move(struct task *t, const struct tiny *tiny, const struct router *to)
+{
+	bool may = false;
+
+	if (!tiny || !tiny->host || tiny->host->router == to)
+		return false;
+	for (size_t i = 0; i < tiny->record.routers.n; i++)
+		may |= !strcmp(tiny->record.routers.at[i], to->object.name);
+	t->goes = tiny->host;
+	for (size_t i = 0; may && i < tiny->record.addresses.n; i++)
+		may = check_address(t, to, &tiny->record.addresses.at[i]);
+	t->goes = NULL;
+	return may;
+}
+
+/* Those that can't are left where they are: they are asked for again. */
+bool steer_tinies(struct task *t, const struct router *to)
+{
+	struct names names;
+	struct record rec;
+	size_t moved = 0;
+
+	if (!argument_names(t, "tinies", false, false, &names))
+		return false;
+	for (size_t i = 0; i < names.n; i++) {
+		const struct tiny *tiny = registry_tiny(t->registry, names.at[i]);
+
+		if (!may_move(t, tiny, to))
+			continue;
+		host_record(tiny->host, &rec);
+		free(rec.host.router);
+		rec.host.router = mem_text(to->object.name);
+		change_record(t, &rec, &tiny->host->object);
+		moved++;
+	}
+	names_done(&names);
+	if (!moved)
+		return refuse(t, 409, "none of these tinies can be router '%s''s", to->object.name);
+	t->outcome->status = 200;
+	t->outcome->title = "OK";
+	t->outcome->detail[0] = '\0';
+	change_order(t, 0, 0, NULL);
+	return true;
 }
 
 /* ---- shown ---------------------------------------------------------------------- */
@@ -417,8 +465,7 @@ static json_t *show_tiny(const struct task *t, const struct tiny *tiny)
 	json_object_update_missing(all, value);
 	json_decref(value);
 	for (uint32_t i = 0; tiny->host && i < tiny->host->n_vns; i++)
-		json_array_append_new(vns,
-				      mem_json(json_string(tiny->host->vns[i]->object.name)));
+		json_array_append_new(vns, mem_json(json_string(tiny->host->vns[i]->object.name)));
 	json_object_set_new(all, "vns", vns);
 	if (tiny->host)
 		json_object_set_new(all, "router",

@@ -147,7 +147,7 @@ static int compare_claims(const void *a, const void *b)
 	const struct claim *x = a, *y = b;
 	int order = prefix_compare(x->prefix, y->prefix);
 
-	return order		 ? order
+	return order				 ? order
 	       : x->range->line < y->range->line ? -1
 						 : x->range->line > y->range->line;
 }

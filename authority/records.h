@@ -136,8 +136,8 @@ struct host_record {
 
 /* A VM with vine-tiny. As a member of VNs it is the host of its name. */
 struct tiny_record {
-	uint32_t id; /* no router has it */
-	char *key;   /* public */
+	uint32_t id;		    /* no router has it */
+	char *key;		    /* public */
 	struct names routers;	    /* that it may connect to, the designated one first */
 	struct addresses addresses; /* its own */
 	uint32_t vn;		    /* that it was let into */

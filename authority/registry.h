@@ -72,7 +72,7 @@ struct tiny_place {
 struct tiny {
 	struct object object;
 	struct tiny_record record;
-	struct host *host; /* NULL: it is revoked */
+	struct host *host;			       /* NULL: it is revoked */
 	struct tiny_place places[RECORD_TINY_ROUTERS]; /* as far as there are routers */
 };
 

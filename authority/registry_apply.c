@@ -22,10 +22,15 @@ static int compare_hosts(const void *a, const void *b)
 }
 
 static const size_t sizes[RECORD_CHANGE] = {
-	[RECORD_USER] = sizeof(struct user),	 [RECORD_SITE] = sizeof(struct site),
-	[RECORD_ROUTER] = sizeof(struct router), [RECORD_HOST] = sizeof(struct host),
-	[RECORD_TINY] = sizeof(struct tiny),	 [RECORD_VN] = sizeof(struct vn),	 [RECORD_POLICY] = sizeof(struct policy),
-	[RECORD_TOKEN] = sizeof(struct token),	 [RECORD_CREDENTIAL] = sizeof(struct credential),
+	[RECORD_USER] = sizeof(struct user),
+	[RECORD_SITE] = sizeof(struct site),
+	[RECORD_ROUTER] = sizeof(struct router),
+	[RECORD_HOST] = sizeof(struct host),
+	[RECORD_TINY] = sizeof(struct tiny),
+	[RECORD_VN] = sizeof(struct vn),
+	[RECORD_POLICY] = sizeof(struct policy),
+	[RECORD_TOKEN] = sizeof(struct token),
+	[RECORD_CREDENTIAL] = sizeof(struct credential),
 };
 
 /* The object of this name: the one that is there, or a new one in its index. */
@@ -297,7 +302,7 @@ static bool put_tiny(struct registry *r, struct record *rec, uint64_t revision, 
 	if (tiny)
 		tell_tiny(r, tiny);
 	tiny = obtain(r, RECORD_TINY, rec->id, &new);
-	for (size_t i = 0; new && i < RECORD_TINY_ROUTERS; i++) {
+	for (size_t i = 0; new &&i < RECORD_TINY_ROUTERS; i++) {
 		tiny->places[i].tiny = tiny;
 		list_init(&tiny->places[i].by_router);
 	}
@@ -311,8 +316,7 @@ static bool put_tiny(struct registry *r, struct record *rec, uint64_t revision, 
 	tiny->host = host;
 	host->tiny = tiny;
 	for (size_t i = 0; i < tiny->record.routers.n; i++) {
-		struct router *router =
-			registry_get(r, RECORD_ROUTER, tiny->record.routers.at[i]);
+		struct router *router = registry_get(r, RECORD_ROUTER, tiny->record.routers.at[i]);
 
 		list_insert(&router->tinies, &tiny->places[i].by_router);
 	}

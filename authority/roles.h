@@ -65,7 +65,7 @@
 	X(HEARTBEAT, "heartbeat", 0, ROLE_VR, "router") \
 	X(CHECK, "check", 0, ROLE_ADM | ROLE_SA, "") \
 	X(RENEW, "renew", 0, ROLE_ANY, "") \
-	X(STEER, "steer", 0, 0, "router silent queue_order") \
+	X(STEER, "steer", 0, 0, "router silent queue_order tinies") \
 	X(LIST_TINIES, "list-tinies", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "tiny") \
 	X(TINY_JOIN, "tiny-join", 0, 0, \
 	  "name addresses source range routers key nonce gone vn owner")

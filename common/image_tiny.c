@@ -41,8 +41,8 @@ void tinies_free(struct image_tiny **tinies, size_t n)
 bool image_tiny_equal(const struct image_tiny *a, const struct image_tiny *b)
 {
 	bool same = a->id == b->id && a->n_addresses == b->n_addresses &&
-		    a->key.len == b->key.len &&
-		    !memcmp(a->key.bytes, b->key.bytes, a->key.len) && !strcmp(a->name, b->name);
+		    a->key.len == b->key.len && !memcmp(a->key.bytes, b->key.bytes, a->key.len) &&
+		    !strcmp(a->name, b->name);
 
 	for (unsigned i = 0; same && i < a->n_addresses; i++)
 		same = ip_equal(&a->addresses[i], &b->addresses[i]);

@@ -59,8 +59,9 @@ __attribute__((unused)) static struct image_peer *image_add_peer(struct image *i
 	return p;
 }
 
-__attribute__((unused)) static struct image_tiny *
-image_add_tiny(struct image *image, uint32_t id, const char *name, const char *address)
+__attribute__((unused)) static struct image_tiny *image_add_tiny(struct image *image, uint32_t id,
+								 const char *name,
+								 const char *address)
 {
 	struct image_tiny *t = image_tiny_new();
 

@@ -41,9 +41,10 @@ static const struct sample {
 	  "'protection': 'aes-256-gcm', 'members': ['a', 'b'], 'created': 1, 'change': '00-1'}" },
 	{ "policy/florida/night", "{'effect': 'forbid', 'hosts': ['*'], 'vns': ['a'], 'creators': "
 				  "['jane'], 'from': 0, 'to': 1439}" },
-	{ "token/0af", "{'registers': 'tiny', 'site': '', 'roles': [], 'vn': 8000, 'anywhere': true, "
-		       "'issuer': 'jane', "
-		       "'count': 1, 'used': 0, 'expires': 5}" },
+	{ "token/0af",
+	  "{'registers': 'tiny', 'site': '', 'roles': [], 'vn': 8000, 'anywhere': true, "
+	  "'issuer': 'jane', "
+	  "'count': 1, 'used': 0, 'expires': 5}" },
 	{ "credential/0af", "{'user': 'jane', 'operations': ['vn-join'], 'vns': ['*'], "
 			    "'expires': 5}" },
 	{ "change/00-1", "{'time': 1, 'caller': 'user/jane', 'operation': 'vn-join', 'before': {}, "
@@ -137,7 +138,8 @@ static void test_fields(void **state)
 			/* Tokens of before have nothing of tinies. */
 			assert_int_equal(decodes(samples[i].key, copy),
 					 !strncmp(samples[i].key, "token/", 6) &&
-						 (!strcmp(name, "vn") || !strcmp(name, "anywhere")));
+						 (!strcmp(name, "vn") ||
+						  !strcmp(name, "anywhere")));
 			json_decref(copy);
 			for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++) {
 				bool object = !strncmp(others[k], "{", 1);
@@ -150,7 +152,7 @@ static void test_fields(void **state)
 				 * lists are in order of choice. */
 				if (!(object && json_is_object(field)) &&
 				    !(k == 10 && (!strcmp(name, "queue_routers") ||
-						    !strcmp(name, "routers"))) &&
+						  !strcmp(name, "routers"))) &&
 				    !(k == 4 && json_is_integer(field)))
 					assert_false(decodes(samples[i].key, copy));
 				json_decref(copy);

@@ -28,8 +28,8 @@ static int token(struct world *w, const char *user, const char *hash, const char
 {
 	return as(w, user, "token-create",
 		  json_pack("{s:s,s:s,s:s,s:i,s:I,s:b}", "hash", hash, "registers", "tiny", "vn",
-			    vn, "count", count, "expires", (json_int_t)w->now + 3600000,
-			    "anywhere", anywhere));
+			    vn, "count", count, "expires", (json_int_t)w->now + 3600000, "anywhere",
+			    anywhere));
 }
 
 /* What isn't said is as usual. */
@@ -37,19 +37,19 @@ struct vm {
 	const char *name, *address, *source, *range, *routers, *nonce, *gone;
 };
 
-static const char *or(const char *text, const char *usual)
+static const char * or (const char *text, const char *usual)
 {
 	return text ? text : usual;
 }
 
 static int join(struct world *w, const char *hash, const struct vm *vm)
 {
-	return world_ask(
-		w, (struct request){ .operation = "tiny-join", .token = hash },
-		json_pack("{s:s,s:o,s:s,s:s,s:o,s:s,s:s,s:o}", "name", or(vm->name, "vm"), "addresses",
-			  list(vm->address), "source", or(vm->source, "192.0.2.7"),
-			  "range", or(vm->range, "r"), "routers", list(or(vm->routers, "f g")), "key", "a key",
-			  "nonce", vm->nonce, "gone", list(or(vm->gone, ""))));
+	return world_ask(w, (struct request){ .operation = "tiny-join", .token = hash },
+			 json_pack("{s:s,s:o,s:s,s:s,s:o,s:s,s:s,s:o}", "name", or (vm->name, "vm"),
+				   "addresses", list(vm->address), "source",
+				   or (vm->source, "192.0.2.7"), "range", or (vm->range, "r"),
+				   "routers", list(or (vm->routers, "f g")), "key", "a key",
+				   "nonce", vm->nonce, "gone", list(or (vm->gone, ""))));
 }
 
 #define VM(...) (&(struct vm){ __VA_ARGS__ })
@@ -105,8 +105,9 @@ static void test_join(void **state)
 	assert_int_equal(registry_token(w->registry, "a")->record.used, 1);
 	assert_int_equal(members(w, "v"), 2);
 	/* ... not from elsewhere, with another nonce, another address, or much later. */
-	assert_refused(join(w, "a", VM(.address = "10.0.0.5", .nonce = "1", .source = "192.0.2.8",
-				       .routers = "f")),
+	assert_refused(join(w, "a",
+			    VM(.address = "10.0.0.5", .nonce = "1", .source = "192.0.2.8",
+			       .routers = "f")),
 		       409, "is host 'vm'");
 	assert_refused(join(w, "a", VM(.address = "10.0.0.5", .nonce = "2", .routers = "f")), 409,
 		       "is host 'vm'");
@@ -133,13 +134,13 @@ static void test_join(void **state)
 		       "source");
 	/* A token for something else, of a VN that is gone, of somebody who may no more. */
 	assert_done(as(w, "root", "token-create",
-		       json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "host", "site",
-				 "f", "expires", (json_int_t)w->now + 3600000)));
+		       json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "host", "site", "f",
+				 "expires", (json_int_t)w->now + 3600000)));
 	assert_refused(join(w, "h", VM(.address = "10.0.0.9", .nonce = "6")), 403,
 		       "not for a tiny");
 	assert_done(token(w, "jane", "c", "u", 1, false));
-	assert_done(as(w, "jane", "vn-change",
-		       json_pack("{s:s,s:[s]}", "vn", "u", "admins", "root")));
+	assert_done(
+		as(w, "jane", "vn-change", json_pack("{s:s,s:[s]}", "vn", "u", "admins", "root")));
 	assert_refused(join(w, "c", VM(.address = "10.0.0.9", .nonce = "6")), 403, "issuer");
 	assert_done(token(w, "root", "d", "u", 1, false));
 	assert_done(as(w, "root", "manage-users",
@@ -163,8 +164,7 @@ static void test_members(void **state)
 	assert_done(token(w, "jane", "a", "v", 9, false));
 	assert_done(join(w, "a", VM(.address = "10.0.0.5", .nonce = "1")));
 	/* A tiny is a host that is in one VN, with an address of its own. */
-	assert_refused(as(w, "jane", "vn-join",
-			  json_pack("{s:s,s:[s]}", "vn", "u", "hosts", "vm")),
+	assert_refused(as(w, "jane", "vn-join", json_pack("{s:s,s:[s]}", "vn", "u", "hosts", "vm")),
 		       409, "in one only");
 	assert_refused(as(w, "jane", "host-remove", json_pack("{s:s}", "host", "vm")), 409,
 		       "is a tiny");
@@ -172,8 +172,8 @@ static void test_members(void **state)
 		       "is a tiny");
 	assert_done(as(w, "jane", "vn-leave", json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "vm")));
 	assert_done(as(w, "jane", "vn-join", json_pack("{s:s,s:[s]}", "vn", "u", "hosts", "vm")));
-	assert_done(
-		as(w, "jane", "vn-merge", json_pack("{s:[s,s],s:s}", "vns", "u", "v", "name", "x")));
+	assert_done(as(w, "jane", "vn-merge",
+		       json_pack("{s:[s,s],s:s}", "vns", "u", "v", "name", "x")));
 	assert_int_equal(members(w, "x"), 3);
 	/* Who may see it, and take it out. */
 	assert_done(as(w, "joe", "list-tinies", NULL));
@@ -189,7 +189,8 @@ static void test_members(void **state)
 	assert_int_equal(members(w, "x"), 2);
 	assert_true(registry_tiny(w->registry, "vm")->record.revoked);
 	assert_true(list_is_empty(&registry_router(w->registry, "f")->tinies));
-	assert_refused(as(w, "jane", "revoke", json_pack("{s:s,s:s}", "kind", "tiny", "name", "vm")),
+	assert_refused(as(w, "jane", "revoke",
+			  json_pack("{s:s,s:s}", "kind", "tiny", "name", "vm")),
 		       409, "already");
 	/* Neither its name nor its ID are another one's; what it was let into is no more. */
 	assert_refused(join(w, "a", VM(.address = "10.0.0.5", .nonce = "1")), 403, "issuer");
@@ -212,14 +213,16 @@ static void test_instead(void **state)
 	assert_done(token(w, "jane", "b", "u", 9, false));
 	assert_done(join(w, "a", VM(.address = "10.0.0.5", .nonce = "1")));
 	/* Its VM is gone, and another one has the address: of the same cloud and VN alone. */
-	assert_refused(join(w, "a", VM(.address = "10.0.0.5", .nonce = "2", .gone = "other",
-				       .routers = "f")),
+	assert_refused(
+		join(w, "a",
+		     VM(.address = "10.0.0.5", .nonce = "2", .gone = "other", .routers = "f")),
+		409, "is host");
+	assert_refused(join(w, "a",
+			    VM(.address = "10.0.0.5", .nonce = "2", .gone = "vm", .range = "q",
+			       .routers = "f")),
 		       409, "is host");
-	assert_refused(join(w, "a", VM(.address = "10.0.0.5", .nonce = "2", .gone = "vm",
-				       .range = "q", .routers = "f")),
-		       409, "is host");
-	assert_refused(join(w, "b", VM(.address = "10.0.0.5", .nonce = "2", .gone = "vm",
-				       .routers = "f")),
+	assert_refused(join(w, "b",
+			    VM(.address = "10.0.0.5", .nonce = "2", .gone = "vm", .routers = "f")),
 		       409, "is host");
 	assert_done(join(w, "a", VM(.address = "10.0.0.5", .nonce = "2", .gone = "vm")));
 	assert_string_equal(text(w, "name"), "vm-4");
@@ -268,10 +271,14 @@ static bool may_have(const struct range *r, const char *seen, const char *own)
 static void test_ranges(void **state)
 {
 	static const char *const wrong[] = {
-		"ranges.conf:3: [range a]",	     "ranges.conf:6: [range a b]",
-		"10.0.0.0/8 is in range b too",		     "[range c] vn:",
-		"ranges.conf:13: [range c] exclusive", "[range d] owner:",
-		"twice",			     "nothing",
+		"ranges.conf:3: [range a]",
+		"ranges.conf:6: [range a b]",
+		"10.0.0.0/8 is in range b too",
+		"[range c] vn:",
+		"ranges.conf:13: [range c] exclusive",
+		"[range d] owner:",
+		"twice",
+		"nothing",
 	};
 	char *errors;
 	struct ranges *l = ranges(two, &errors);
@@ -359,14 +366,18 @@ static void test_designate(void **state)
 	assert_chosen(w, NULL, NULL, NULL, "f g h i");
 	/* The nearer one, unless it is busy. */
 	beat(w, m, "f", "{\"load\": 0, \"workers\": 2}", 1);
-	beat(w, m, "h", "{\"load\":0,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.05},"
-			"{\"id\":2,\"up\":true,\"rtt\":0.001}]}", 1);
-	beat(w, m, "i", "{\"load\":0,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.02},"
-			"{\"id\":2,\"up\":true,\"rtt\":0.9}]}", 1);
+	beat(w, m, "h",
+	     "{\"load\":0,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.05},"
+	     "{\"id\":2,\"up\":true,\"rtt\":0.001}]}",
+	     1);
+	beat(w, m, "i",
+	     "{\"load\":0,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.02},"
+	     "{\"id\":2,\"up\":true,\"rtt\":0.9}]}",
+	     1);
 	assert_chosen(w, m, l, "192.0.2.1", "f g i h");
 	assert_chosen(w, m, l, "198.51.100.1", "g f h i");
-	beat(w, m, "i", "{\"load\":8,\"workers\":2,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.02}]}",
-	     3);
+	beat(w, m, "i",
+	     "{\"load\":8,\"workers\":2,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.02}]}", 3);
 	assert_chosen(w, m, l, "192.0.2.1", "f g h i");
 	/* Who is silent, disabled, or limited serves nobody. */
 	monitor_tick(m, w->registry, (mono_t){ 17 * SEC });
@@ -387,5 +398,6 @@ int main(void)
 		cmocka_unit_test(test_designate),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

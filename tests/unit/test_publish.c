@@ -273,6 +273,26 @@ static void assert_peers(struct scene *s, unsigned i)
 	}
 }
 
+/* Those that may connect to it, as the registry has them. */
+static void assert_tinies(struct scene *s, unsigned i)
+{
+	const struct image *image = s->fakes[i].runs;
+	size_t n = 0;
+
+	list_for_each(node, &registry_router_id(s->w.registry, i)->tinies) {
+		const struct tiny *tiny = container_of(node, struct tiny_place, by_router)->tiny;
+		const struct image_tiny *t = image_tiny(image, tiny->record.id);
+
+		n++;
+		assert_non_null(t);
+		assert_string_equal(t->name, tiny->object.name);
+		assert_int_equal(t->key.len, strlen(tiny->record.key));
+		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
+		assert_true(ip_equal(&t->addresses[0], &tiny->record.addresses.at[0]));
+	}
+	assert_int_equal(image->n_tinies, n);
+}
+
 /* Everybody runs what the registry says. */
 static void assert_current(struct scene *s)
 {
@@ -291,6 +311,7 @@ static void assert_current(struct scene *s)
 			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
 		}
 		assert_peers(s, i);
+		assert_tinies(s, i);
 		networks_done(&l);
 	}
 }
@@ -825,6 +846,69 @@ static void restored(void **state)
 	assert_current(s);
 }
 
+static void join(struct scene *s, const char *name, const char *address, const char *key)
+{
+	struct world *w = &s->w;
+
+	assert_done(world_ask(w, (struct request){ .operation = "tiny-join", .token = "t" },
+			      json_pack("{s:s,s:[s],s:s,s:s,s:[s,s],s:s,s:s}", "name", name,
+					"addresses", address, "source", "192.0.2.1", "range", "r",
+					"routers", "r1", "r2", "key", key, "nonce", name)));
+	publish_changed(s->p, w->revision, s->now);
+}
+
+/* They are told to the routers that they may connect to, with the tables, and are out of both
+ * at once; a key that is another one is told alone. */
+static void tinies(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	unsigned changes;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h31");
+	run(s, SEC);
+	assert_done(as(w, "root", "token-create",
+		       json_pack("{s:s,s:s,s:s,s:i,s:I}", "hash", "t", "registers", "tiny", "vn",
+				 "a", "count", 9, "expires", (json_int_t)w->now + 3600000)));
+	join(s, "vm1", "10.0.0.1", "one");
+	join(s, "vm2", "10.0.0.2", "two");
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].runs->n_tinies, 2);
+	assert_int_equal(s->fakes[2].runs->n_tinies, 2);
+	assert_int_equal(s->fakes[2].runs->n_networks, 0);
+	assert_int_equal(s->fakes[3].runs->n_tinies, 0);
+	/* r3 knows where they are. */
+	assert_int_equal(image_network(s->fakes[3].runs, 1, SIDE_SEND)->table->n, 4);
+	changes = s->fakes[1].changes;
+	join(s, "vm1", "10.0.0.1", "another");
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].changes, changes + 1);
+	assert_int_equal(s->fakes[1].wholes, 1);
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "tiny", "name", "vm1")));
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].runs->n_tinies, 1);
+	/* The one that is left goes over. */
+	assert_done(world_ask(
+		w, (struct request){ .caller = { .kind = CALLER_AUTHORITY }, .operation = "steer" },
+		json_pack("{s:s,s:[s,s]}", "router", "r2", "tinies", "vm1", "vm2")));
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[2].runs->n_networks, 1);
+	/* An authority that is started again says the same. */
+	s->generation++;
+	publish_free(s->p);
+	begin(s);
+	attach_all(s);
+	run(s, SEC);
+	assert_current(s);
+}
+
 int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -835,6 +919,7 @@ int main(void)
 		scene_test(routers_change), scene_test(revoked_at_once),
 		scene_test(turns),	    scene_test(random_losses),
 		scene_test(restored),	    scene_test(choice),
+		scene_test(tinies),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
