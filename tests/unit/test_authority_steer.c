@@ -297,13 +297,7 @@ static void test_tiny(void **state)
 	char error[MONITOR_ERROR];
 	json_t *o;
 
-	assert_done(as(w, "root", "token-create",
-		       json_pack("{s:s,s:s,s:s,s:I}", "hash", "t", "registers", "tiny", "vn", "vn",
-				 "expires", (json_int_t)w->now + 10000)));
-	assert_done(world_ask(w, (struct request){ .operation = "tiny-join", .token = "t" },
-			      json_pack("{s:s,s:[s],s:s,s:s,s:[s,s],s:s,s:s}", "name", "vm",
-					"addresses", "10.9.0.1", "source", "192.0.2.1", "range",
-					"r", "routers", "a", "q1", "key", "k", "nonce", "n")));
+	world_tiny(w, "vn", "vm", "10.9.0.1", "a q1", "k");
 	assert_int_equal(registry_tiny(w->registry, "vm")->record.id, 6);
 	say(s, "a", "{\"id\":6,\"up\":true,\"endpoint\":\"192.0.2.1:99\"}");
 	t = monitor_tiny(s->monitor, 6);
