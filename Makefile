@@ -30,7 +30,7 @@ else
 BUILD ?= build
 endif
 PREFIX ?= /usr/local
-FUZZ_SECONDS ?= 40
+FUZZ_SECONDS ?= 25
 PROVE ?= prove
 CLANG ?= clang
 ROUNDS ?= 5
@@ -222,7 +222,7 @@ cost: $(BUILD)/cost/cost
 cost-update: $(BUILD)/cost/cost
 	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
 
-net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair
+net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair $(BUILD)/bench/authority
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:

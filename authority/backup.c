@@ -24,7 +24,10 @@
 #include <openssl/evp.h>
 
 #include "authority/memory.h"
+#include "authority/published.h"
 #include "authority/records.h"
+#include "authority/schema.h"
+#include "authority/service.h"
 #include "common/pki.h"
 
 #define FORMAT 1
@@ -144,7 +147,8 @@ static int put_entry(struct writer *w, const struct store_entry *e, char error[s
 {
 	json_t *value;
 
-	if (e->lease)
+	if (e->lease || !strcmp(e->key, PUBLISHED_KEY) || !strcmp(e->key, SERVICE_STARTED) ||
+	    !strcmp(e->key, SCHEMA_KEY))
 		return 0;
 	value = json_loadb(e->value, e->size, 0, NULL);
 	if (!value)
@@ -191,8 +195,9 @@ static int write_once(struct writer *w, struct store *store, const char *directo
 		return store_failed(store, r, error);
 	*w->backup = (struct backup){ .revision = page.revision, .made = now };
 	store_page_done(&page);
-	put_line(w, json_pack("{s:i,s:I,s:I}", "vine_authority_backup", FORMAT, "made",
-			      (json_int_t)now, "revision", (json_int_t)w->backup->revision));
+	put_line(w, json_pack("{s:i,s:I,s:I,s:i}", "vine_authority_backup", FORMAT, "made",
+			      (json_int_t)now, "revision", (json_int_t)w->backup->revision,
+			      "records", RECORDS_VERSION));
 	r = put_files(w, directory, config, error);
 	if (!r)
 		r = put_store(w, store, w->backup->revision, error);
@@ -241,7 +246,8 @@ struct reader {
 	char *line;
 	size_t len, room; /* with its newline */
 	struct backup *backup;
-	bool ordered; /* it has the record without which nobody serves a store */
+	unsigned records; /* their version */
+	bool ordered;	  /* it has the record without which nobody serves a store */
 	bool whole;
 	char text[SUM_TEXT];
 };
@@ -319,7 +325,12 @@ static int check_line(struct reader *r, const json_t *line, char error[static BA
 	struct record rec;
 
 	if (key) {
-		if (record_decode(key, json_object_get(line, "value"), &rec, why))
+		json_t *value = json_object_get(line, "value");
+		enum record_kind kind = record_key(key, NULL);
+
+		if (kind < RECORD_KINDS)
+			record_upgrade(kind, value, r->records);
+		if (record_decode(key, value, &rec, why))
 			return failed(
 				-EBADMSG, error,
 				"the backup has what this vine-authority doesn't know (%.200s): "
@@ -372,7 +383,10 @@ static int read_all(struct reader *r, int (*fn)(void *, const json_t *), void *a
 				      "this is no backup of vine-authority, or of a newer one");
 		else if (first)
 			r->backup->made = number_of(line, "made"),
-			r->backup->revision = number_of(line, "revision");
+			r->backup->revision = number_of(line, "revision"),
+			r->records = number_of(line, "records")
+					     ? (unsigned)number_of(line, "records")
+					     : SCHEMA_FIRST;
 		else if (json_object_get(line, "sha256"))
 			code = check_last(r, line, error);
 		else if ((code = check_line(r, line, error)) >= 0)
@@ -427,7 +441,7 @@ struct restore {
 	char mark[128];	 /* the value of the key that says which backup is being restored */
 	uint64_t marked; /* its revision */
 	json_t *order;
-	struct store_entry changes[TOGETHER + 2];
+	struct store_entry changes[TOGETHER + 3];
 	size_t n, bytes;
 	bool only_look; /* at files: whether they may be written */
 };
@@ -601,6 +615,7 @@ int backup_restore(int fd, struct store *store, const char *directory, uint64_t 
 	if (!r) {
 		raise_generation(s);
 		add(s, "order", dump(s->order));
+		add(s, SCHEMA_KEY, mem_format("{\"version\":%d}", RECORDS_VERSION));
 		add(s, BACKUP_UNFINISHED, NULL);
 		r = commit(s);
 	}

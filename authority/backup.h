@@ -5,11 +5,12 @@
  * Lines of JSON. The first says what it is, then come files and records, and the last has
  * their number and the SHA-256 of all bytes before it:
  *
- *   {"vine_authority_backup": 1, "made": MS, "revision": N}
+ *   {"vine_authority_backup": 1, "made": MS, "revision": N, "records": N}
  *   {"file": "ca.key", "mode": 384, "text": PEM}
  *   {"key": "vn/8000", "value": {...}}
  *   {"entries": N, "sha256": HEX}
  *
+ * `records` is the version of the records (schema.h): those of an earlier one are made anew.
  * What ends before its last line, or has another sum, is refused whole. Keys that a lease
  * holds stand for processes and are left out. It holds every secret of the authority: 0600.
  */

@@ -155,13 +155,11 @@ EVP_PKEY *ca_request_key(const char *pem, char error[static CA_ERROR])
 	BIO *b = BIO_new_mem_buf(pem, -1);
 	X509_REQ *q = b ? PEM_read_bio_X509_REQ(b, NULL, NULL, NULL) : NULL;
 	EVP_PKEY *key = q ? X509_REQ_get_pubkey(q) : NULL;
-	char group[32] = "";
 
 	BIO_free(b);
 	if (!key) {
 		failed(0, error, "this is no certificate request (PEM)");
-	} else if (!EVP_PKEY_get_utf8_string_param(key, "group", group, sizeof(group), NULL) ||
-		   strcmp(group, "prime256v1")) {
+	} else if (!pki_is_p256(key)) {
 		failed(0, error, "the request's key is not of P-256");
 	} else if (X509_REQ_verify(q, key) != 1) {
 		failed(0, error, "the request is not signed with its key");

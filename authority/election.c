@@ -138,7 +138,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 struct election *election_new(struct event_base *base, struct service *service, const char *url,
 			      const struct election_hooks *hooks)
 {
-	static const struct timeval interval = { .tv_usec = 200000 };
+	static const struct timeval interval = { .tv_usec = 50000 };
 	struct election *e = mem_new(1, sizeof(*e));
 	json_t *value = mem_json(json_pack("{s:s}", "url", url));
 

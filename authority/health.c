@@ -169,7 +169,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	if (h->monitor && !h->n_steering)
 		steer_run(h->steer, service_registry(h->service), h->monitor, clock_now(),
 			  on_decision, h);
-	retention_tick(h->retention, now_ms());
+	retention_tick(h->retention, now_ms(), clock_now());
 }
 
 /* ---- the control socket -------------------------------------------------------- */

@@ -4,16 +4,19 @@
  * The result of the check is kept with the connection. Sessions aren't resumed, so that
  * there is none without that check.
  *
- * Who has shown no certificate that is believed is given only so long, from the first byte
- * of the handshake to the last of its answer: else a few could hold all connections.
+ * Who has shown no certificate that is believed is a stranger. It is given only so long, from
+ * the first byte of the handshake to the last of its answer, and may say only so much: else a
+ * few could hold all connections, or all memory. Strangers have a share of the connections: one
+ * more, and the oldest of them has to go. So they are in each other's way alone, since everybody
+ * else is one for no longer than a handshake.
  *
  * At the bound of connections no more are accepted until one ends: they wait in the
  * kernel's queue. Connections are counted by their SSL objects, which live as long.
  *
  * The same for handshakes: when ten thousand routers come at once, each is served in time
  * or not at all, since all of them half way after their patience would be work for nothing,
- * again and again. Whoever is slower than a second counts no more, so that a few that say
- * nothing keep nobody out.
+ * again and again. Who has gone while it waited is not answered. Whoever is slower than a
+ * second counts no more, so that a few that say nothing keep nobody out.
  */
 #include "authority/http.h"
 
@@ -27,11 +30,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <openssl/ssl.h>
 
+#include "common/list.h"
 #include "common/log.h"
 #include "common/pki.h"
 
@@ -41,6 +46,8 @@ enum {
 	OPENING = 128, /* handshakes at once */
 	BACKLOG = 256, /* that wait for theirs in the kernel's queue */
 	TICK = 500,    /* ms; a handshake counts in the one in which it began, and the next */
+	SHARE = 4,     /* strangers have this part of all connections, */
+	STRANGERS_MOST = 2048, /* ... and no more than so many */
 };
 
 struct http {
@@ -49,7 +56,9 @@ struct http {
 	SSL_CTX *context;
 	struct evconnlistener *listeners[LISTENERS];
 	size_t n_listeners;
-	unsigned n, most;	   /* connections */
+	unsigned n, most;      /* connections */
+	struct list strangers; /* ... of those, the oldest first */
+	unsigned n_strangers, most_strangers;
 	struct timeval patience;   /* with those that aren't believed */
 	unsigned opening[2], tick; /* handshakes, by the tick in which they began */
 	struct event *ticks;
@@ -61,6 +70,8 @@ struct connection {
 	struct http *http;
 	SSL *ssl;
 	struct event *deadline;
+	struct list stranger; /* among all; empty: it is none, or has been told to go */
+	size_t said;	      /* bytes, while it was one */
 	unsigned tick;
 	bool opening;
 };
@@ -104,6 +115,23 @@ static void opened(struct connection *c)
 	c->opening = false;
 }
 
+/* As if the other side had gone: the rest is evhttp's. */
+static void cut_off(const struct connection *c)
+{
+	int fd = SSL_get_fd(c->ssl);
+
+	if (fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+}
+
+static void no_stranger(struct connection *c)
+{
+	if (list_is_empty(&c->stranger))
+		return;
+	list_remove(&c->stranger);
+	c->http->n_strangers--;
+}
+
 static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
 			    void *p)
 {
@@ -114,6 +142,7 @@ static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int i
 	if (!c)
 		return;
 	opened(c);
+	no_stranger(c);
 	event_free(c->deadline);
 	free(c);
 	h->n--;
@@ -129,14 +158,25 @@ static bool is_believed(const SSL *ssl)
 	       SSL_get_verify_result(ssl) == X509_V_OK;
 }
 
-/* As if the other side had gone: the rest is evhttp's. */
 static void on_deadline(evutil_socket_t fd, short events, void *arg)
 {
 	const struct connection *c = arg;
 
 	(void)fd, (void)events;
 	if (!is_believed(c->ssl))
-		shutdown(SSL_get_fd(c->ssl), SHUT_RDWR);
+		cut_off(c);
+}
+
+static void on_said(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct connection *c = arg;
+
+	(void)b;
+	if (is_believed(c->ssl))
+		return;
+	c->said += info->n_added;
+	if (c->said > HTTP_STRANGER)
+		cut_off(c);
 }
 
 static void on_progress(const SSL *ssl, int where, int value)
@@ -147,6 +187,8 @@ static void on_progress(const SSL *ssl, int where, int value)
 	if (!(where & SSL_CB_HANDSHAKE_DONE) || !c)
 		return;
 	opened(c);
+	if (is_believed(ssl))
+		no_stranger(c);
 	decide(c->http);
 }
 
@@ -156,12 +198,26 @@ static bool connection_note(struct http *h, SSL *ssl)
 
 	if (!c)
 		return false;
-	*c = (struct connection){ h, ssl, evtimer_new(h->base, on_deadline, c), h->tick, true };
+	*c = (struct connection){ .http = h,
+				  .ssl = ssl,
+				  .deadline = evtimer_new(h->base, on_deadline, c),
+				  .tick = h->tick,
+				  .opening = true };
+	list_init(&c->stranger);
 	if (!c->deadline || evtimer_add(c->deadline, &h->patience) ||
 	    !SSL_set_ex_data(ssl, connection_index, c))
 		return false;
 	h->opening[h->tick % 2]++;
 	h->n++;
+	if (h->n_strangers == h->most_strangers) {
+		struct connection *oldest =
+			container_of(h->strangers.next, struct connection, stranger);
+
+		no_stranger(oldest);
+		cut_off(oldest);
+	}
+	list_insert(&h->strangers, &c->stranger);
+	h->n_strangers++;
 	return true;
 }
 
@@ -177,6 +233,9 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 	if (!b) /* evhttp would go on without TLS */
 		log_fatal(1, "out of memory");
 	bufferevent_openssl_set_allow_dirty_shutdown(b, 1);
+	if (!evbuffer_add_cb(bufferevent_get_input(b), on_said,
+			     SSL_get_ex_data(ssl, connection_index)))
+		log_fatal(1, "out of memory");
 	decide(h);
 	return b;
 }
@@ -187,6 +246,20 @@ static int note_result(X509_STORE_CTX *ctx, void *arg)
 	(void)arg;
 	X509_verify_cert(ctx);
 	return 1;
+}
+
+/* Who has gone already, having waited for too long, is not worth the work. */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	(void)arg;
+	if (getsockopt(SSL_get_fd(ssl), IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	    info.tcpi_state != TCP_CLOSE_WAIT)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_USER_CANCELLED;
+	return SSL_CLIENT_HELLO_ERROR;
 }
 
 static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
@@ -203,6 +276,7 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
 	SSL_CTX_set_info_callback(c, on_progress);
+	SSL_CTX_set_client_hello_cb(c, on_hello, NULL);
 	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
 	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
 	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&
@@ -241,6 +315,7 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 	}
 	h->base = base;
 	h->most = connections;
+	list_init(&h->strangers);
 	h->patience.tv_sec = patience;
 	h->accepting = true;
 	h->ticks = event_new(base, -1, EV_PERSIST, on_tick, h);
@@ -254,6 +329,9 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 		if (files.rlim_cur < (rlim_t)connections + 64)
 			h->most = files.rlim_cur > 128 ? (unsigned)files.rlim_cur - 64 : 64;
 	}
+	h->most_strangers = (h->most + SHARE - 1) / SHARE;
+	if (h->most_strangers > STRANGERS_MOST)
+		h->most_strangers = STRANGERS_MOST;
 	evhttp_set_bevcb(h->evhttp, connection_new, h);
 	evhttp_set_gencb(h->evhttp, fn, arg);
 	evhttp_set_max_body_size(h->evhttp, HTTP_BODY);

@@ -18,6 +18,7 @@
 #define HTTP_HEADERS (16 << 10)
 #define HTTP_SILENCE 60	 /* seconds that a connection may say nothing */
 #define HTTP_PATIENCE 15 /* seconds that one may last without a certificate that is believed */
+#define HTTP_STRANGER (256u << 10) /* bytes that one may say without */
 
 struct http;
 

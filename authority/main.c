@@ -4,7 +4,7 @@
  *   settings -> CA -> store -> service (registry) -> sockets -> ready
  *
  * and back: no more connections, what is under way is answered, everything closed. SIGHUP
- * reads the CA's files again, and the ranges of VMs.
+ * reads the CA's files, the key of tables and the ranges of VMs again.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -137,17 +137,31 @@ static bool certify(struct program *p, time_t now)
 	return true;
 }
 
+/* Routers take nothing that is signed with another key than the one they were registered with,
+ * and have no way to another. */
+static bool same_tables_key(struct ca *a, struct ca *b)
+{
+	char *was = pki_key_text(ca_table_key(a)), *is = pki_key_text(ca_table_key(b));
+	bool same = was && is && !strcmp(was, is);
+
+	free(was);
+	free(is);
+	return same;
+}
+
 static void on_hangup(evutil_socket_t fd, short events, void *arg)
 {
 	struct program *p = arg;
 	char error[CA_ERROR];
 	struct ca *ca = ca_load(p->settings->directory, error), *old = p->ca;
+	bool other_key;
 
 	(void)fd, (void)events;
 	if (!ca) {
 		log_error("the CA stays as it was: %s", error);
 		return;
 	}
+	other_key = !same_tables_key(old, ca);
 	p->ca = ca;
 	if (!certify(p, time(NULL)) || !push_sign_with(p->push, ca)) {
 		log_error("the CA stays as it was");
@@ -158,7 +172,13 @@ static void on_hangup(evutil_socket_t fd, short events, void *arg)
 	}
 	p->api.ca = ca;
 	ca_free(old);
-	log_info("the CA and the key of tables were read again");
+	log_info("the CA and the key of tables were read again, and the server has a new "
+		 "certificate; what else %s says is read at the start",
+		 p->settings->file);
+	if (other_key)
+		log_error("the key of tables is another one: routers that were registered before "
+			  "take nothing that it signs; put the old one back (tables.key, "
+			  "tables.pub) and SIGHUP again, or register each router anew");
 	if (p->api.download)
 		download_reload(p->api.download);
 }
@@ -207,7 +227,7 @@ static void on_applied(void *arg)
 	struct program *p = arg;
 
 	if (p->push)
-		push_applied(p->push, service_revision(p->service));
+		push_applied(p->push);
 }
 
 static void on_won(void *arg)
@@ -216,7 +236,7 @@ static void on_won(void *arg)
 
 	log_info("this process has the routers now");
 	health_begin(p->health);
-	push_begin(p->push, service_revision(p->service));
+	push_begin(p->push);
 }
 
 static void on_no_longer(void *arg)
@@ -241,15 +261,14 @@ static bool publish(struct program *p)
 	const struct settings *s = p->settings;
 	const struct election_hooks hooks = { .arg = p, .won = on_won, .lost = on_no_longer };
 
-	p->push = push_new(p->base, service_registry_observed(p->service), p->ca,
-			   s->encrypt ? s->encrypt : s->sign);
+	p->push = push_new(p->base, p->service, p->ca, s->encrypt ? s->encrypt : s->sign);
 	if (!p->push) {
 		log_error("%s/tables.key is no key that can sign", s->directory);
 		return false;
 	}
 	if (strncmp(s->store, "etcd:", 5)) {
 		health_begin(p->health);
-		push_begin(p->push, service_revision(p->service));
+		push_begin(p->push);
 		return true;
 	}
 	p->election = election_new(p->base, p->service, p->api.url, &hooks);
@@ -345,9 +364,11 @@ static void end(struct program *p)
 	free(p->api.pin);
 	EVP_PKEY_free(p->key);
 	election_free(p->election);
-	push_free(p->push);
+	if (p->push)
+		push_end(p->push);
 	free(p->api.url);
 	service_close(p->service);
+	push_free(p->push);
 	health_free(p->health);
 	if (p->store)
 		store_close(p->store);

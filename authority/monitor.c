@@ -1,6 +1,7 @@
 /*
  * Routers by ID, in an index. Rates are differences of a router's own counters between two
- * heartbeats; a counter that went back was begun anew, and gives no rate this time. Two
+ * heartbeats; a counter that went back was begun anew, and gives no rate this time. Not all
+ * heartbeats have links: until the next one that has, those of the last one stay. Two
  * heartbeats that come within a second of each other count as one, so that nobody makes a
  * large rate of a small time.
  */
@@ -200,11 +201,21 @@ static struct monitor_link *read_links(struct reading *d, const json_t *peers, u
 	return links;
 }
 
+/* From one time to the next; 0: there was none before. */
+static double seconds_since(mono_t *last, mono_t now)
+{
+	double seconds = mono_is_set(*last) ? (double)mono_since(now, *last) / SEC : 0;
+
+	*last = now;
+	return seconds;
+}
+
 /* What the links were before gives their rates; they take the place of those. */
 static void take_links(struct monitor *m, struct watched *w, struct monitor_link *links, uint32_t n,
-		       double seconds)
+		       mono_t now)
 {
 	struct monitor_router *r = &w->router;
+	double seconds = seconds_since(&w->linked, now);
 	uint32_t was = 0;
 
 	for (uint32_t i = 0; i < n && seconds > 0; i++) {
@@ -264,6 +275,7 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 	struct watched *w;
 	double load, uptime, seconds;
 	uint64_t rss, workers;
+	bool has_links;
 
 	if (!json_is_object(in)) {
 		reading_wrong(&d, len > MONITOR_BODY ? "a heartbeat has at most 256 KiB"
@@ -281,6 +293,7 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 	c = (struct counters){ read_count(&d, packets, "in"), read_count(&d, packets, "out"),
 			       read_count(&d, bytes, "in"), read_count(&d, bytes, "out"),
 			       read_count(&d, in, "drops") };
+	has_links = json_object_get(in, "peers") != NULL;
 	links = read_links(&d, json_object_get(in, "peers"), &n, &left_out);
 	tinies = tinies_read(&d, json_object_get(in, "tinies"), &n_tinies);
 	json_decref(in);
@@ -299,16 +312,19 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 		free(links);
 		return 0;
 	}
-	seconds = mono_is_set(w->counted) ? (double)mono_since(now, w->counted) / SEC : 0;
-	w->counted = now;
+	seconds = seconds_since(&w->counted, now);
 	w->router.runs = runs;
 	w->router.load = load;
 	w->router.uptime = uptime;
 	w->router.rss = rss;
 	w->router.workers = workers;
-	w->router.left_out = left_out;
 	take_counters(w, &c, seconds);
-	take_links(m, w, links, n, seconds);
+	if (!has_links && mono_since(now, w->linked) < MONITOR_LINKS_OLD) {
+		free(links);
+		return 0;
+	}
+	w->router.left_out = left_out;
+	take_links(m, w, links, n, now);
 	return 0;
 }
 

@@ -18,8 +18,9 @@
 #define MONITOR_ERROR 200
 #define MONITOR_BODY (256u << 10) /* bytes of a heartbeat */
 #define MONITOR_LINKS 1024	  /* of one router */
-#define MONITOR_LINKS_ALL 500000
-#define MONITOR_TINIES 1000 /* in one heartbeat */
+#define MONITOR_LINKS_ALL 1000000
+#define MONITOR_LINKS_OLD (90 * SEC) /* without a heartbeat that has any, they are forgotten */
+#define MONITOR_TINIES 1000	     /* in one heartbeat */
 #define MONITOR_TINIES_ALL 200000
 #define MONITOR_TINY_GONE (60 * SEC)	  /* without a way to its router it is gone */
 #define MONITOR_TINY_MOVES 3		  /* back and forth within a minute: two have its key */

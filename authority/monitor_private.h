@@ -16,6 +16,7 @@ struct watched {
 	struct monitor_router router;
 	struct counters last;
 	mono_t counted; /* when they were read; {0}: never */
+	mono_t linked;	/* ... and the links' */
 	uint64_t mark;
 };
 

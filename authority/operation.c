@@ -414,6 +414,14 @@ static bool has_key(struct task *t, const char *key)
 				t->request->caller.name);
 }
 
+/* What a host has its router ask: never what the router may do by itself. */
+static bool may_ask(enum operation o)
+{
+	return o == OPERATION_REGISTER || o == OPERATION_LIST_HOSTS || o == OPERATION_VN_JOIN ||
+	       o == OPERATION_VN_LEAVE || o == OPERATION_ADDRESS_ASSIGN ||
+	       o == OPERATION_ADDRESS_RELEASE || o == OPERATION_HOST_REMOVE;
+}
+
 /* The host for which a router asks. One that isn't there yet may register. */
 static bool identify_host(struct task *t)
 {
@@ -422,6 +430,9 @@ static bool identify_host(struct task *t)
 
 	if (!c->host)
 		return true;
+	if (!may_ask(t->operation))
+		return refuse(t, 403, "'%s' is nothing that hosts ask for",
+			      operation_rules[t->operation].name);
 	host = registry_host(t->registry, c->host);
 	if (host && host->router == t->router && host->key && !strcmp(host->key, c->host_key))
 		t->host = host;

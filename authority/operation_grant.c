@@ -4,8 +4,8 @@
  *
  * Of tokens and credentials there are only hashes: who reads the store can't use them. A
  * credential acts with its user's roles, in what they still are, for the operations and
- * VNs that it names; it can't be used to give out what outlasts it: others, tokens, roles,
- * users.
+ * VNs that it names: those on VNs, and those that only show something. What it can't be used
+ * for is to say who else may do what, which would outlast it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,8 +238,28 @@ bool operation_token_create(struct task *t)
 
 bool may_delegate(enum operation o)
 {
-	return o != OPERATION_DELEGATE && o != OPERATION_TOKEN_CREATE &&
-	       o != OPERATION_MANAGE_USERS;
+	switch (o) {
+	case OPERATION_LIST_SITES:
+	case OPERATION_LIST_ROUTERS:
+	case OPERATION_LIST_HOSTS:
+	case OPERATION_LIST_USERS:
+	case OPERATION_LIST_POLICIES:
+	case OPERATION_LIST_VNS:
+	case OPERATION_LIST_VN_HOSTS:
+	case OPERATION_GET_METRICS:
+	case OPERATION_CHECK:
+	case OPERATION_AUDIT:
+	case OPERATION_VN_CREATE:
+	case OPERATION_VN_SHUTDOWN:
+	case OPERATION_VN_MERGE:
+	case OPERATION_VN_SPLIT:
+	case OPERATION_VN_JOIN:
+	case OPERATION_VN_LEAVE:
+	case OPERATION_VN_CHANGE:
+	case OPERATION_VN_LOG:
+	case OPERATION_VN_UNDO: return true;
+	default: return false;
+	}
 }
 
 bool operation_delegate(struct task *t)

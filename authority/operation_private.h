@@ -27,7 +27,7 @@ struct task {
 	const struct host *goes;  /* ... that it removes */
 };
 
-/* Whether somebody may do it by a credential: not what would outlast it. */
+/* Whether somebody may do it by a credential: operations on VNs, and what changes nothing. */
 bool may_delegate(enum operation);
 
 typedef bool operation_fn(struct task *);

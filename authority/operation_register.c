@@ -40,6 +40,15 @@ static bool known_users(struct task *t, const struct names *names)
 	return names->n <= 256 ? true : refuse(t, 400, "more than 256 administrators");
 }
 
+/* Who comes with a token shows that the key is its own, by a request signed with it. Without
+ * one an administrator vouches for the key, or leaves it to be none. */
+static bool own_key(struct task *t, const struct token *token, const char **ret)
+{
+	if (token && !t->request->certified)
+		return refuse(t, 400, "'csr' is missing: a request signed with the key");
+	return argument_text(t, "key", 1024, ret);
+}
+
 /* ---- sites --------------------------------------------------------------------- */
 
 /* The fields of a site that are among the arguments. */
@@ -125,8 +134,6 @@ static bool register_user(struct task *t, const char *name, const struct token *
 	struct record rec;
 	uint32_t roles;
 
-	if (t->credential)
-		return refuse(t, 403, "a credential can't be used to register users");
 	if (!token && !(t->roles & ROLE_ADM))
 		return refuse(t, 403, "without a token only the role adm registers users");
 	if (token && argument(t, "roles"))
@@ -135,7 +142,7 @@ static bool register_user(struct task *t, const char *name, const struct token *
 		roles = token->record.roles;
 	else if (!roles_parse(argument(t, "roles"), &roles) || !roles || roles & ROLE_VR)
 		return refuse(t, 400, "'roles' has to be a list of adm, sa, vna, eu");
-	if (!argument_text(t, "key", 1024, &key) ||
+	if (!own_key(t, token, &key) ||
 	    !begin_record(t, RECORD_USER, registry_user(t->registry, name), name, &rec))
 		return false;
 	rec.user = (struct user_record){ .roles = roles,
@@ -343,7 +350,7 @@ static bool register_router(struct task *t, const char *name, const struct token
 	struct record rec;
 	uint32_t id = 0;
 
-	if (!site || !argument_text(t, "key", 1024, &key) || !router_id(t, &id) ||
+	if (!site || !own_key(t, token, &key) || !router_id(t, &id) ||
 	    !begin_record(t, RECORD_ROUTER, registry_router(t->registry, name), name, &rec))
 		return false;
 	rec.router = (struct router_record){ .id = id,
@@ -480,7 +487,8 @@ static bool registered_again(struct task *t)
 	return true;
 }
 
-/* A new secret for the machine: the old one is good for nothing more. */
+/* A new secret for the machine: the old one is good for nothing more. Who has it acts for the
+ * owner, so that it is nobody else's to make. */
 bool operation_host_token(struct task *t)
 {
 	const struct host *host = named_host(t, "host");
@@ -489,8 +497,9 @@ bool operation_host_token(struct task *t)
 
 	if (!host || !argument_name(t, "hash", &hash))
 		return false;
-	if (!owns_host(t, host) && !owns_site(t, host->router->site))
-		return refuse(t, 403, "host '%s' is not the caller's", host->object.name);
+	if (!owns_host(t, host))
+		return refuse(t, 403, "host '%s' is '%s''s: only its owner makes its secret",
+			      host->object.name, host->owner->object.name);
 	host_record(host, &rec);
 	free(rec.host.key);
 	rec.host.key = mem_text(hash);
@@ -576,7 +585,9 @@ bool operation_register(struct task *t)
 
 	if (!argument_name(t, "kind", &kind) || !argument_name(t, "name", &name))
 		return false;
-	if (t->host && !strcmp(kind, "host") && !strcmp(name, t->host->object.name))
+	if (t->request->caller.host && strcmp(kind, "host"))
+		return refuse(t, 403, "a host registers itself alone");
+	if (t->host && !strcmp(name, t->host->object.name))
 		return registered_again(t);
 	if (!use_token(t, &token))
 		return false;

@@ -159,13 +159,32 @@ static bool name_free(struct undo *u, const struct record *vn)
 	return there ? refuse(u->task, 409, "there is another VN '%s' now", vn->vn.name) : true;
 }
 
+/* By a credential nobody becomes an administrator again who is none now. */
+static bool lets_in(const struct undo *u, const char *name)
+{
+	for (size_t k = 0; k < u->n_was; k++)
+		if (names_have(&u->was[k]->record.admins, name))
+			return false;
+	return u->n_was;
+}
+
+static bool same_administrators(const struct undo *u, const struct record *vn)
+{
+	for (size_t i = 0; u->task->credential && i < vn->vn.admins.n; i++)
+		if (lets_in(u, vn->vn.admins.at[i]))
+			return refuse(u->task, 403,
+				      "a credential can't be used to change administrators");
+	return true;
+}
+
 bool operation_vn_undo(struct task *t)
 {
 	struct undo u = { .task = t, .change = { .kind = RECORD_CHANGE } };
 	bool good = read_change(&u) && read_before(&u) && read_after(&u);
 
 	for (size_t i = 0; good && i < u.n_is; i++)
-		good = name_free(&u, &u.is[i]) && hosts_consent(&u, &u.is[i]);
+		good = name_free(&u, &u.is[i]) && same_administrators(&u, &u.is[i]) &&
+		       hosts_consent(&u, &u.is[i]);
 	if (good) {
 		good = commit_vns(t, u.was, u.n_was, u.is, u.n_is);
 		u.n_is = 0;

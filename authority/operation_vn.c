@@ -293,19 +293,33 @@ bool operation_vn_split(struct task *t)
 
 /* ---- members ------------------------------------------------------------------- */
 
-/* The user for whom a request is: a router's is the owner of the host. */
-static const char *on_behalf(const struct task *t, const struct host *host)
+/* A router asks in the name of the host's owner, who has agreed to that by making the host's
+ * secret (or the token with which it was made): else a router could name anybody as owner of
+ * a host, and so come into any VN. */
+static bool acts_for_owner(struct task *t, const struct host *host)
 {
-	return t->user ? t->user->object.name : host->owner->object.name;
+	const struct user *owner = host->owner;
+
+	if (!owns_host(t, host))
+		return refuse(t, 403, "host '%s' is not the caller's", host->object.name);
+	if (owner->record.revoked)
+		return refuse(t, 403, "host '%s': its owner '%s' was revoked", host->object.name,
+			      owner->object.name);
+	return host->key ? true
+			 : refuse(t, 403,
+				  "host '%s' has no secret yet: its owner '%s' makes one with "
+				  "vinectl host token, or puts it into the VN",
+				  host->object.name, owner->object.name);
 }
 
 static bool may_join(struct task *t, const struct vn *vn, const struct host *host)
 {
-	const char *user = on_behalf(t, host);
-	bool admitted = owns_vn(t, vn) || names_match(&vn->record.users, user) ||
-			(t->router && names_have(&vn->record.admins, user));
+	const char *user = t->user ? t->user->object.name : host->owner->object.name;
 
-	if (!admitted)
+	if (t->router && !acts_for_owner(t, host))
+		return false;
+	if (!owns_vn(t, vn) && !names_match(&vn->record.users, user) &&
+	    !(t->router && names_have(&vn->record.admins, user)))
 		return refuse(t, 403, "VN '%s' doesn't let '%s' join: ask its administrator '%s'",
 			      vn->object.name, user,
 			      vn->record.admins.n ? vn->record.admins.at[0] : "-");
@@ -390,6 +404,8 @@ bool operation_vn_change(struct task *t)
 	if (!vn || !administers(t, vn))
 		return false;
 	name = vn->object.name;
+	if (t->credential && argument(t, "admins"))
+		return refuse(t, 403, "a credential can't be used to change administrators");
 	if (argument(t, "name") &&
 	    (!argument_name(t, "name", &name) || !free_name(t, name, &vn, 1)))
 		return false;

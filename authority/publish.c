@@ -10,6 +10,9 @@
  * A router is waited for in one round at a time: the first that touches it. Who knows whom,
  * and what a change of that touches, is in publish_peers.c.
  *
+ * That a round begins a step is durable before: it asks for that, and goes on when
+ * it is told. Rounds that are done with are kept, empty, until all before them are.
+ *
  * What is to be sent waits in a queue, and is made when it is sent, a few at a time: so a
  * round of thousands of routers neither keeps the loop from everybody else nor fills memory.
  */
@@ -23,7 +26,7 @@
 
 #define LOOK_LEAST (100 * MSEC)
 
-static struct version version_of(const struct publish *p, uint64_t revision, unsigned step)
+struct version publish_version(const struct publish *p, uint64_t revision, unsigned step)
 {
 	return (struct version){ p->generation, revision * IMAGE_STEPS + step };
 }
@@ -78,7 +81,7 @@ struct target *target_need(struct publish *p, uint32_t id)
 	t->id = id;
 	t->image = publish_have(image_new());
 	t->image->router = id;
-	t->image->version = version_of(p, 0, 0); /* so long as it is in no round */
+	t->image->version = publish_version(p, 0, 0); /* so long as it is in no round */
 	list_init(&t->outstanding);
 	list_init(&t->outgoing);
 	target_refresh(p, t);
@@ -90,7 +93,7 @@ struct target *target_need(struct publish *p, uint32_t id)
 
 /* ---- images -------------------------------------------------------------------- */
 
-static enum protection protection_of(const struct publish *p, const struct network_table *t)
+enum protection publish_protection(const struct publish *p, const struct network_table *t)
 {
 	static const enum protection protections[VN_PROTECTIONS] = {
 		[VN_NONE] = PROTECT_NONE,
@@ -102,8 +105,8 @@ static enum protection protection_of(const struct publish *p, const struct netwo
 	return t->protection == VN_DEFAULT ? p->protection : protections[t->protection];
 }
 
-static void add_network(struct image *image, size_t *room, uint8_t sides,
-			const struct network_table *t, enum protection protection)
+void image_add_network(struct image *image, size_t *room, uint8_t sides,
+		       const struct network_table *t, enum protection protection)
 {
 	image->networks =
 		mem_more(image->networks, image->n_networks, room, sizeof(*image->networks));
@@ -120,17 +123,17 @@ static void add_step(struct image *image, size_t *room, const struct step_image 
 	struct network_table *empty;
 
 	if (out && out == in) {
-		add_network(image, room, SIDES, out, protection);
+		image_add_network(image, room, SIDES, out, protection);
 		return;
 	}
 	if (out)
-		add_network(image, room, SIDE_SEND, out, protection);
+		image_add_network(image, room, SIDE_SEND, out, protection);
 	if (in)
-		add_network(image, room, SIDE_RECEIVE, in, protection);
+		image_add_network(image, room, SIDE_RECEIVE, in, protection);
 	for (size_t i = 0; !out && !in && i < step->n_aliases; i++)
 		if (step->aliases[i].from == id) {
 			empty = publish_have(network_table_room(id, 0));
-			add_network(image, room, 0, empty, protection);
+			image_add_network(image, room, 0, empty, protection);
 			network_table_unref(empty);
 			break;
 		}
@@ -161,7 +164,7 @@ static struct image *next_image(struct publish *p, const struct round *round,
 	tables_change_image(round->change, STEP_LAST, t->id, &after);
 	image->router = t->id;
 	image->step = (uint8_t)round->step;
-	image->version = version_of(p, round->revision, round->step);
+	image->version = publish_version(p, round->revision, round->step);
 	for (;;) {
 		uint32_t changed = least(next_id(&before.send, a), next_id(&after.send, b));
 		uint32_t stays =
@@ -172,12 +175,12 @@ static struct image *next_image(struct publish *p, const struct round *round,
 		if (stays < changed) {
 			const struct image_network *n = &t->image->networks[i++];
 
-			add_network(image, &room, n->sides, n->table, n->protection);
+			image_add_network(image, &room, n->sides, n->table, n->protection);
 			continue;
 		}
 		was = networks_get(&before.send, changed);
 		is = networks_get(&after.send, changed);
-		add_step(image, &room, &step, changed, protection_of(p, is ? is : was));
+		add_step(image, &room, &step, changed, publish_protection(p, is ? is : was));
 		a += next_id(&before.send, a) == changed;
 		b += next_id(&after.send, b) == changed;
 		while (i < t->image->n_networks && t->image->networks[i].table->id == changed)
@@ -223,6 +226,7 @@ static size_t send_now(struct publish *p, struct target *t, mono_t now)
 
 	send_no_more(t);
 	t->sent = now;
+	t->sent_once = true;
 	t->send(t->arg, t->image->version, t->image->step, bytes, len);
 	free(bytes);
 	image_change_free(change);
@@ -233,8 +237,13 @@ static void send_some(struct publish *p, mono_t now)
 {
 	size_t sent = 0;
 
-	while (sent < PUBLISH_AT_ONCE && !list_is_empty(&p->outgoing))
+	while (!p->held && sent < p->at_once && !list_is_empty(&p->outgoing))
 		sent += send_now(p, container_of(p->outgoing.next, struct target, outgoing), now);
+}
+
+void publish_pace(struct publish *p, size_t at_once)
+{
+	p->at_once = at_once;
 }
 
 static bool runs_it(const struct target *t)
@@ -250,6 +259,7 @@ static mono_t earlier(mono_t a, mono_t b)
 static void waits_for(struct publish *p, struct target *t, mono_t now)
 {
 	p->look = earlier(p->look, mono_add(now, PUBLISH_AGAIN));
+	t->patience = PUBLISH_AGAIN;
 	if (list_is_empty(&t->outstanding)) {
 		list_insert(&p->outstanding, &t->outstanding);
 		t->since = now;
@@ -275,12 +285,15 @@ void publish_confirm(struct publish *p, uint32_t router, struct version version,
 {
 	struct target *t = target_find(p, router);
 
-	(void)now;
 	if (!t)
 		return;
 	t->runs = version;
-	if (version_compare(version, t->image->version) > 0)
+	/* However often it says so, and takes it back. */
+	if (version_compare(version, t->image->version) > 0 &&
+	    (!mono_is_set(t->told) || mono_since(now, t->told) >= PUBLISH_TOLD)) {
+		t->told = now;
 		event(p, PUBLISH_AHEAD, t);
+	}
 	if (!runs_it(t))
 		return;
 	list_remove(&t->outstanding);
@@ -358,8 +371,7 @@ void round_touch(struct publish *p, struct round *round, struct target *t)
 	round->touched[round->n++] = t;
 }
 
-/* What has been gathered becomes a round. */
-static void gathered(struct publish *p)
+struct round *publish_gathered(struct publish *p)
 {
 	struct round *round = mem_new(1, sizeof(*round));
 
@@ -373,6 +385,7 @@ static void gathered(struct publish *p)
 	p->gathering = tables_change_new(p->registry);
 	peers_gathered(p, round);
 	list_insert(&p->rounds, &round->node);
+	return round;
 }
 
 /* Without aliases, and with queue routers that need no time, there are fewer. */
@@ -381,10 +394,15 @@ static unsigned steps_of(const struct round *round)
 	return round->settles ? STEP_LAST : tables_change_steps(round->change);
 }
 
+static unsigned next_step(const struct round *round)
+{
+	return round->step + 1 < steps_of(round) ? round->step + 1 : STEP_LAST;
+}
+
 static void give_next(struct publish *p, struct round *round, struct target *t, mono_t now)
 {
 	struct image *old = t->image;
-	bool ran = runs_it(t);
+	bool ran = t->sent_once && runs_it(t);
 
 	t->image = t->next;
 	t->next = NULL;
@@ -400,11 +418,9 @@ static void give_next(struct publish *p, struct round *round, struct target *t, 
 		image_free(old);
 }
 
-static void begin_step(struct publish *p, struct round *round, mono_t now)
+void round_begin_step(struct publish *p, struct round *round, mono_t now)
 {
-	round->step++;
-	if (round->step >= steps_of(round))
-		round->step = STEP_LAST;
+	round->step = next_step(round);
 	round->until = (mono_t){ 0 };
 	if (round->settles && round->step < STEP_LAST)
 		round->until = mono_add(now, PUBLISH_SETTLE);
@@ -423,9 +439,52 @@ static void begin_step(struct publish *p, struct round *round, mono_t now)
 		give_next(p, round, round->touched[i], now);
 }
 
+void save_by(struct publish *p, mono_t when)
+{
+	p->save_at = earlier(p->save_at, when);
+}
+
+/* Whether it is durable that it begins its next step; else that is asked for. */
+static bool may_begin(struct publish *p, struct round *round, mono_t now)
+{
+	if (round->saved >= next_step(round))
+		return true;
+	if (!p->saving && round->asks != next_step(round)) {
+		round->asks = next_step(round);
+		save_by(p, now);
+	}
+	return false;
+}
+
 static bool is_over(const struct round *round)
 {
 	return !round->waiting && !mono_is_set(round->until);
+}
+
+void round_end(struct round *round)
+{
+	round->step = round->asks = round->saved = PUBLISHED_DONE;
+	tables_change_free(round->change);
+	free(round->touched);
+	free(round->moves);
+	round->change = NULL;
+	round->touched = NULL;
+	round->moves = NULL;
+	round->n = round->n_moves = 0;
+}
+
+/* Those at the head are needed no longer. */
+static void drop_done(struct publish *p, mono_t now)
+{
+	while (!list_is_empty(&p->rounds)) {
+		struct round *first = container_of(p->rounds.next, struct round, node);
+
+		if (first->step != PUBLISHED_DONE)
+			break;
+		p->finished = first->revision;
+		round_free(first);
+		save_by(p, mono_add(now, PUBLISH_TIDY));
+	}
 }
 
 /* Begins and ends what can. */
@@ -442,8 +501,9 @@ static void advance(struct publish *p, mono_t now)
 		next = node->next;
 		for (size_t i = 0; !round->step && i < round->n && free_to_go; i++)
 			free_to_go = round->touched[i]->mark != mark;
-		while (free_to_go && is_over(round) && round->step < STEP_LAST) {
-			begin_step(p, round, now);
+		while (free_to_go && is_over(round) && round->step < STEP_LAST &&
+		       may_begin(p, round, now)) {
+			round_begin_step(p, round, now);
 			mark = ++p->mark; /* images were made meanwhile: marks are to be set anew */
 			for (struct list *b = p->rounds.next; b != node; b = b->next) {
 				struct round *before = container_of(b, struct round, node);
@@ -452,17 +512,61 @@ static void advance(struct publish *p, mono_t now)
 					before->touched[i]->mark = mark;
 			}
 		}
-		if (round->step == STEP_LAST && !round->waiting) {
-			round_free(round);
-			continue;
-		}
+		if (round->step == STEP_LAST && !round->waiting)
+			round_end(round);
 		for (size_t i = 0; i < round->n; i++)
 			round->touched[i]->mark = mark;
 	}
+	drop_done(p, now);
 }
 
-/* Those that are revoked have their streams no longer, and nobody waits for them. */
-static void leave_revoked(struct publish *p)
+/* ---- what is durable ------------------------------------------------------------- */
+
+/* Rounds as they will be when it is saved. */
+static void save(struct publish *p)
+{
+	struct published state = { .generation = p->generation, .revision = p->finished };
+	size_t room = 0;
+
+	list_for_each(node, &p->rounds) {
+		const struct round *round = container_of(node, struct round, node);
+
+		state.rounds = mem_more(state.rounds, state.n, &room, sizeof(*state.rounds));
+		state.rounds[state.n++] = (struct published_round){ round->revision, round->asks };
+	}
+	p->saving = true;
+	p->save_at = (mono_t){ 0 };
+	p->save(p->arg, &state);
+	published_done(&state);
+}
+
+void publish_saved(struct publish *p, bool saved, mono_t now)
+{
+	p->saving = false;
+	p->stirred = true;
+	if (!saved) {
+		save_by(p, mono_add(now, PUBLISH_UNSAVED));
+		return;
+	}
+	p->held = false;
+	list_for_each(node, &p->rounds) {
+		struct round *round = container_of(node, struct round, node);
+
+		round->saved = round->asks;
+	}
+}
+
+void publish_passed(struct publish *p, uint64_t revision, mono_t now)
+{
+	if (!publish_settled(p) || revision <= p->finished)
+		return;
+	p->finished = revision;
+	save_by(p, now);
+}
+
+/* ---- what is due ------------------------------------------------------------------- */
+
+void leave_revoked(struct publish *p)
 {
 	const uint32_t *ids;
 	size_t n = tables_change_routers(p->gathering, &ids);
@@ -494,9 +598,11 @@ void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 	leave_revoked(p);
 }
 
-/* Those that don't answer. */
+/* Those that don't answer. Nothing is sent again while there is more that hasn't been sent
+ * yet: answers then wait for us, and what is said twice would only make them wait longer. */
 static void look_after(struct publish *p, mono_t now)
 {
+	const bool busy = !list_is_empty(&p->outgoing);
 	mono_t due = { 0 };
 	struct list *next;
 
@@ -504,6 +610,8 @@ static void look_after(struct publish *p, mono_t now)
 		struct target *t = container_of(node, struct target, outstanding);
 
 		next = node->next;
+		if (!list_is_empty(&t->outgoing)) /* it has its time from then on */
+			t->since = t->sent = now;
 		if (!t->late && mono_since(now, t->since) >= PUBLISH_LATE) {
 			t->late = true;
 			waits_no_more(p, t);
@@ -514,14 +622,16 @@ static void look_after(struct publish *p, mono_t now)
 			list_init(node);
 			continue;
 		}
-		if (!list_is_empty(&t->outgoing))
-			t->sent = now; /* it has its time from then on */
-		else if (t->send && mono_since(now, t->sent) >= PUBLISH_AGAIN)
+		if (t->send && !busy && mono_since(now, t->sent) >= t->patience) {
 			send_later(p, t, NULL, now);
+			t->patience *= 2;
+			if (t->patience > PUBLISH_AGAIN_MAX)
+				t->patience = PUBLISH_AGAIN_MAX;
+		}
 		if (!t->late)
 			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
 		if (t->send)
-			due = earlier(due, mono_add(t->sent, PUBLISH_AGAIN));
+			due = earlier(due, mono_add(t->sent, t->patience));
 	}
 	/* Not for each of them apart. */
 	if (mono_is_set(due) && mono_since(due, now) < LOOK_LEAST)
@@ -559,84 +669,26 @@ mono_t publish_due(struct publish *p, mono_t now)
 		gather = earlier(mono_add(p->last, PUBLISH_GATHER),
 				 mono_add(p->first, PUBLISH_GATHER_MAX));
 		if (mono_since(now, gather) >= 0)
-			gathered(p);
+			publish_gathered(p);
 	}
 	due = settle(p, now);
-	if (p->stirred)
-		advance(p, now);
+	do {
+		if (p->stirred)
+			advance(p, now);
+		if (!p->saving && mono_is_set(p->save_at) && !mono_before(now, p->save_at))
+			save(p);
+	} while (p->stirred); /* it was saved at once */
 	send_some(p, now);
-	if (!list_is_empty(&p->outgoing))
+	if (!p->held && !list_is_empty(&p->outgoing))
 		return now;
+	if (!p->saving && mono_is_set(p->save_at))
+		due = earlier(due, p->save_at);
 	if (mono_is_set(p->look))
 		due = earlier(due, p->look);
 	return p->gathers ? earlier(due, gather) : due;
 }
 
 /* ---- life ---------------------------------------------------------------------- */
-
-static int compare_ids(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Everything as the registry has it now; each network's table is made once. */
-static void make_images(struct publish *p)
-{
-	size_t n = 0, place = 0;
-	uint32_t *ids = mem_new(registry_count(p->registry, RECORD_VN), sizeof(*ids));
-	const struct router *r;
-	const struct vn *vn;
-
-	while ((r = registry_each(p->registry, RECORD_ROUTER, &place))) {
-		struct image *image = target_need(p, r->record.id)->image;
-
-		image->version = version_of(p, p->revision, STEP_LAST);
-		image->step = STEP_LAST;
-	}
-	for (place = 0; (vn = registry_each(p->registry, RECORD_VN, &place));)
-		ids[n++] = vn->id;
-	if (n)
-		qsort(ids, n, sizeof(*ids), compare_ids);
-	for (size_t i = 0; i < n; i++) {
-		struct network_table *t =
-			network_table_new(ids[i], registry_vn(p->registry, ids[i]));
-
-		for (size_t k = 0; k < t->n; k++) {
-			struct target *target;
-
-			if (k && t->rows[k].router == t->rows[k - 1].router)
-				continue;
-			target = target_find(p, t->rows[k].router);
-			add_network(target->image, &target->room, SIDES, t, protection_of(p, t));
-		}
-		network_table_unref(t);
-	}
-	free(ids);
-	peers_begin(p);
-}
-
-struct publish *publish_new(struct registry *registry, const struct signer *signer,
-			    uint64_t generation, uint64_t revision, enum protection protection,
-			    publish_event_fn *fn, void *arg)
-{
-	struct publish *p = mem_new(1, sizeof(*p));
-
-	*p = (struct publish){ .registry = registry,
-			       .signer = signer,
-			       .generation = generation,
-			       .revision = revision,
-			       .protection = protection,
-			       .event = fn,
-			       .arg = arg };
-	list_init(&p->rounds);
-	list_init(&p->outstanding);
-	list_init(&p->outgoing);
-	make_images(p);
-	p->gathering = tables_change_new(registry);
-	return p;
-}
 
 void publish_sign_with(struct publish *p, const struct signer *signer)
 {
@@ -656,17 +708,17 @@ void publish_free(struct publish *p)
 	free(p);
 }
 
-/* A change that it has heard nothing of yet. */
-static bool awaits(const struct publish *p, const struct target *t)
+bool publish_awaits(const struct publish *p, uint32_t router)
 {
-	const struct router *r = registry_router_id(p->registry, t->id);
+	const struct router *r = registry_router_id(p->registry, router);
+	const struct target *t = target_find(p, router);
 
 	if (p->gathers && r && tables_change_concerns(p->gathering, r))
 		return true;
 	list_for_each(node, &p->rounds) {
 		const struct round *round = container_of(node, struct round, node);
 
-		for (size_t i = 0; !round->step && i < round->n; i++)
+		for (size_t i = 0; t && !round->step && i < round->n; i++)
 			if (round->touched[i] == t)
 				return true;
 	}
@@ -683,8 +735,7 @@ bool publish_status(const struct publish *p, uint32_t router, struct publish_sta
 					.given = t->image->version,
 					.step = t->image->step,
 					.attached = t->send != NULL,
-					.late = t->late,
-					.awaits = awaits(p, t) };
+					.late = t->late };
 	return true;
 }
 
@@ -693,7 +744,7 @@ size_t publish_rounds(const struct publish *p)
 	size_t n = 0;
 
 	list_for_each(node, &p->rounds)
-		n++;
+		n += container_of(node, struct round, node)->step != PUBLISHED_DONE;
 	return n;
 }
 

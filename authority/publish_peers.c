@@ -287,16 +287,20 @@ static void set_served(struct publish *p, struct target *t, const struct queue_r
 	}
 }
 
-/* The old ones, as far as there is room, then those that are new. */
+/* The old ones, as far as all the new ones leave room, then those that are new. */
 static struct queue_routers both(const struct move *m)
 {
 	struct queue_routers l = { 0 };
-	unsigned fresh = 0;
+	unsigned room = IMAGE_QUEUE_ROUTERS - m->to.n;
 
-	for (unsigned i = 0; i < m->to.n; i++)
-		fresh += !queue_routers_have(&m->from, m->to.at[i]);
-	for (unsigned i = 0; i < m->from.n && l.n < IMAGE_QUEUE_ROUTERS - fresh; i++)
+	for (unsigned i = 0; i < m->from.n; i++) {
+		bool stays = queue_routers_have(&m->to, m->from.at[i]);
+
+		if (!stays && !room)
+			continue;
+		room -= !stays;
 		l.at[l.n++] = m->from.at[i];
+	}
 	for (unsigned i = 0; i < m->to.n; i++)
 		if (!queue_routers_have(&l, m->to.at[i]))
 			l.at[l.n++] = m->to.at[i];

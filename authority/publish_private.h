@@ -1,5 +1,6 @@
 /*
- * What publish.c (rounds, telling routers) and publish_peers.c (who knows whom) share.
+ * What publish.c (rounds, telling routers), publish_peers.c (who knows whom) and
+ * publish_begin.c (where it begins) share.
  */
 #ifndef AUTHORITY_PUBLISH_PRIVATE_H
 #define AUTHORITY_PUBLISH_PRIVATE_H
@@ -16,11 +17,14 @@ struct target {
 	size_t room;	     /* for networks, while the first images are made */
 	struct version runs; /* that it has confirmed */
 	bool late;
+	bool sent_once; /* else what it runs may be another publisher's, and differ in its peers */
+	mono_t told;	/* that it is ahead */
 	publish_send_fn *send; /* NULL: not attached */
 	void *arg;
 	struct round *round;	 /* that waits for it */
 	struct list outstanding; /* has not confirmed what it is to run */
 	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	int64_t patience;	 /* ns from then on until it is sent again */
 	struct list outgoing;	 /* is to be sent what it is to run */
 	struct image *from;	 /* ... as a change of this one; NULL: whole */
 	uint64_t mark, aside;	 /* for sets of them */
@@ -54,25 +58,30 @@ struct round {
 	size_t n, room;
 	struct move *moves;
 	size_t n_moves;
-	bool settles;	/* links to other queue routers have to come up within a step */
-	mono_t until;	/* not before then the next step; {0}: any time */
-	unsigned step;	/* 0: it waits for others */
-	size_t waiting; /* for so many */
+	bool settles;	      /* links to other queue routers have to come up within a step */
+	mono_t until;	      /* not before then the next step; {0}: any time */
+	unsigned step;	      /* 0: it waits for others; PUBLISHED_DONE: those before it aren't */
+	unsigned asks, saved; /* the step that is to be durable, and that is */
+	size_t waiting;	      /* for so many */
 };
 
 struct publish {
 	struct registry *registry;
 	const struct signer *signer;
-	uint64_t generation, revision;
+	uint64_t generation, revision, finished; /* up to there all rounds are done with */
 	enum protection protection;
 	publish_event_fn *event;
+	publish_save_fn *save;
 	void *arg;
 	struct tables_change *gathering;
 	bool gathers;
 	mono_t first, last; /* change of those */
 	struct list rounds; /* in order */
 	bool stirred;	    /* one may have become free to go on */
+	bool held, saving;  /* nothing may be sent yet; publish_saved is awaited */
+	mono_t save_at;	    /* {0}: there is nothing to be saved */
 	struct list outstanding, outgoing;
+	size_t at_once;		 /* bytes that are sent in one turn, and one more */
 	mono_t look;		 /* when the first of those outstanding may be due; {0}: none is */
 	size_t looked;		 /* at so many of the routers whose record changes */
 	struct target **targets; /* by ID */
@@ -84,6 +93,19 @@ struct target *target_find(const struct publish *, uint32_t id);
 struct target *target_need(struct publish *, uint32_t id);
 /* Images fail for lack of memory only. */
 void *publish_have(void *object);
+
+struct version publish_version(const struct publish *, uint64_t revision, unsigned step);
+void image_add_network(struct image *, size_t *room, uint8_t sides, const struct network_table *,
+		       enum protection);
+enum protection publish_protection(const struct publish *, const struct network_table *);
+/* What has been gathered becomes a round. */
+struct round *publish_gathered(struct publish *);
+void round_begin_step(struct publish *, struct round *, mono_t now);
+/* All routers have confirmed its last step. */
+void round_end(struct round *);
+/* Those that are revoked have their streams no longer, and nobody waits for them. */
+void leave_revoked(struct publish *);
+void save_by(struct publish *, mono_t);
 
 /* ---- publish_peers.c ---- */
 

@@ -2,9 +2,16 @@
  * A stream is the answer to a request, and has no end: its chunks are lines. What a router
  * doesn't read in time is not heaped up: with anything left to be written on its stream,
  * tables are left out, and since it doesn't confirm them publishing says them again, whole.
+ *
+ * How far publishing has come is written under the condition that nobody else has written it.
+ * If somebody has, this process has lost the routers without knowing, or will know what the
+ * other one wrote in a moment: it begins anew.
+ * Nor is that of thousands of routers: while more than so much is unread on all streams,
+ * tables are made for one router at a time, as others confirm theirs, or slowly.
  */
 #include "authority/push.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +21,7 @@
 #include <openssl/crypto.h>
 
 #include "authority/memory.h"
+#include "authority/resume.h"
 #include "common/feed.h"
 #include "common/log.h"
 
@@ -22,24 +30,43 @@ enum {
 	TAKEN_IN = 4096,     /* bytes that a router may say where it has nothing to say */
 	WRITE_PATIENCE = 30, /* seconds in which it has to read something */
 	SLOTS = 100,	     /* of routers by ID, from one sign of life to the next */
+	PASSED = 1000,	     /* revisions without a change until it is noted that there was none */
+	PASSED_TURNS = 6,    /* ... and signs of life */
+	ANEW = 200,	     /* ms until it begins anew */
+	FLOWING = 16 << 20,  /* bytes of tables that are unread */
 };
+#define PACE (10 * MSEC) /* how often that is looked at; one router's, when it is more */
 
 /* A router that has had a stream. */
 struct listener {
 	struct push *push;
 	uint32_t id;
 	struct evhttp_request *http; /* its stream; NULL: none */
+	struct list flowing;	     /* it has tables that are unread, or had when that was seen */
 };
 
 struct push {
 	struct event_base *base;
+	struct service *service;
 	struct registry *registry;
 	struct signer *signer;
 	enum protection protection;
-	struct publish *publish; /* NULL: another process does */
+	bool wanted;		 /* from push_begin to push_end */
+	struct publish *publish; /* NULL: another process does, or it begins anew */
 	uint64_t generation;
 	struct event *due, *alive;
-	unsigned slot;
+	unsigned slot, turns;
+	/* How far it has come, on its way to the store. */
+	struct work work;
+	bool saving, failing;
+	unsigned term, term_saved; /* how often it has begun; when that was */
+	char *text;
+	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
+	int result;
+	char error[STORE_ERROR];
+	struct list flowing;	     /* listeners */
+	mono_t looked;		     /* at those */
+	bool slow;		     /* too much is unread */
 	struct listener **listeners; /* by ID */
 	size_t n, room;
 };
@@ -85,6 +112,7 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 	l = mem_new(1, sizeof(*l));
 	l->push = p;
 	l->id = id;
+	list_init(&l->flowing);
 	p->listeners = mem_more(p->listeners, p->n, &p->room, sizeof(*p->listeners));
 	memmove(p->listeners + at + 1, p->listeners + at, (p->n++ - at) * sizeof(*p->listeners));
 	p->listeners[at] = l;
@@ -93,12 +121,51 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 
 /* ---- publishing ----------------------------------------------------------------- */
 
+static void begin(struct push *);
+
+static struct evbuffer *output_of(struct evhttp_request *q)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q);
+
+	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
+}
+
+/* Of those whose tables flow, in bytes. */
+static size_t unread(struct push *p)
+{
+	size_t sum = 0;
+
+	list_for_each(node, &p->flowing) {
+		const struct listener *l = container_of(node, struct listener, flowing);
+		size_t n = l->http ? evbuffer_get_length(output_of(l->http)) : 0;
+
+		sum += n;
+		if (n <= UNREAD)
+			list_remove(node);
+	}
+	return sum;
+}
+
+static void pace(struct push *p, mono_t now)
+{
+	if (mono_since(now, p->looked) < PACE)
+		return;
+	p->looked = now;
+	p->slow = unread(p) > FLOWING;
+	publish_pace(p->publish, p->slow ? 1 : PUBLISH_AT_ONCE);
+}
+
 static void run(struct push *p)
 {
-	mono_t now = clock_now(), next = publish_due(p->publish, now);
-	int64_t wait = mono_since(next, now);
+	mono_t now = clock_now(), next;
 	struct timeval time = { 0 };
+	int64_t wait;
 
+	pace(p, now);
+	next = publish_due(p->publish, now);
+	wait = mono_since(next, now);
+	if (p->slow && wait < PACE)
+		wait = PACE;
 	if (!mono_is_set(next)) {
 		evtimer_del(p->due);
 		return;
@@ -115,7 +182,9 @@ static void on_due(evutil_socket_t fd, short events, void *arg)
 	struct push *p = arg;
 
 	(void)fd, (void)events;
-	if (p->publish)
+	if (!p->publish && p->wanted)
+		begin(p);
+	else if (p->publish)
 		run(p);
 }
 
@@ -142,23 +211,157 @@ static void on_event(void *arg, enum publish_event e, const struct router *r, st
 	}
 }
 
-void push_begin(struct push *p, uint64_t revision)
-{
-	p->generation = registry_order(p->registry)->record.generation;
-	p->publish = publish_new(p->registry, p->signer, p->generation, revision, p->protection,
-				 on_event, p);
-	run(p);
-}
+/* ---- how far it has come --------------------------------------------------------- */
 
 static void end_stream(struct listener *);
 
-void push_end(struct push *p)
+static void stop(struct push *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		end_stream(p->listeners[i]);
 	evtimer_del(p->due);
 	publish_free(p->publish);
 	p->publish = NULL;
+}
+
+static void begin_anew(struct push *p)
+{
+	static const struct timeval soon = { .tv_usec = ANEW * 1000 };
+
+	log_warn("another process has written how far publishing is: it begins anew");
+	stop(p);
+	evtimer_add(p->due, &soon);
+}
+
+static void run_save(struct work *w)
+{
+	struct push *p = container_of(w, struct push, work);
+	struct store_condition same = { .key = PUBLISHED_KEY,
+					.test = p->expecting ? STORE_AT : STORE_ABSENT,
+					.is = p->expecting };
+	struct store_entry entry = { .key = PUBLISHED_KEY,
+				     .value = p->text,
+				     .size = strlen(p->text) };
+	struct store_transaction t = { &same, 1, &entry, 1 };
+
+	p->result = store_commit(service_store(p->service), &t, &p->revision);
+	if (p->result)
+		store_error(service_store(p->service), p->error);
+}
+
+static void on_saved(struct work *w)
+{
+	struct push *p = container_of(w, struct push, work);
+
+	p->saving = false;
+	if (!p->publish || p->term != p->term_saved)
+		return;
+	if (p->result == -EAGAIN) {
+		begin_anew(p);
+		return;
+	}
+	if (p->result && !p->failing)
+		log_warn("changes wait: the store does not take how far they are: %s", p->error);
+	p->failing = p->result;
+	if (!p->result) {
+		p->expect = p->revision;
+		p->turns = 0;
+	}
+	publish_saved(p->publish, !p->result, clock_now());
+	run(p);
+}
+
+static void on_save(void *arg, const struct published *state)
+{
+	struct push *p = arg;
+	json_t *value;
+
+	if (p->saving) { /* of the time before: again in a moment */
+		publish_saved(p->publish, false, clock_now());
+		return;
+	}
+	value = published_encode(state);
+	free(p->text);
+	p->text = json_dumps(value, JSON_COMPACT);
+	json_decref(value);
+	if (!p->text)
+		abort();
+	p->saving = true;
+	p->expecting = p->expect;
+	p->term_saved = p->term;
+	p->work = (struct work){ .run = run_save, .done = on_saved };
+	list_init(&p->work.node);
+	worker_post(service_worker(p->service), &p->work);
+}
+
+/* What the record says must not be forgotten by the store, however long nothing changes. */
+static void look_at_record(struct push *p)
+{
+	uint64_t now = service_revision(p->service);
+
+	if (now >= p->expect + PASSED || (now > p->expect && p->turns++ >= PASSED_TURNS)) {
+		publish_passed(p->publish, now, clock_now());
+		run(p);
+	}
+}
+
+/* ---- beginning ------------------------------------------------------------------- */
+
+static struct publish *make(void *arg, uint64_t revision)
+{
+	struct push *p = arg;
+
+	return publish_new(p->registry, p->signer, p->generation, revision, p->protection, on_event,
+			   on_save, p);
+}
+
+/* The next process begins anew rather than here again. */
+static void give_up(struct push *p, const char *why)
+{
+	struct store_entry gone = { .key = PUBLISHED_KEY };
+	struct store_transaction t = { .changes = &gone, .n_changes = 1 };
+
+	store_commit(service_store(p->service), &t, NULL);
+	service_lose(p->service, why);
+}
+
+static void begin(struct push *p)
+{
+	uint64_t revision = service_revision(p->service);
+	const struct published *from = service_published(p->service, &p->expect);
+	char error[RECORD_ERROR];
+	int r = -ENOENT;
+
+	p->generation = registry_order(p->registry)->record.generation;
+	p->term++;
+	if (from)
+		r = resume_publish(p->registry, service_journal(p->service), from, revision, make,
+				   p, clock_now(), &p->publish, error);
+	if (r == -EINVAL) {
+		give_up(p, error);
+		return;
+	}
+	if (r)
+		p->publish = make(p, revision);
+	if (r == -ESTALE)
+		log_info("publishing doesn't go on where it was (%s), but begins anew: routers "
+			 "whose tables were changing may lose packets until they have theirs",
+			 error);
+	else if (!r && from->n)
+		log_info("publishing goes on where it was: %zu changes were under way", from->n);
+	run(p);
+}
+
+void push_begin(struct push *p)
+{
+	p->wanted = true;
+	begin(p);
+}
+
+void push_end(struct push *p)
+{
+	p->wanted = false;
+	stop(p);
 }
 
 const struct publish *push_publish(const struct push *p)
@@ -171,27 +374,20 @@ bool push_publishes(const struct push *p)
 	return p->publish != NULL;
 }
 
-void push_applied(struct push *p, uint64_t revision)
+void push_applied(struct push *p)
 {
 	if (!p->publish)
 		return;
 	if (registry_order(p->registry)->record.generation != p->generation) {
-		push_end(p);
-		push_begin(p, revision);
+		stop(p);
+		begin(p);
 		return;
 	}
-	publish_changed(p->publish, revision, clock_now());
+	publish_changed(p->publish, service_revision(p->service), clock_now());
 	run(p);
 }
 
 /* ---- streams -------------------------------------------------------------------- */
-
-static struct evbuffer *output_of(struct evhttp_request *q)
-{
-	struct evhttp_connection *c = evhttp_request_get_connection(q);
-
-	return bufferevent_get_output(evhttp_connection_get_bufferevent(c));
-}
 
 /* Its connection is no more. */
 static void on_close(struct evhttp_connection *connection, void *arg)
@@ -267,6 +463,8 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 		return;
 	line = feed_tables(version, step, bytes, len, &n);
 	send_line(l->http, line, n);
+	if (list_is_empty(&l->flowing))
+		list_insert(&l->push->flowing, &l->flowing);
 }
 
 /* A slot's turn: so that there is never something to be said to all at once. */
@@ -276,6 +474,8 @@ static void on_alive(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd, (void)events;
 	p->slot = (p->slot + 1) % SLOTS;
+	if (!p->slot && p->publish)
+		look_at_record(p);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct listener *l = p->listeners[i];
 		struct evhttp_request *q = l->id % SLOTS == p->slot ? l->http : NULL;
@@ -358,9 +558,10 @@ json_t *push_status(const struct push *p, uint32_t router)
 	if (p->publish)
 		publish_status(p->publish, router, &s);
 	if (s.attached)
-		state = s.late					       ? "late"
-			: s.awaits || version_compare(s.runs, s.given) ? "changing"
-								       : "current";
+		state = s.late ? "late"
+			: version_compare(s.runs, s.given) || publish_awaits(p->publish, router)
+				? "changing"
+				: "current";
 	return mem_json(json_pack("{s:o,s:o,s:i,s:s}", "runs", version_json(s.runs), "given",
 				  version_json(s.given), "step", s.step, "state", state));
 }
@@ -392,15 +593,17 @@ bool push_sign_with(struct push *p, struct ca *ca)
 	return true;
 }
 
-struct push *push_new(struct event_base *base, struct registry *registry, struct ca *ca,
+struct push *push_new(struct event_base *base, struct service *service, struct ca *ca,
 		      enum protection protection)
 {
 	static const struct timeval interval = { .tv_usec = PUSH_ALIVE * 1000000 / SLOTS };
 	struct push *p = mem_new(1, sizeof(*p));
 
 	p->base = base;
-	p->registry = registry;
+	p->service = service;
+	p->registry = service_registry_observed(service);
 	p->protection = protection;
+	list_init(&p->flowing);
 	p->signer = signer_of(ca);
 	p->due = evtimer_new(base, on_due, p);
 	p->alive = event_new(base, -1, EV_PERSIST, on_alive, p);
@@ -414,8 +617,6 @@ void push_free(struct push *p)
 {
 	if (!p)
 		return;
-	if (p->publish)
-		push_end(p);
 	for (size_t i = 0; i < p->n; i++)
 		free(p->listeners[i]);
 	free(p->listeners);
@@ -424,5 +625,6 @@ void push_free(struct push *p)
 	if (p->alive)
 		event_free(p->alive);
 	signer_free(p->signer);
+	free(p->text);
 	free(p);
 }

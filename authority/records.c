@@ -38,7 +38,8 @@ struct field {
 	size_t offset;
 	uint64_t min, max;
 	const char *const *words;
-	bool newer; /* records of before don't have it: zero, no text */
+	unsigned since;	 /* version in which it came; 0: it was always there */
+	uint64_t absent; /* what it is in records of before: a number, a truth; else empty */
 };
 
 #define FIELD(kind, member, type_, ...) \
@@ -68,7 +69,7 @@ static const struct field order_fields[] = {
 	FIELD(order, n, U64, .max = INT64_MAX),
 	FIELD(order, next_vn, U32, .max = UINT32_MAX),
 	FIELD(order, next_router, U32, .max = UINT32_MAX),
-	FIELD(order, generation, U64, .max = INT64_MAX),
+	FIELD(order, generation, U64, .max = INT64_MAX, .since = 2, .absent = 1),
 	FIELD(order, space, BLOCKS, .max = LIST),
 	{ 0 },
 };
@@ -78,7 +79,7 @@ static const struct field user_fields[] = {
 	FIELD(user, key, TEXT, .max = KEY_TEXT),
 	FIELD(user, revoked, BOOL),
 	FIELD(user, created, U64, .max = INT64_MAX),
-	FIELD(user, expires, U64, .max = INT64_MAX),
+	FIELD(user, expires, U64, .max = INT64_MAX, .since = 2),
 	{ 0 },
 };
 
@@ -93,15 +94,16 @@ static const struct field router_fields[] = {
 	FIELD(router, site, NAME),
 	FIELD(router, key, TEXT, .max = KEY_TEXT),
 	FIELD(router, endpoint, TEXT, .max = TEXT),
-	FIELD(router, tls_port, U32, .min = 1, .max = UINT16_MAX),
-	FIELD(router, limited, CHOICE, .words = router_limited_names),
+	FIELD(router, tls_port, U32, .min = 1, .max = UINT16_MAX, .since = 2, .absent = 443),
+	FIELD(router, limited, CHOICE, .words = router_limited_names, .since = 2),
 	FIELD(router, queue_routers, ORDERED, .max = RECORD_QUEUE_ROUTERS),
-	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1)),
-	FIELD(router, relay, BOOL),
-	FIELD(router, direct, BOOL),
+	FIELD(router, queue_order, TEXT, .max = RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1),
+	      .since = 2),
+	FIELD(router, relay, BOOL, .since = 2),
+	FIELD(router, direct, BOOL, .since = 2, .absent = true),
 	FIELD(router, blocks, BLOCKS, .max = LIST),
 	FIELD(router, disabled, BOOL),
-	FIELD(router, silent, BOOL),
+	FIELD(router, silent, BOOL, .since = 2),
 	FIELD(router, revoked, BOOL),
 	FIELD(router, created, U64, .max = INT64_MAX),
 	{ 0 },
@@ -111,7 +113,7 @@ static const struct field host_fields[] = {
 	FIELD(host, router, NAME),
 	FIELD(host, owner, NAME),
 	FIELD(host, addresses, ADDRESSES, .max = 8),
-	FIELD(host, key, TEXT, .max = RECORD_NAME),
+	FIELD(host, key, TEXT, .max = RECORD_NAME, .since = 2),
 	FIELD(host, created, U64, .max = INT64_MAX),
 	{ 0 },
 };
@@ -134,7 +136,7 @@ static const struct field tiny_fields[] = {
 
 static const struct field vn_fields[] = {
 	FIELD(vn, name, NAME),
-	FIELD(vn, protection, CHOICE, .words = vn_protection_names),
+	FIELD(vn, protection, CHOICE, .words = vn_protection_names, .since = 2),
 	FIELD(vn, creator, NAME),
 	FIELD(vn, admins, NAMES, .max = LIST),
 	FIELD(vn, users, PATTERNS, .max = 10000),
@@ -158,8 +160,8 @@ static const struct field token_fields[] = {
 	FIELD(token, registers, CHOICE, .words = registers),
 	FIELD(token, site, TEXT, .max = RECORD_NAME),
 	FIELD(token, roles, ROLES),
-	FIELD(token, vn, U32, .max = UINT32_MAX, .newer = true),
-	FIELD(token, anywhere, BOOL, .newer = true),
+	FIELD(token, vn, U32, .max = UINT32_MAX, .since = 3),
+	FIELD(token, anywhere, BOOL, .since = 3),
 	FIELD(token, issuer, NAME),
 	FIELD(token, count, U32, .max = 100000),
 	FIELD(token, used, U32, .max = 100000),
@@ -545,10 +547,6 @@ int record_decode(const char *key, const json_t *value, struct record *ret,
 
 		if (v && decode_field(f, v, (char *)&r + f->offset))
 			continue;
-		if (!v && f->newer) {
-			n--;
-			continue;
-		}
 		snprintf(error, RECORD_ERROR, "%.100s: the field '%s' is %s", key, f->name,
 			 v ? "not what it should be" : "missing");
 		record_done(&r);
@@ -616,6 +614,41 @@ json_t *record_encode(const struct record *r)
 		json_object_set_new(value, f->name,
 				    mem_json(encode_field(f, (const char *)r + f->offset)));
 	return value;
+}
+
+/* ---- earlier versions ---------------------------------------------------------- */
+
+static json_t *absent_field(const struct field *f)
+{
+	switch (f->type) {
+	case FIELD_U32:
+	case FIELD_U64: return json_integer((json_int_t)f->absent);
+	case FIELD_BOOL: return json_boolean(f->absent);
+	case FIELD_CHOICE: return json_string(f->words[0]);
+	case FIELD_TEXT: return json_string("");
+	default: return json_array();
+	}
+}
+
+bool record_upgrade(enum record_kind kind, json_t *value, unsigned from)
+{
+	static const char *const states[] = { "before", "after" };
+	bool changed = false;
+	const char *key;
+	json_t *vn;
+
+	if (!json_is_object(value))
+		return false;
+	for (const struct field *f = kinds[kind].fields; f->type; f++)
+		if (f->since > from && !json_object_get(value, f->name)) {
+			json_object_set_new(value, f->name, mem_json(absent_field(f)));
+			changed = true;
+		}
+	/* VNs as they were and became. */
+	for (int i = 0; kind == RECORD_CHANGE && i < 2; i++)
+		json_object_foreach(json_object_get(value, states[i]), key, vn) changed |=
+			record_upgrade(RECORD_VN, vn, from);
+	return changed;
 }
 
 void record_done(struct record *r)

@@ -26,6 +26,10 @@
 #define RECORD_TINY_ROUTERS 3  /* that one tiny may connect to */
 #define RECORD_TINY_ADDRESSES 2
 
+/* Which fields there are. Goes up by one whenever some are added, which say since when they
+ * are there, and what they are where they weren't (records.c). See schema.h. */
+#define RECORDS_VERSION 3
+
 /* In the order in which records refer to each other: later ones to earlier ones. */
 enum record_kind {
 	RECORD_ORDER,	   /* "order" */
@@ -250,6 +254,9 @@ int record_decode(const char *key, const json_t *value, struct record *ret,
 		  char error[static RECORD_ERROR]);
 /* The caller's. What it makes, record_decode takes. */
 json_t *record_encode(const struct record *);
+/* Gives the value of such a record of an earlier version the fields that have come since.
+ * Whether there were any. What isn't well-formed stays so. */
+bool record_upgrade(enum record_kind, json_t *value, unsigned from);
 /* Frees what the record's fields hold. */
 void record_done(struct record *);
 

@@ -6,7 +6,7 @@
  * Strangers (no certificate that is believed) could fill the audit log with refusals: only
  * so many a second are written.
  */
-#include "authority/service.h"
+#include "authority/service_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #include <openssl/rand.h>
 
 #include "authority/memory.h"
+#include "authority/schema.h"
 #include "common/log.h"
 
 enum {
@@ -28,27 +29,6 @@ enum {
 	SETTLE_TRIES = 5, /* times the store is asked what became of a transaction */
 };
 static const char audit_kind[] = "audit";
-
-struct service {
-	struct store *store;
-	struct store_watch *watch;
-	struct registry *registry;
-	struct worker *worker;
-	struct service_hooks hooks;
-	struct event *readable, *tick;
-	uint64_t applied;    /* revision that the registry is at */
-	bool changed;	     /* ... and that tables depend on, since they were told */
-	char publisher[300]; /* URL */
-	struct ask *busy;    /* whose turn it is */
-	struct list turn;    /* asks that wait for theirs */
-	struct list waiting; /* ... for the registry to be further */
-	size_t n;	     /* asks under way */
-	uint64_t counter;
-	char prefix[17];
-	unsigned strangers; /* refusals of this second */
-	bool telling;	    /* that there were more */
-	bool serving;	    /* those that wait for their turn, further up the stack */
-};
 
 static void decide(struct ask *);
 
@@ -275,8 +255,26 @@ static void committed(struct work *w)
 	}
 }
 
-/* Those whose outcome is never more than an audit record: strangers' as well, who have
- * nothing but a token to be let in by. */
+/* Nobody who is known: with nothing, not even a token to be let in by; or who would renew a
+ * certificate, which anybody may ask for in any name, and hasn't that one's key. */
+static bool is_stranger(const struct service *s, const struct request *q)
+{
+	const struct caller *c = &q->caller;
+	const struct router *router;
+	const struct user *user;
+	const char *key;
+
+	if (c->kind == CALLER_NOBODY)
+		return !q->token || !registry_token(s->registry, q->token);
+	if (strcmp(q->operation, "renew") || !c->key)
+		return false;
+	user = c->kind == CALLER_USER ? registry_user(s->registry, c->name) : NULL;
+	router = c->kind == CALLER_ROUTER ? registry_router(s->registry, c->name) : NULL;
+	key = user ? user->record.key : router ? router->record.key : NULL;
+	return !key || strcmp(key, c->key);
+}
+
+/* Those whose outcome is never more than an audit record: strangers' as well. */
 static bool only_reads(const struct service *s, const struct request *q)
 {
 	static const char *const names[] = { "audit",	    "vn-log", "get-tables",
@@ -285,16 +283,14 @@ static bool only_reads(const struct service *s, const struct request *q)
 	for (int i = 0; names[i]; i++)
 		if (!strcmp(q->operation, names[i]))
 			return true;
-	if (q->caller.kind == CALLER_NOBODY &&
-	    (!q->token || !registry_token(s->registry, q->token)))
-		return true;
-	return q->dry_run || !strncmp(q->operation, "list-", 5);
+	return is_stranger(s, q) || q->dry_run || !strncmp(q->operation, "list-", 5);
 }
 
 /* Whether a stranger's refusal is one too many to be written. */
 static bool too_many(struct service *s, const struct ask *a)
 {
-	if (a->request.caller.kind != CALLER_NOBODY || a->outcome.status == 200)
+	if (a->outcome.status == 200 ||
+	    (a->request.caller.kind != CALLER_NOBODY && !is_stranger(s, &a->request)))
 		return false;
 	if (s->strangers < STRANGERS) {
 		s->strangers++;
@@ -453,54 +449,6 @@ void service_ask(struct service *s, struct ask *a)
 
 /* ---- keeping in step ----------------------------------------------------------- */
 
-static void take_publisher(struct service *s, const struct store_entry *e)
-{
-	json_t *value = e->value ? json_loadb(e->value, e->size, 0, NULL) : NULL;
-	const char *url = json_string_value(json_object_get(value, "url"));
-
-	snprintf(s->publisher, sizeof(s->publisher), "%s", url ? url : "");
-	json_decref(value);
-}
-
-/* Applies what the store says. False: it can't be. */
-static bool apply(struct service *s, const struct store_entry *entries, size_t n,
-		  char error[static STORE_ERROR])
-{
-	struct registry_change *changes = mem_new(n, sizeof(*changes));
-	json_t **values = mem_new(n, sizeof(*values));
-	char why[RECORD_ERROR] = "a value is no JSON";
-	size_t used = 0;
-	bool good = true;
-
-	for (size_t i = 0; good && i < n; i++) {
-		const struct store_entry *e = &entries[i];
-		enum record_kind kind = record_key(e->key, NULL);
-
-		if (kind >= RECORD_CHANGE && kind < RECORD_KINDS)
-			continue;
-		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
-			take_publisher(s, e);
-			continue;
-		}
-		s->changed |= kind == RECORD_ORDER || kind == RECORD_ROUTER ||
-			      kind == RECORD_HOST || kind == RECORD_TINY || kind == RECORD_VN;
-		if (e->value) {
-			values[used] = json_loadb(e->value, e->size, 0, NULL);
-			good = values[used] != NULL;
-		}
-		changes[used] = (struct registry_change){ e->key, values[used], e->revision };
-		used++;
-	}
-	good = good && (!used || !registry_apply(s->registry, changes, used, why));
-	if (!good)
-		snprintf(error, STORE_ERROR, "what the store has makes no sense: %.200s", why);
-	for (size_t i = 0; i < used; i++)
-		json_decref(values[i]);
-	free(values);
-	free(changes);
-	return good;
-}
-
 static void wake(struct service *s)
 {
 	list_for_each(node, &s->waiting) {
@@ -519,21 +467,11 @@ static void wake(struct service *s)
 static void follow(evutil_socket_t fd, short events, void *arg)
 {
 	struct service *s = arg;
-	char error[STORE_ERROR] = "";
-	struct store_page page;
-	int r = 0;
+	char error[STORE_ERROR];
 
 	(void)fd, (void)events;
-	while (!*error && !(r = store_watch_next(s->watch, &page))) {
-		if (apply(s, page.entries, page.n, error))
-			s->applied = page.revision;
-		store_page_done(&page);
-	}
-	if (r != -EAGAIN && !*error)
-		snprintf(error, sizeof(error), "the store's watch has ended (%s)", strerror(-r));
-	if (r != -EAGAIN) {
-		event_del(s->readable);
-		s->hooks.lost(s->hooks.arg, error);
+	if (!service_follow(s, error)) {
+		service_lose(s, error);
 		return;
 	}
 	if (s->changed && s->hooks.applied)
@@ -572,67 +510,6 @@ static void each_second(evutil_socket_t fd, short events, void *arg)
 	}
 }
 
-/* All of a kind, as of one revision. */
-static bool load_kind(struct service *s, const char *prefix, struct store_page *all,
-		      uint64_t *revision, char error[static STORE_ERROR])
-{
-	struct store_range range = { .prefix = prefix, .limit = STORE_PAGE_MAX };
-	struct store_page page;
-	bool more = true;
-
-	while (more) {
-		range.revision = *revision;
-		if (store_list(s->store, &range, &page)) {
-			store_error(s->store, error);
-			return false;
-		}
-		*revision = page.revision;
-		if (!apply(s, page.entries, page.n, error)) {
-			store_page_done(&page);
-			return false;
-		}
-		store_page_done(all);
-		*all = page;
-		more = page.more && page.n;
-		range.after = page.n ? page.entries[page.n - 1].key : NULL;
-	}
-	return true;
-}
-
-static bool load(struct service *s, char error[static STORE_ERROR])
-{
-	/* What others refer to comes first. */
-	static const char *const prefixes[] = { "order",       "user/", "site/",   "router/",
-						"host/",       "vn/",	"policy/", "token/",
-						"credential/", NULL };
-	struct store_page page = { 0 };
-	uint64_t revision = 0;
-	bool good = true;
-	int r;
-
-	for (int i = 0; good && prefixes[i]; i++)
-		good = load_kind(s, prefixes[i], &page, &revision, error);
-	store_page_done(&page);
-	if (!good)
-		return false;
-	if (store_get(s->store, SERVICE_PUBLISHER, &page)) {
-		store_error(s->store, error);
-		return false;
-	}
-	if (page.n)
-		take_publisher(s, &page.entries[0]);
-	store_page_done(&page);
-	if (!registry_order(s->registry)->object.revision) {
-		snprintf(error, STORE_ERROR, "the store is empty: vine-authority init begins one");
-		return false;
-	}
-	s->applied = revision;
-	r = store_watch_open(s->store, revision, &s->watch);
-	if (r)
-		store_error(s->store, error);
-	return !r;
-}
-
 struct service *service_open(struct event_base *base, struct store *store,
 			     const struct service_hooks *hooks, char error[static STORE_ERROR])
 {
@@ -642,7 +519,6 @@ struct service *service_open(struct event_base *base, struct store *store,
 
 	s->store = store;
 	s->hooks = *hooks;
-	s->registry = registry_new();
 	list_init(&s->turn);
 	list_init(&s->waiting);
 	snprintf(error, STORE_ERROR, "no thread, or no randomness");
@@ -651,7 +527,7 @@ struct service *service_open(struct event_base *base, struct store *store,
 		goto failed;
 	for (int i = 0; i < 8; i++)
 		snprintf(s->prefix + 2 * i, 3, "%02x", random[i]);
-	if (!load(s, error))
+	if (schema_open(store, error) || !service_load(s, error))
 		goto failed;
 	s->readable = event_new(base, store_watch_fd(s->watch), EV_READ | EV_PERSIST, follow, s);
 	s->tick = event_new(base, -1, EV_PERSIST, each_second, s);
@@ -675,6 +551,8 @@ void service_close(struct service *s)
 	if (s->watch)
 		store_watch_close(s->watch);
 	registry_free(s->registry);
+	journal_free(s->journal);
+	published_done(&s->published);
 	free(s);
 }
 
@@ -691,6 +569,24 @@ uint64_t service_revision(const struct service *s)
 const char *service_publisher(const struct service *s)
 {
 	return s->publisher;
+}
+
+const struct published *service_published(const struct service *s, uint64_t *ret_revision)
+{
+	*ret_revision = s->published_at;
+	return s->published.revision ? &s->published : NULL;
+}
+
+struct journal *service_journal(struct service *s)
+{
+	return s->journal;
+}
+
+void service_lose(struct service *s, const char *why)
+{
+	if (s->readable)
+		event_del(s->readable);
+	s->hooks.lost(s->hooks.arg, why);
 }
 
 const struct registry *service_registry(const struct service *s)

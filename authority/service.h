@@ -12,7 +12,9 @@
 #ifndef AUTHORITY_SERVICE_H
 #define AUTHORITY_SERVICE_H
 
+#include "authority/journal.h"
 #include "authority/operation.h"
+#include "authority/published.h"
 #include "authority/store.h"
 #include "authority/work.h"
 
@@ -20,6 +22,9 @@ struct service;
 
 /* No record: {"url"} of the process that has the routers (election.h). */
 #define SERVICE_PUBLISHER "publisher"
+/* Nor this: each process that starts writes it, so that its watch tells when it has come to
+ * what was there then. */
+#define SERVICE_STARTED "started"
 
 struct ask {
 	/* Caller, operation, arguments, token, dry_run: the asker's, unchanged until done.
@@ -50,7 +55,8 @@ struct service_hooks {
 	void (*applied)(void *arg);
 };
 
-/* Reads the whole store, and follows it from there. NULL: the words are in error. The store
+/* Reads the whole store as of where publishing is (published.h), if it still knows, and
+ * follows it from there. NULL: the words are in error. The store
  * remains the caller's. */
 struct service *service_open(struct event_base *, struct store *, const struct service_hooks *,
 			     char error[static STORE_ERROR]);
@@ -66,6 +72,13 @@ bool service_allows(struct service *, const struct request *);
 uint64_t service_revision(const struct service *);
 /* The URL of the process that has the routers, as the store has it; "": none. */
 const char *service_publisher(const struct service *);
+/* How far publishing has come, as the store has it, and the revision that wrote it; NULL: it
+ * doesn't say. */
+const struct published *service_published(const struct service *, uint64_t *ret_revision);
+/* Of its registry. */
+struct journal *service_journal(struct service *);
+/* It can't go on: hooks.lost is called. */
+void service_lose(struct service *, const char *why);
 const struct registry *service_registry(const struct service *);
 struct registry *service_registry_observed(struct service *);
 struct store *service_store(const struct service *);

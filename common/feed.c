@@ -1,8 +1,10 @@
 /*
  * The stream of a router: lines, their JSON, and what tables must be to be taken.
  *
- * A line is bounded before it is kept, and JSON is read only when it is whole. What of a
- * message isn't known is passed over, so that a newer authority can say more.
+ * A line is bounded before it is kept, and read only when it is whole. Nearly all of one with
+ * tables is their base64, which is taken out first: so JSON is little, however hostile, and
+ * ten thousand routers in a table don't keep the control thread. What of a message isn't
+ * known is passed over, so that a newer authority can say more.
  */
 #include "common/feed.h"
 
@@ -13,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TEXT_MAX 4096 /* bytes of a line, but for its image */
 
 /* ---- versions ------------------------------------------------------------------- */
 
@@ -118,27 +122,59 @@ void feed_done(struct feed *s)
 	feed_init(s);
 }
 
-static bool get_bytes(const json_t *text, struct feed_message *m)
+/* Base64, which nobody escapes. */
+static bool get_bytes(const uint8_t *base64, size_t n, struct feed_message *m)
 {
-	size_t n = json_string_length(text), pad = 0;
-	const char *base64 = json_string_value(text);
+	size_t pad = 0;
 
-	if (!base64 || !n || n % 4)
+	if (!n || n % 4)
 		return false;
 	while (pad < 2 && base64[n - 1 - pad] == '=')
 		pad++;
 	m->bytes = malloc(n / 4 * 3);
-	if (!m->bytes)
-		return false;
-	if (EVP_DecodeBlock(m->bytes, (const unsigned char *)base64, (int)n) != (int)(n / 4 * 3))
+	if (!m->bytes || EVP_DecodeBlock(m->bytes, base64, (int)n) != (int)(n / 4 * 3))
 		return false;
 	m->len = n / 4 * 3 - pad;
 	return true;
 }
 
+/* Where the string of "image" begins in a line, and how long it is; 0: it has none. */
+static size_t find_image(const uint8_t *line, size_t len, size_t *ret_n)
+{
+	static const char key[] = "\"image\"";
+	const uint8_t *found = memmem(line, len < TEXT_MAX ? len : TEXT_MAX, key, sizeof(key) - 1);
+	const uint8_t *p = found ? found + sizeof(key) - 1 : NULL, *end = line + len, *quote;
+	bool colon = false;
+
+	*ret_n = 0;
+	for (; p && p < end && (*p == ' ' || (*p == ':' && !colon)); p++)
+		colon |= *p == ':';
+	if (!p || p >= end || *p++ != '"')
+		return 0;
+	quote = memchr(p, '"', (size_t)(end - p));
+	if (!quote)
+		return 0;
+	*ret_n = (size_t)(quote - p);
+	return (size_t)(p - line);
+}
+
+/* What JSON there is but for an image. NULL: none, or too much: values take many times the
+ * memory of their text. */
+static json_t *parse(const uint8_t *line, size_t len, size_t at, size_t n)
+{
+	char text[TEXT_MAX];
+
+	if (len - n > sizeof(text))
+		return NULL;
+	memcpy(text, line, at);
+	memcpy(text + at, line + at + n, len - at - n);
+	return json_loadb(text, len - n, JSON_REJECT_DUPLICATES, NULL);
+}
+
 static int message(const uint8_t *line, size_t len, feed_fn *fn, void *arg)
 {
-	json_t *o = json_loadb((const char *)line, len, JSON_REJECT_DUPLICATES, NULL);
+	size_t n, at = find_image(line, len, &n);
+	json_t *o = parse(line, len, at, n);
 	const char *type = json_string_value(json_object_get(o, "type"));
 	const char *version = json_string_value(json_object_get(o, "version"));
 	struct feed_message m = { .type = FEED_OTHER };
@@ -149,7 +185,7 @@ static int message(const uint8_t *line, size_t len, feed_fn *fn, void *arg)
 	if (type && (!strcmp(type, "tables") || !strcmp(type, "change"))) {
 		m.type = FEED_TABLES;
 		if (!version || !version_parse(version, &m.version) ||
-		    !get_bytes(json_object_get(o, "image"), &m))
+		    !json_is_string(json_object_get(o, "image")) || !get_bytes(line + at, n, &m))
 			error = -EBADMSG;
 	}
 	json_decref(o);
@@ -223,6 +259,10 @@ static int make(const struct image *runs, const uint8_t *bytes, size_t len, stru
 	else
 		error = -ESTALE;
 	image_change_free(change);
+	if (!error && image_too_large(*ret)) {
+		image_free(*ret);
+		error = -EMSGSIZE;
+	}
 	return error;
 }
 
@@ -243,6 +283,7 @@ int feed_take(const struct image *runs, uint32_t self, const uint8_t public_key[
 	case -ESTALE:
 		return refuse(failed, error, "a change of tables that this router does not run");
 	case -ENOMEM: return refuse(failed, error, "not enough memory for the tables");
+	case -EMSGSIZE: return refuse(failed, error, "tables that are larger than a router takes");
 	default: return refuse(failed, error, "tables that are malformed");
 	}
 	order = runs ? version_compare(image->version, runs->version) : 1;

@@ -5,6 +5,7 @@
  *   {"type": "change", "version": "G.N", "step": K, "image": BASE64}
  *   {"type": "alive"}
  *
+ * (base64 without escapes, everything else of a line in 4 KiB)
  * and what the router says of tables: {"version": "G.N"}, the version that it runs, with
  * "error" (words) if it has refused what came. No sockets: bytes in, messages out.
  */
@@ -56,8 +57,8 @@ int feed_read(struct feed *, const void *data, size_t len, feed_fn *, void *arg)
 /* What a router makes of tables: the image to run next, after signature, addressee and
  * version, from what it runs (NULL: nothing). 0; 1: it runs that already; or what is to be
  * told the authority: -EKEYREJECTED not signed by it, -EBADMSG malformed, -EXDEV for
- * another router, -EALREADY older, -ESTALE a change of something else, -ENOMEM; with
- * words in error. */
+ * another router, -EALREADY older, -ESTALE a change of something else, -EMSGSIZE more than
+ * a router takes, -ENOMEM; with words in error. */
 int feed_take(const struct image *runs, uint32_t self, const uint8_t public_key[static SIGN_KEY],
 	      const uint8_t *bytes, size_t len, struct image **ret, char error[static FEED_ERROR]);
 

@@ -260,6 +260,15 @@ static bool self_valid(const struct image *image)
 	return true;
 }
 
+bool image_too_large(const struct image *image)
+{
+	size_t rows = 0;
+
+	for (size_t i = 0; i < image->n_networks; i++)
+		rows += image->networks[i].table->n;
+	return rows > IMAGE_ROWS || image->n_peers > IMAGE_PEERS || image->n_tinies > IMAGE_TINIES;
+}
+
 bool image_valid(const struct image *image)
 {
 	if (!image->router || image->step >= IMAGE_STEPS || !networks_valid(image) ||

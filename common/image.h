@@ -22,7 +22,11 @@
 #include "common/sign.h"
 #include "common/wire.h"
 
-#define IMAGE_MAX (256u << 20) /* bytes */
+#define IMAGE_MAX (32u << 20) /* bytes */
+/* What a router takes: its memory is in proportion to these, not to the bytes. */
+#define IMAGE_ROWS (2u << 20)
+#define IMAGE_PEERS (1u << 16)
+#define IMAGE_TINIES (1u << 17)
 #define IMAGE_NAME 63
 #define IMAGE_ENDPOINT 261 /* text of "host:port" */
 #define IMAGE_ENDPOINTS 4
@@ -113,6 +117,8 @@ struct image {
 /* Empty; NULL: out of memory. */
 struct image *image_new(void);
 void image_free(struct image *);
+/* Whether it is more than IMAGE_ROWS, _PEERS, _TINIES. */
+bool image_too_large(const struct image *);
 /* Whether everything in it is as it should be, as decoded ones are. */
 bool image_valid(const struct image *);
 /* The network's table on this side; NULL: it isn't there. */
@@ -160,7 +166,8 @@ enum image_kind { IMAGE_NONE, IMAGE_WHOLE, IMAGE_CHANGE };
 enum image_kind image_kind(const uint8_t *, size_t len);
 /* Whether the authority of this key has signed the bytes. */
 bool image_verify(const uint8_t *, size_t len, const uint8_t public_key[static SIGN_KEY]);
-/* 0, -EBADMSG, -ENOMEM. The signature is not looked at. */
+/* 0, -EBADMSG, -ENOMEM; -EMSGSIZE: more than IMAGE_ROWS, _PEERS, _TINIES. The signature is not
+ * looked at. */
 int image_decode(const uint8_t *, size_t len, struct image **ret);
 int image_change_decode(const uint8_t *, size_t len, struct image_change **ret);
 

@@ -2,8 +2,9 @@
  * Images and changes as bytes: docs/image.md. Big-endian, lists behind their numbers, the
  * signature last.
  *
- * A number is believed only as far as the bytes that are left could hold so many, so
- * that memory is in proportion to the bytes. What is decoded is judged as a whole in the
+ * A number is believed only as far as the bytes that are left could hold so many, and
+ * rows and peers, which take far more memory than bytes, are counted before there is any
+ * for them. What is decoded is judged as a whole in the
  * end (image_valid), and bytes have one form only.
  */
 #include <errno.h>
@@ -243,10 +244,11 @@ uint8_t *image_change_encode(const struct image_change *c, const struct signer *
 
 /* ---- in ------------------------------------------------------------------------- */
 
-/* What is read, and whether memory was short. */
+/* What is read, and why it can't be, if that isn't the bytes' fault. */
 struct source {
 	struct reader r;
-	bool short_of_memory;
+	size_t rows; /* so far */
+	bool short_of_memory, too_large;
 };
 
 /* Every reader function below leaves the reader bad when it returns false. */
@@ -259,6 +261,12 @@ static bool bad(struct source *s)
 static bool no_memory(struct source *s)
 {
 	s->short_of_memory = true;
+	return bad(s);
+}
+
+static bool too_large(struct source *s)
+{
+	s->too_large = true;
 	return bad(s);
 }
 
@@ -348,6 +356,9 @@ static bool get_rows(struct source *s, uint32_t id, struct network_table **ret)
 
 	if (!count_rows(s, &n))
 		return false;
+	s->rows += n;
+	if (s->rows > IMAGE_ROWS)
+		return too_large(s);
 	t = network_table_room(id, n);
 	if (!t)
 		return no_memory(s);
@@ -455,6 +466,8 @@ static bool get_peers(struct source *s, struct image_peer ***ret, size_t *ret_n)
 	if (!get_array(s, 15, sizeof(*peers), &n, &peers))
 		return false;
 	*ret = peers;
+	if (n > IMAGE_PEERS)
+		return too_large(s);
 	for (*ret_n = 0; *ret_n < n;) {
 		bool ok = get_peer(s, &peers[*ret_n]);
 
@@ -499,6 +512,8 @@ static bool get_tinies(struct source *s, struct image_tiny ***ret, size_t *ret_n
 	if (!get_array(s, 14, sizeof(*tinies), &n, &tinies))
 		return false;
 	*ret = tinies;
+	if (n > IMAGE_TINIES)
+		return too_large(s);
 	for (*ret_n = 0; *ret_n < n;) {
 		bool ok = get_tiny(s, &tinies[*ret_n]);
 
@@ -549,6 +564,8 @@ static int end(const struct source *s)
 {
 	if (s->short_of_memory)
 		return -ENOMEM;
+	if (s->too_large)
+		return -EMSGSIZE;
 	return s->r.bad || reader_left(&s->r) ? -EBADMSG : 0;
 }
 

@@ -80,6 +80,15 @@ EVP_PKEY *pki_key_parse(const char *pem)
 	return key;
 }
 
+bool pki_is_p256(EVP_PKEY *key)
+{
+	char group[32] = "";
+
+	return EVP_PKEY_is_a(key, "EC") &&
+	       EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+	       !strcmp(group, "prime256v1");
+}
+
 X509 *pki_certificate_parse(const char *pem)
 {
 	BIO *b = BIO_new_mem_buf(pem, -1);

@@ -36,6 +36,8 @@ char *pki_request_pem(EVP_PKEY *);
 /* NULL: it is none. A key: not one without passphrase. */
 EVP_PKEY *pki_key_parse(const char *pem);
 X509 *pki_certificate_parse(const char *pem);
+/* Whether it is of P-256, as all identities' are. */
+bool pki_is_p256(EVP_PKEY *);
 /* The public key as text (base64 of its DER), to be freed. It is what records pin. */
 char *pki_key_text(EVP_PKEY *);
 /* The same of a certificate's key, which is much faster than of that key taken out. */

@@ -50,10 +50,11 @@ void authority_print(json_t *a)
 
 	if (!json_is_object(a))
 		return;
-	printf("authority %s, %s, last heard %s\n", human_text(a, "url", b),
+	printf("authority %s, %s%s, last heard %s\n", human_text(a, "url", b),
 	       human_true(a, "connected") ? "connected" : "not connected",
-	       human_ago(a, "contact", c));
+	       human_true(a, "proxy") ? " by the proxy" : "", human_ago(a, "contact", c));
 	print_wrong("error", a, "error");
+	print_wrong("heartbeats refused", a, "heartbeat_error");
 	print_tables(a);
 	print_certificate(a);
 }

@@ -45,13 +45,15 @@ void authority_words(const struct https_answer *, char ret[static AUTHORITY_WORD
 /* For people and programs. */
 struct authority_status {
 	const char *url; /* of the process that has the stream, or is asked now */
+	bool by_proxy;	 /* it is asked by the proxy */
 	bool connected;
-	mono_t contact;		   /* when it last said something; {0}: never */
-	struct version version;	   /* of the tables in force; 0.0: none */
-	struct version stored;	   /* ... on disk, as far as known */
-	const char *error;	   /* why it isn't connected; "" */
-	const char *refused;	   /* why the last tables weren't taken; "" */
-	const char *renewal_error; /* ... the certificate wasn't renewed; "" */
+	mono_t contact;		     /* when it last said something; {0}: never */
+	struct version version;	     /* of the tables in force; 0.0: none */
+	struct version stored;	     /* ... on disk, as far as known */
+	const char *error;	     /* why it isn't connected; "" */
+	const char *heartbeat_error; /* why it doesn't take what the router says of itself; "" */
+	const char *refused;	     /* why the last tables weren't taken; "" */
+	const char *renewal_error;   /* ... the certificate wasn't renewed; "" */
 	time_t certificate_end;
 };
 void authority_status(const struct authority *, struct authority_status *ret);

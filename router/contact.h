@@ -77,7 +77,8 @@ struct contact {
 	struct timer ping_timer;
 	struct {
 		uint64_t token;
-		mono_t sent;
+		mono_t sent; /* {0}: answered */
+		bool lost;   /* counted as such */
 	} pings[PINGS_KEPT]; /* a ring: the answer may come after the next one has left */
 	unsigned n_pings;
 	mono_t asked;  /* the last one */
@@ -88,6 +89,9 @@ struct contact {
 	bool dead;     /* ... for too long */
 	struct keepalive keepalive;
 	int64_t rtt; /* smoothed, ns; 0: not known */
+	/* The part of pings that had no answer, smoothed, of 1; of how many it is. */
+	float lost;
+	unsigned counted;
 	bool up;
 	mono_t up_since, down_since;
 	ping_fn *ping_fn; /* of vinectl, NULL: none waits */

@@ -60,7 +60,19 @@ static json_t *peer_of(const struct router *r, const struct contact *c)
 		      "tx_bytes", (json_int_t)tx, "rx_bytes", (json_int_t)rx, "way", way_of(c));
 	if (c->up && c->rtt)
 		json_object_set_new(o, "rtt", json_real((double)c->rtt / SEC));
+	if (c->up && c->counted)
+		json_object_set_new(o, "lost", json_real((double)c->lost));
 	return o;
+}
+
+static bool has_few(const struct router *r)
+{
+	unsigned n = 0;
+
+	list_for_each(node, &r->contacts)
+		if (++n > HEARTBEAT_FEW)
+			return false;
+	return true;
 }
 
 static void add_peers(json_t *body, struct router *r)
@@ -85,7 +97,7 @@ static void add_listen(json_t *body, const struct config *c)
 	json_object_set_new(body, "udp_listen", list);
 }
 
-char *heartbeat_body(struct router *r, struct version version, mono_t now)
+char *heartbeat_body(struct router *r, struct version version, bool all, mono_t now)
 {
 	char text[VERSION_TEXT], *body;
 	json_t *o =
@@ -97,7 +109,8 @@ char *heartbeat_body(struct router *r, struct version version, mono_t now)
 	add_machine(o);
 	add_traffic(o, r);
 	add_listen(o, r->config);
-	add_peers(o, r);
+	if (all || has_few(r))
+		add_peers(o, r);
 	body = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return body;

@@ -12,9 +12,13 @@
 /* JSON, heap; NULL: out of memory.
  *   version "G.N" of the tables in force, uptime, load (of the machine, one minute), rss
  *   (bytes), workers, packets and bytes {in, out}, drops, udp_listen: [addresses],
- *   peers: [{id, up, rtt, tx_bytes, rx_bytes, way}], the first HEARTBEAT_PEERS of them
- * Seconds; counters since the router has started. What isn't known isn't there. */
+ *   peers: [{id, up, rtt, lost, tx_bytes, rx_bytes, way}], the first HEARTBEAT_PEERS of them
+ * Seconds; counters since the router has started. What isn't known isn't there. More peers
+ * than HEARTBEAT_FEW are there only if `all` of them are asked for, which should be once in
+ * HEARTBEAT_ALL: they are most of the bytes, and of what the authority has to do. */
 #define HEARTBEAT_PEERS 1000
-char *heartbeat_body(struct router *, struct version, mono_t now);
+#define HEARTBEAT_FEW 16
+#define HEARTBEAT_ALL 6 /* heartbeats */
+char *heartbeat_body(struct router *, struct version, bool all, mono_t now);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -118,6 +119,14 @@ static const char *reason(const struct https_request *q)
 	return *q->error ? q->error : q->c->easy_strerror(q->result);
 }
 
+static bool is_silent(const struct https_request *q)
+{
+	long error = 0;
+
+	q->c->easy_getinfo(q->curl, CURLINFO_OS_ERRNO, &error);
+	return q->result == CURLE_OPERATION_TIMEDOUT || error == ETIMEDOUT;
+}
+
 static void tell_end(struct https_request *q, mono_t now)
 {
 	struct https_answer a = { .error = "", .body = "" };
@@ -127,8 +136,10 @@ static void tell_end(struct https_request *q, mono_t now)
 
 	if (q->result == CURLE_OK)
 		q->c->easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &a.status);
-	if (!a.status)
+	if (!a.status) {
 		a.error = reason(q);
+		a.silent = is_silent(q);
+	}
 	if (a.status && !is_stream(q) && q->got) {
 		q->got[q->n] = '\0';
 		a.body = q->got;
@@ -393,17 +404,19 @@ static int socket_made(void *arg, curl_socket_t fd, curlsocktype type)
 	return CURL_SOCKOPT_OK;
 }
 
-/* Instead of a lookup. False: out of memory. */
+/* Of whom a connection is made to, instead of a lookup. False: out of memory. */
 static bool set_addresses(struct https_request *q, const struct https_question *question)
 {
+	const char *host = question->proxy ? question->proxy->host : question->host;
+	uint16_t port = question->proxy ? question->proxy->port : question->port;
 	char text[300 + 8 * (IP_TEXT + 3)], ip[IP_TEXT];
 	struct ip numeric;
 	size_t len;
 
-	if (ip_parse(question->host, &numeric) == 0)
+	if (ip_parse(host, &numeric) == 0)
 		return true;
 
-	len = (size_t)snprintf(text, sizeof(text), "%.255s:%u:", question->host, question->port);
+	len = (size_t)snprintf(text, sizeof(text), "%.255s:%u:", host, port);
 	for (size_t i = 0; i < question->n_ips && i < 8; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 					question->ips[i].family == 6 ? "%s[%s]" : "%s%s",
@@ -446,6 +459,27 @@ static void set_blob(struct https_request *q, CURLoption option, const char *tex
 	MUST_SET(q, option, &blob);
 }
 
+static void set_proxy(struct https_request *q, const struct proxy *p)
+{
+	const struct libcurl *c = q->c;
+	char url[300];
+
+	if (!p) {
+		c->easy_setopt(q->curl, CURLOPT_NOPROXY, "*");
+		return;
+	}
+	snprintf(url, sizeof(url), strchr(p->host, ':') ? "http://[%s]:%u" : "http://%s:%u",
+		 p->host, p->port);
+	MUST_SET(q, CURLOPT_NOPROXY, "");
+	MUST_SET(q, CURLOPT_PROXY, url);
+	MUST_SET(q, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	if (!*p->user)
+		return;
+	MUST_SET(q, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
+	MUST_SET(q, CURLOPT_PROXYUSERNAME, p->user);
+	MUST_SET(q, CURLOPT_PROXYPASSWORD, p->password);
+}
+
 /* False: it can't be asked as it must be. */
 static bool set_options(struct https_request *q, const struct https_question *question)
 {
@@ -457,9 +491,9 @@ static bool set_options(struct https_request *q, const struct https_question *qu
 	MUST_SET(q, CURLOPT_PROTOCOLS_STR, "https");
 	MUST_SET(q, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
 	c->easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-	c->easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	set_proxy(q, question->proxy);
 	c->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	c->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(HTTPS_CONNECT / MSEC));
+	c->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(question->connect / MSEC));
 	if (question->patience)
 		c->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(question->patience / MSEC));
 	if (q->addresses)

@@ -1,16 +1,16 @@
 /*
  * Requests of HTTPS that wait for nobody: libcurl on the control thread's loop. TLS 1.3,
  * with a certificate of one's own, believing certain CAs and nobody else; no names are
- * looked up here, no proxy is asked, no redirection is followed.
+ * looked up here, no proxy is asked but one that is given, no redirection is followed.
  */
 #ifndef ROUTER_HTTPS_H
 #define ROUTER_HTTPS_H
 
 #include "common/addr.h"
 #include "common/loop.h"
+#include "router/proxy.h"
 
-#define HTTPS_ANSWER (64u << 10)    /* bytes of an answer that is kept, unless told otherwise */
-#define HTTPS_CONNECT (1500 * MSEC) /* for each connection, TLS included */
+#define HTTPS_ANSWER (64u << 10) /* bytes of an answer that is kept, unless told otherwise */
 
 struct https;
 struct https_request;
@@ -27,6 +27,7 @@ void https_identify(struct https *, const char *certificate, const char *key, co
 struct https_answer {
 	long status;	   /* of HTTP; 0: there is none, and `error` says why */
 	const char *error; /* "" with a status */
+	bool silent;	   /* that is because the other side says nothing (any more) */
 	const char *body;  /* with a NUL behind it; "" of a stream */
 	size_t len;
 	const char *location; /* of a redirection; or NULL */
@@ -40,13 +41,15 @@ struct https_question {
 	const char *url;  /* whole */
 	const char *host; /* of it, without brackets */
 	uint16_t port;
-	const struct ip *ips; /* where that is */
+	const struct ip *ips; /* where that is; or the proxy */
 	size_t n_ips;
-	const char *body;    /* JSON, copied: POST; NULL: GET */
-	const char *header;  /* one more line of the head, copied; or NULL */
-	int64_t patience;    /* for all of it; 0: for ever */
-	size_t most;	     /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
-	https_data_fn *data; /* NULL: no stream */
+	const struct proxy *proxy; /* which connects to the host; copied; NULL: nobody between */
+	int64_t connect;	   /* for each connection, proxy and TLS included */
+	const char *body;	   /* JSON, copied: POST; NULL: GET */
+	const char *header;	   /* one more line of the head, copied; or NULL */
+	int64_t patience;	   /* for all of it; 0: for ever */
+	size_t most;		   /* bytes of an answer that is no stream; 0: HTTPS_ANSWER */
+	https_data_fn *data;	   /* NULL: no stream */
 	https_fn *done;
 	void *arg;
 };

@@ -165,7 +165,11 @@ static bool read_key(struct identity *id, char error[static IDENTITY_ERROR])
 		return fail(error, id, PKI_KEY,
 			    "others can read it: chmod 600, or register anew if somebody has");
 	id->key = pki_key_parse(id->key_pem);
-	return id->key ? true : fail(error, id, PKI_KEY, "no private key (PEM)");
+	if (!id->key)
+		return fail(error, id, PKI_KEY, "no private key (PEM)");
+	return pki_is_p256(id->key) || fail(error, id, PKI_KEY,
+					    "not a key of P-256: links' keys can't be made of it; "
+					    "register anew");
 }
 
 static bool read_all(struct identity *id, char error[static IDENTITY_ERROR])

@@ -28,6 +28,8 @@
 #define DEAD_MAX (2500 * MSEC) /* ... at the latest; */
 #define LOST (3 * SEC)	       /* its peer has perhaps forgotten our keys, */
 #define RETRY (5 * SEC)	       /* ... so that new ones are tried, at such a pause */
+#define UNANSWERED (2 * SEC)   /* and round trips: a ping is lost */
+#define LOST_OVER 16	       /* pings, over which losses are smoothed */
 #define RTT_SHIFT 3	       /* smoothing as TCP's (RFC 6298): an eighth of the new sample */
 
 static void set_down(struct contact *c, const char *why, mono_t now)
@@ -48,15 +50,39 @@ static void set_up(struct contact *c, mono_t now)
 		 c->peer->path ? ways_text(c, &c->peer->path->way, text) : "?");
 }
 
+static void count_ping(struct contact *c, bool lost)
+{
+	unsigned over = ++c->counted < LOST_OVER ? c->counted : LOST_OVER;
+
+	c->lost += ((lost ? 1.0f : 0.0f) - c->lost) / (float)over;
+}
+
+/* Pings whose answer comes no more, or would not be known: the one in whose place comes another. */
+static void count_lost(struct contact *c, unsigned at, mono_t now)
+{
+	for (unsigned i = 0; i < PINGS_KEPT; i++) {
+		bool late =
+			mono_is_set(c->pings[i].sent) &&
+			(i == at || mono_since(now, c->pings[i].sent) > UNANSWERED + 2 * c->rtt);
+
+		if (late && !c->pings[i].lost)
+			count_ping(c, true);
+		c->pings[i].lost |= late;
+	}
+}
+
 static void send_ping(struct contact *c, mono_t now)
 {
 	struct control_message m = { .kind = CONTROL_PING };
 	unsigned at = c->n_pings++ % PINGS_KEPT;
 
+	count_lost(c, at, now);
+
 	if (!crypto_random(&m.token, sizeof(m.token)))
 		return;
 	c->pings[at].token = m.token;
 	c->pings[at].sent = now;
+	c->pings[at].lost = false;
 	c->asked = now;
 	if (!mono_is_set(c->silent))
 		c->silent = now;
@@ -254,6 +280,8 @@ void liveness_recv(struct contact *c, const struct control_message *m, uint16_t 
 		if (!mono_is_set(c->pings[i].sent) || c->pings[i].token != m->token)
 			continue;
 		sample(c, mono_since(now, c->pings[i].sent));
+		if (!c->pings[i].lost)
+			count_ping(c, false);
 		c->pings[i].sent = (mono_t){ 0 };
 		c->silent = (mono_t){ 0 };
 		c->dead = false;

@@ -89,9 +89,10 @@ static const char *const allowed[] = {
 	"_llseek", "fcntl", "fcntl64", "dup", "dup2", "dup3", "pipe2", "eventfd2", "open", "openat",
 	"openat2", "stat", "stat64", "lstat", "lstat64", "fstat", "fstat64", "newfstatat",
 	"fstatat64", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
-	"getdents", "getdents64", "getcwd", "fsync", "fdatasync", "ftruncate", "flock", "unlink",
-	"unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "chmod", "fchmod",
-	"fchmodat", "chown", "fchown", "fchownat", "umask", "fadvise64", "statfs", "fstatfs",
+	"getdents", "getdents64", "getcwd", "fsync", "fdatasync", "ftruncate", "ftruncate64",
+	"flock", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
+	"chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "umask", "fadvise64",
+	"statfs", "fstatfs",
 	/* sockets; socket itself is below */
 	"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername",
 	"getsockopt", "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg",
@@ -100,6 +101,10 @@ static const char *const allowed[] = {
 	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
 	"poll", "ppoll", "select", "_newselect", "pselect6", "nanosleep", "clock_nanosleep",
 	"timerfd_create", "timerfd_settime", "timerfd_gettime",
+	/* ... as machines of 32 bits have them */
+	"ppoll_time64", "pselect6_time64", "clock_nanosleep_time64", "recvmmsg_time64",
+	"timerfd_settime64", "timerfd_gettime64", "clock_gettime64", "clock_getres_time64",
+	"rt_sigtimedwait_time64",
 	/* time, identity, limits */
 	"clock_gettime", "clock_getres", "gettimeofday", "time", "times", "getpid", "gettid",
 	"getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",

@@ -38,10 +38,12 @@ json_t *show_authority(struct router *r, mono_t now)
 	if (!r->authority)
 		return json_null();
 	authority_status(r->authority, &s);
-	return json_pack("{s:s, s:b, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o}}",
-			 "url", s.url, "connected", s.connected, "contact",
-			 show_time(s.contact, now), "error", words(s.error), "tables", "version",
-			 version(s.version), "stored", version(s.stored), "step",
+	return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
+			 "s:{s:o, s:o}}",
+			 "url", s.url, "proxy", s.by_proxy, "connected", s.connected, "contact",
+			 show_time(s.contact, now), "error", words(s.error), "heartbeat_error",
+			 words(s.heartbeat_error), "tables", "version", version(s.version),
+			 "stored", version(s.stored), "step",
 			 image ? json_integer(image->step) : json_null(), "networks",
 			 json_integer(image ? (json_int_t)image->n_networks : 0), "routers",
 			 json_integer(image ? (json_int_t)image->n_peers : 0), "refused",

@@ -93,9 +93,9 @@ static struct image *replay(struct stored *s, const uint8_t *data, size_t len, u
 	if (len > at)
 		error[0] = '\0';
 	while (at < len) {
-		size_t n = len - at >= 4 ? get_u32(data + at) : SIZE_MAX;
+		size_t n = len - at >= 4 ? get_u32(data + at) : 0;
 
-		if (n > len - at - 4) {
+		if (len - at < 4 || n > len - at - 4) {
 			snprintf(error, FEED_ERROR, "the last of the tables is not whole");
 			break;
 		}

@@ -2,7 +2,9 @@
  * The authority at size: a real vine-authority on SQLite, and routers that are simulated by
  * this process (routers.h), in a network namespace of their own.
  *
- *   authority VINE-AUTHORITY ROUTERS     as root; a line of JSON (figures.py) on stdout
+ *   authority VINE-AUTHORITY ROUTERS [SECONDS]
+ *
+ * as root; a line of JSON (figures.py) on stdout. SECONDS are for idling, 10 unless told.
  *
  *   1. init; records and certificates of so many routers are made (world.h)
  *   2. serve: until it is up
@@ -39,17 +41,18 @@
 
 enum {
 	PORT = 8464,
-	CREATES = 11, /* operations that a median is of */
-	IDLE = 10,    /* seconds: every router's heartbeats and signs of life */
-	LONG = 110,   /* ... that anything may take */
-	DAY = 86400,
-	SPARE = 200,  /* descriptors that are for other things */
-	TOLD = 20,    /* lines of the authority's log */
-	BATCH = 2000, /* records in one transaction */
+	IDLE = 10,  /* seconds: every router's heartbeats and signs of life */
+	LONG = 110, /* ... that anything may take */
+	CREATES = LONG + 1,
+	LIFE = 90 * 86400, /* seconds: of certificates, so that none is about to end */
+	SPARE = 200,	   /* descriptors that are for other things */
+	TOLD = 20,	   /* lines of the authority's log */
+	BATCH = 2000,	   /* records in one transaction */
 };
 
 static struct bench {
-	unsigned n;
+	unsigned n, seconds;
+	unsigned creates; /* operations that a median is of */
 	const char *program;
 	char directory[64], file[80];
 	struct event_base *base;
@@ -233,7 +236,7 @@ static struct identity identify(struct ca *ca, enum ca_kind kind, const char *na
 {
 	EVP_PKEY *key = pki_key_new();
 
-	return (struct identity){ ca_issue(ca, kind, name, key, time(NULL), DAY, NULL, 0), key };
+	return (struct identity){ ca_issue(ca, kind, name, key, time(NULL), LIFE, NULL, 0), key };
 }
 
 static void make_identities(struct ca *ca)
@@ -290,7 +293,8 @@ static void begin(void)
 	f = fopen(bench.file, "w");
 	fprintf(f,
 		"[server]\nlisten = 127.0.0.1:%d\nnames = 127.0.0.1\n[store]\nurl = "
-		"sqlite:%s/store.db\n[certificates]\ndirectory = %s\n",
+		"sqlite:%s/store.db\n[certificates]\ndirectory = %s\n"
+		"[routers]\nsilence = 10m\ndisable = 10m\n", /* some are silent on purpose */
 		PORT, directory, directory);
 	fclose(f);
 	EVP_PKEY_get_raw_public_key(ca_table_key(ca), bench.plan.tables_key, &len);
@@ -353,7 +357,7 @@ static void on_time(evutil_socket_t fd, short events, void *arg)
 /* Seconds that it took. */
 static double until(done_fn *done, unsigned n, const char *what)
 {
-	struct timeval time = { .tv_sec = done ? LONG : IDLE };
+	struct timeval time = { .tv_sec = done ? LONG : (time_t)bench.seconds };
 	bool over = false;
 	struct event *timer = evtimer_new(bench.base, on_time, &over);
 	double start = now();
@@ -453,10 +457,12 @@ static int compare(const void *a, const void *b)
 
 /* A VN of a host of each of two routers, far apart and others each time. The two are in no
  * other VN together. */
-static void create_vns(unsigned round, double seconds[static CREATES], double work[static CREATES])
+static void create_vns(unsigned round, double *seconds, double *work)
 {
-	for (unsigned i = 0; i < CREATES; i++) {
-		unsigned a = (bench.n / CREATES * i + round) % (bench.n / 2);
+	const unsigned n = bench.creates;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned a = (2 * i + round) * (bench.n / (4 * n));
 		json_t *hosts = world_hosts(a * WORLD_HOSTS, 2, bench.n / 2 * WORLD_HOSTS + 1);
 		json_t *body = json_pack("{s:o,s:o}", "name", json_sprintf("c%u-%u", round, i),
 					 "hosts", hosts);
@@ -465,8 +471,8 @@ static void create_vns(unsigned round, double seconds[static CREATES], double wo
 		seconds[i] = c.seconds;
 		work[i] = c.cpu;
 	}
-	qsort(seconds, CREATES, sizeof(*seconds), compare);
-	qsort(work, CREATES, sizeof(*work), compare);
+	qsort(seconds, n, sizeof(*seconds), compare);
+	qsort(work, n, sizeof(*work), compare);
 }
 
 static void large(const char *what, const char *path, json_t *body, unsigned touched)
@@ -511,15 +517,15 @@ static void operations(void)
 	char a[16], b[16];
 
 	create_vns(0, seconds, work);
-	figure("create_s", seconds[CREATES / 2]);
-	figure("create_worst_s", seconds[CREATES - 1]);
+	figure("create_s", seconds[bench.creates / 2]);
+	figure("create_worst_s", seconds[bench.creates - 1]);
 	routers_beat(bench.routers, false);
 	from = cpu();
 	until(NULL, 0, "silence");
-	bench.silent = (cpu() - from) / IDLE;
+	bench.silent = (cpu() - from) / bench.seconds;
 	figure("silent_cpu_percent", bench.silent * 100);
 	create_vns(1, seconds, work);
-	figure("create_cpu_ms", work[CREATES / 2] * 1e3);
+	figure("create_cpu_ms", work[bench.creates / 2] * 1e3);
 	snprintf(a, sizeof(a), "v%u", bench.n + 1);
 	snprintf(b, sizeof(b), "v%u", bench.n + 2);
 	merge("dense", a, b, world_dense(bench.n));
@@ -545,8 +551,9 @@ static void measure(void)
 	figure("cold_stream_mb", (double)f.bytes / 1e6);
 	figure("cold_failures", f.failures);
 	from = cpu();
-	figure("idle_cpu_percent", (until(NULL, 0, "idle"), (cpu() - from) / IDLE * 100));
-	figure("idle_beats_per_s", (routers_figures(bench.routers).beats - f.beats) / (double)IDLE);
+	figure("idle_cpu_percent", (until(NULL, 0, "idle"), (cpu() - from) / bench.seconds * 100));
+	figure("idle_beats_per_s",
+	       (routers_figures(bench.routers).beats - f.beats) / (double)bench.seconds);
 	figure("idle_mb", memory("VmRSS"));
 	operations();
 	figure("most_mb", memory("VmHWM"));
@@ -571,8 +578,8 @@ static void print_result(double own)
 	uname(&os);
 	line = json_pack("{s:s,s:s,s:s,s:i,s:s,s:i,s:s,s:s,s:s,s:i,s:I,s:o,s:{}}", "part",
 			 "authority", "case", "", "kind", "vine", "round", 1, "version",
-			 VINE_VERSION, "seconds", IDLE, "offload", "", "line", "", "kernel",
-			 os.release, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "time",
+			 VINE_VERSION, "seconds", (int)bench.seconds, "offload", "", "line", "",
+			 "kernel", os.release, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "time",
 			 (json_int_t)time(NULL), "figures", bench.figures, "failed");
 	json_object_set_new(line, "case", json_sprintf("%u", bench.n));
 	json_object_set_new(bench.figures, "simulating_cpu_s", json_real(own));
@@ -587,8 +594,14 @@ int main(int argc, char **argv)
 	struct rusage own;
 	unsigned room;
 
-	if (argc != 3 || (bench.n = (unsigned)atoi(argv[2])) < 100) {
-		fputs("usage: authority VINE-AUTHORITY ROUTERS (100 at least)\n", stderr);
+	bench.n = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+	bench.seconds = argc > 3 ? (unsigned)atoi(argv[3]) : IDLE;
+	bench.creates = bench.seconds + 1;
+	if (argc < 3 || argc > 4 || !bench.seconds || bench.seconds > LONG ||
+	    bench.n < 4 * bench.creates || bench.n < WORLD_HOSTS * 2) {
+		fputs("usage: authority VINE-AUTHORITY ROUTERS [SECONDS]\n"
+		      "(20 routers at least, and four for each second and one more)\n",
+		      stderr);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

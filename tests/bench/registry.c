@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authority/journal.h"
 #include "authority/operation.h"
 #include "authority/tables.h"
 #include "tests/bench/world.h"
@@ -19,6 +20,7 @@ enum { ROUNDS = 50 };
 
 static const uint64_t now = 1700000000000;
 static struct registry *registry;
+static struct journal *journal;
 static uint64_t revision;
 static unsigned requests;
 
@@ -101,12 +103,13 @@ static void run(const char *operation, json_t *arguments)
 	}
 	c = tables_change_new(registry);
 	start = seconds();
-	if (registry_apply(registry, changes, o.n, error)) {
+	if (journal_apply(journal, registry, changes, o.n, revision, error)) {
 		fprintf(stderr, "%s: %s\n", operation, error);
 		exit(1);
 	}
 	tables_change_finish(c);
 	apply += seconds() - start;
+	journal_forget(journal, revision);
 	start = seconds();
 	n = tables_change_touched(c, &routers);
 	for (unsigned step = 1; step <= tables_change_steps(c); step++)
@@ -203,6 +206,7 @@ static void measure(unsigned n)
 	double start = seconds();
 
 	registry = registry_new();
+	journal = journal_new(0);
 	world_make(n, "", NULL, load, NULL);
 	printf("%u routers, %u hosts, %u VNs\n", n, n * WORLD_HOSTS + 4 * WORLD_LARGE, n + 2);
 	printf("  loaded in %.2f s, %.1f MB\n", seconds() - start,
@@ -222,6 +226,7 @@ static void measure(unsigned n)
 	small_operations(n);
 	large_operations(n);
 	registry_free(registry);
+	journal_free(journal);
 	json_decref(undo_change);
 	undo_change = NULL;
 }

@@ -21,7 +21,10 @@ enum {
 	PAUSE_MOST = 15000,
 	HEALTHY = 10000,
 	BEATS_MISSED = 2,
-	PEERS = 90, /* in a heartbeat */
+	BEATS_NEVER = 6,
+	ALIVE = 11000,
+	PEERS = 90,    /* in a heartbeat */
+	BEATS_ALL = 6, /* one of so many has them: as in router/heartbeat.h */
 	LINE_HEAD = 120,
 };
 
@@ -36,10 +39,10 @@ struct router {
 	uint8_t step;		       /* of that */
 	bool confirmed, asking, beats; /* ... asking: a POST is under way; it is a heartbeat */
 	bool beat_due, attached, current;
-	unsigned missed, epoch;
+	unsigned missed, epoch, n_beats;
 	int pause;
-	struct timeval since;
-	char head[LINE_HEAD]; /* of the line that comes */
+	struct timeval since, contact; /* the stream began; said something */
+	char head[LINE_HEAD];	       /* of the line that comes */
 	size_t n_head;
 	struct feed feed; /* of a sample */
 	struct image *image;
@@ -49,7 +52,7 @@ struct routers {
 	struct routers_plan plan;
 	struct routers_figures figures;
 	struct router *at;
-	char *heartbeat;
+	char *heartbeat, *brief; /* with peers, and without */
 	bool beating;
 	unsigned epoch;
 };
@@ -70,14 +73,19 @@ static void post_next(struct router *);
 
 /* ---- losing ---------------------------------------------------------------------- */
 
+static long ms_since(const struct router *r, const struct timeval *t)
+{
+	struct timeval now;
+
+	event_base_gettimeofday_cached(r->all->plan.base, &now);
+	return (now.tv_sec - t->tv_sec) * 1000 + (now.tv_usec - t->tv_usec) / 1000;
+}
+
 /* As go_on there, with one place. */
 static void lose(struct router *r)
 {
-	struct timeval now;
-	long held;
+	long held = ms_since(r, &r->since);
 
-	event_base_gettimeofday_cached(r->all->plan.base, &now);
-	held = (now.tv_sec - r->since.tv_sec) * 1000 + (now.tv_usec - r->since.tv_usec) / 1000;
 	r->all->figures.failures++;
 	if (r->attached) {
 		r->all->figures.attached--;
@@ -118,7 +126,9 @@ static void post_failed(struct router *r)
 	if (r->asking && !r->beats)
 		r->confirmed = false;
 	r->asking = false;
-	if (was_beat && ++r->missed >= BEATS_MISSED)
+	r->missed += was_beat;
+	if (was_beat && (r->missed >= BEATS_NEVER ||
+			 (r->missed >= BEATS_MISSED && ms_since(r, &r->contact) > ALIVE)))
 		lose(r);
 	else if (!r->confirmed)
 		wait_for(&r->answer, CONFIRM_AGAIN);
@@ -136,11 +146,16 @@ static void on_post_opened(struct client *c)
 {
 	struct router *r = of_post(c);
 	char path[64], body[VERSION_TEXT + 32], version[VERSION_TEXT];
+	const struct routers *all = r->all;
 
 	snprintf(path, sizeof(path), "/v1/routers/r%u/%s", r->i,
 		 r->beats ? "heartbeat" : "confirm");
 	snprintf(body, sizeof(body), "{\"version\":\"%s\"}", version_format(r->have, version));
-	client_send(c, "POST", path, r->beats ? r->all->heartbeat : body);
+	if (!r->beats)
+		client_send(c, "POST", path, body);
+	else
+		client_send(c, "POST", path,
+			    (r->i + r->n_beats++) % BEATS_ALL ? all->brief : all->heartbeat);
 }
 
 static void on_post_data(struct client *c, const char *data, size_t len)
@@ -292,6 +307,7 @@ static void on_stream_data(struct client *c, const char *data, size_t len)
 		event_del(&r->again);
 		wait_for(&r->beat, 0);
 	}
+	event_base_gettimeofday_cached(r->all->plan.base, &r->contact);
 	r->all->figures.bytes += len;
 	if (!is_sample(r))
 		read_head(r, data, len);
@@ -338,7 +354,7 @@ static void on_again(evutil_socket_t fd, short events, void *arg)
 
 /* ---- all --------------------------------------------------------------------------- */
 
-static char *make_heartbeat(void)
+static char *make_heartbeat(bool peers)
 {
 	char *text;
 	size_t len;
@@ -347,14 +363,14 @@ static char *make_heartbeat(void)
 	fputs("{\"version\":\"1.4000\",\"uptime\":86400.5,\"workers\":4,\"load\":0.35,"
 	      "\"rss\":12582912,\"packets\":{\"in\":123456789,\"out\":123456789},"
 	      "\"bytes\":{\"in\":123456789012,\"out\":123456789012},\"drops\":1234,"
-	      "\"udp_listen\":[\"0.0.0.0:8463\",\"[::]:8463\"],\"peers\":[",
+	      "\"udp_listen\":[\"0.0.0.0:8463\",\"[::]:8463\"]",
 	      f);
-	for (unsigned i = 0; i < PEERS; i++)
+	for (unsigned i = 0; peers && i < PEERS; i++)
 		fprintf(f,
 			"%s{\"id\":%u,\"up\":true,\"tx_bytes\":1234567890,\"rx_bytes\":1234567890,"
 			"\"way\":\"udp\",\"rtt\":0.0123}",
-			i ? "," : "", i + 1);
-	fputs("]}", f);
+			i ? "," : ",\"peers\":[", i + 1);
+	fputs(peers ? "]}" : "}", f);
 	fclose(f);
 	return text;
 }
@@ -369,7 +385,8 @@ struct routers *routers_new(const struct routers_plan *plan)
 
 	all->plan = *plan;
 	all->at = calloc(plan->n, sizeof(*all->at));
-	all->heartbeat = make_heartbeat();
+	all->heartbeat = make_heartbeat(true);
+	all->brief = make_heartbeat(false);
 	all->beating = true;
 	all->epoch = 1;
 	for (unsigned i = 0; i < plan->n; i++) {
@@ -401,6 +418,7 @@ void routers_free(struct routers *all)
 		image_free(r->image);
 	}
 	free(all->heartbeat);
+	free(all->brief);
 	free(all->at);
 	free(all);
 }

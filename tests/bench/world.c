@@ -124,7 +124,7 @@ void world_make(unsigned n, const char *admin_key, char *const *keys, world_fn *
 	for (unsigned i = 0; i < 2 * WORLD_LARGE; i++) {
 		make_host(first + i, i / WORLD_HOSTS % n,
 			  20 + i / WORLD_HOSTS / n * WORLD_HOSTS + i % WORLD_HOSTS, fn, arg);
-		make_host(first + 2 * WORLD_LARGE + i, i % n, 60 + i / n, fn, arg);
+		make_host(first + 2 * WORLD_LARGE + i, i % n, 130 + i / n, fn, arg);
 	}
 	for (unsigned i = 0; i < 2; i++)
 		make_vn(n + 1 + i, world_hosts(first + i * WORLD_LARGE, WORLD_LARGE, 1), fn, arg);

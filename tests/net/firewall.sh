@@ -23,8 +23,6 @@
 KINDS="public nat symmetric no-udp only-443 proxy proxy-auth"
 PROXY_PORT=8888
 PROXY_USER=vine PROXY_PASSWORD=secret
-# The environment of whoever runs the tests is not that of a site.
-unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 
 declare -A KIND   # of site I
 declare -A PORTS  # of the mappings of its firewall, "": those of the senders

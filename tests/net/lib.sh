@@ -27,6 +27,8 @@ nodes=()   # names of machines
 inodes=()  # of their namespaces
 pids=()    # of what runs beside the test
 sites=()   # numbers, in the order made
+# The environment of whoever runs the tests is not that of a site.
+unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 declare -A NAME LAN4 LAN6 LNDT GNDT ENVIRONMENT router_pid
 
 # ---- Waiting ----------------------------------------------------------------

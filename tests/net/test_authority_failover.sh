@@ -1,6 +1,8 @@
 #!/bin/bash
-# Two processes of one authority on one etcd: the one that has the routers is killed, and
-# users and routers go on with the other, while hosts' traffic has not noticed.
+# Two processes of one authority on one etcd: the one that has the routers is killed, then its
+# machine dies without a word; users and routers go on with the other, while hosts' traffic
+# has not noticed.
+# alone: times have bounds
 . "$(dirname "$0")/lib.sh"
 setup
 internet
@@ -72,6 +74,18 @@ flood_ended()
 {
 	grep -q "packets transmitted" "$WORK/flood.log"
 }
+# Pings again and again, until $WORK/stop is there: a round that has begun ends by itself.
+again()
+{
+	# shellcheck disable=SC2016
+	spawn "$1" h1 bash -c 'while [ ! -e "$0" ]; do ping -n -q -f -c 3000 -W 2 172.16.2.10; done' \
+		"$WORK/stop"
+	again=$spawned
+}
+lost()
+{
+	awk '/packets transmitted/ { lost += $1 - $4 } END { print lost + 0 }' "$WORK/ping.log"
+}
 since()
 {
 	local t
@@ -105,6 +119,9 @@ end "${authority[$port]}" KILL
 check "the process that has the routers is killed: a user is served" wait_for 10 admin vn list
 at_most "... within 3 s" "$(since "$begun")" 3000
 note "$(since "$begun") ms"
+check "... the other one has the routers" wait_for 10 grep -q "this process has the routers now" \
+	"$WORK/serve-$((8464 + 8465 - port)).log"
+note "$(since "$begun") ms"
 on_other()
 {
 	[ "$(url_of "$1")" != "https://$AT:$port" ] && connected "$1"
@@ -121,5 +138,61 @@ check "... and is not reached any more" wait_for 5 no_reach
 check "the first is served again" serve "$port"
 check "... and changes go by either" admin vn join vn1 h2
 check "... to the routers" wait_for 5 reach
+
+# ---- Killed in the middle of changes -----------------------------------------------------
+
+# Killed while a change goes through its steps: the other process goes on in the same.
+# Who has the routers knows what they run.
+current()
+{
+	[ "$(URLS=$(url_of 1) admin --json router list | jq -r '[.routers[].state] | unique | join(" ")')" = current ]
+}
+# kill_while VERB...: whoever has the routers, somewhen after the change was acknowledged.
+kill_while()
+{
+	admin vn "$@" || return
+	sleep "0.$((RANDOM % 9 + 1))"
+	port=$(url_of 1)
+	port=${port##*:}
+	end "${authority[$port]}" KILL
+	wait_for 30 on_other 1 && wait_for 30 on_other 2 && wait_for 20 current && serve "$port"
+}
+check "one more host" admin host add h3 r1 172.16.1.30 --owner admin
+check "... in a network of its own" admin vn create vn2 h3
+check "all have their tables" wait_for 20 current
+check "a flood begins" again ping
+for i in 1 2 3; do
+	check "killed in a merge: the other one ends it" kill_while merge vn1 vn2 vn3
+	check "killed in a split: the other one ends it" kill_while split vn3 vn1=h1,h2 vn2=h3
+done
+touch "$WORK/stop"
+check "the flood ends" wait_for 30 gone "$again"
+is "nothing was lost" "$(lost)" 0
+
+# ---- A machine that says nothing any more ----------------------------------------------
+
+# fall_silent PORT: nothing of the process gets in or out, so nobody is told of its end.
+fall_silent()
+{
+	on a nft -f - <<- END && end "${authority[$1]}" KILL
+		table ip silent {
+			chain in { type filter hook input priority 0; tcp dport $1 drop; }
+			chain out { type filter hook output priority 0; tcp sport $1 drop; }
+		}
+	END
+}
+port=$(url_of 1)
+port=${port##*:}
+check "both routers have one process" [ "$(url_of 2)" = "https://$AT:$port" ]
+flood flood h1 172.16.2.10 10000
+now_ms begun
+check "its machine falls silent" fall_silent "$port"
+check "r1 has the other one" wait_for 30 on_other 1
+note "$(since "$begun") ms after"
+check "r2 too" wait_for 30 on_other 2
+routers=$(since "$begun")
+note "$routers ms"
+at_most "... within 5 s: 3 until TCP is found dead" "$routers" 5000
+check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
 check "routers end" stop_routers
 finish

@@ -1,14 +1,15 @@
 #!/bin/bash
 # Limited routers by what an authority says alone: their files have a name, [authority] and
 # networks. Sites 1 and 2 have queue routers, 3 and 4 are behind NATs; they are given other
-# queue routers while hosts talk. Also: VNs with a protection of their own, another key of
-# tables by SIGHUP.
+# queue routers while hosts talk. Site 5 lets nothing out but browsers, by a proxy that wants a
+# password. Also: VNs with a protection of their own, another key of tables by SIGHUP.
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
 . "$here/authority.sh"
+PORT=443 URL=https://$AT:443 # which proxies let through
 setup
 internet
-for site_kind in "1 public" "2 public" "3 nat" "4 nat"; do
+for site_kind in "1 public" "2 public" "3 nat" "4 nat" "5 proxy-auth"; do
 	# shellcheck disable=SC2086
 	check "site $site_kind" walled_site $site_kind
 done
@@ -21,12 +22,25 @@ check "serve" serve
 queue_router()
 {
 	as admin site add "s$1" --admins admin && enroll "$1" --endpoint "$(wan4 "$1"):8463" --relay &&
-		configure_given "$1"
+		configure_given "$1" && sed -i '/^tcp =/a tls = 0.0.0.0:443' "$(conf "$1")"
 }
 limited_router()
 {
 	as admin site add "s$1" --admins admin && enroll "$1" --tls-port 4443 && configure_given "$1" &&
 		as admin router change "r$1" --direct no &&
+		as admin router block "r$1" "172.16.$1.0/24" &&
+		as admin host add "h$1" "r$1" "172.16.$1.10" --owner admin
+}
+# Whoever registers it has https_proxy, its router [proxy].
+proxied_router()
+{
+	local url
+	url=$(proxy_url "$1" "$PROXY_USER:$PROXY_PASSWORD@")
+	as admin site add "s$1" --admins admin &&
+		on "gw$1" env https_proxy="$url" "$BUILD/vinectl" --authority "$URL" \
+			--identity "$WORK/r$1/identity" register router "r$1" \
+			--token "$(as admin token create router --site "s$1")" &&
+		configure_given "$1" && printf '[proxy]\nurl = %s\n' "$url" >> "$(conf "$1")" &&
 		as admin router block "r$1" "172.16.$1.0/24" &&
 		as admin host add "h$1" "r$1" "172.16.$1.10" --owner admin
 }
@@ -125,8 +139,23 @@ another_key()
 }
 check "another key of tables, by SIGHUP" another_key
 check "... is read" wait_for 5 grep -q "the key of tables were read again" "$WORK/serve.log"
+check "... and what that means is said" grep -q "the key of tables is another one" "$WORK/serve.log"
 check "a host leaves" as admin vn leave vn3 h4
 check "... what that key signs is refused" wait_for 15 refuses_tables
 check "the right one again" eval 'cp "$WORK"/key/* "$DIR" && kill -HUP "$authority"'
 check "... and tables are taken" wait_for 15 no_reach h3 172.16.4.10
+
+# ---- Where a proxy is the only way out ------------------------------------------------
+
+check "limited router r5" proxied_router 5
+sites+=(5)
+check "... starts" start_router 5
+check "... is connected" wait_for 20 says 5 .connected true
+is "... by the proxy, others directly" "$(of 5 .proxy) $(of 3 .proxy)" "true false"
+check "... which status says" eval 'ctl_text 5 status | grep -q "^authority $URL, connected by the proxy"'
+check "a network of its host" as admin vn create vn5 h3 h5
+check "... reaches others" wait_for 20 reach h5 172.16.3.10
+check "... by the proxy" eval '[ "$(way_to 5 1)" = "direct proxy" ]'
+check "the authority is not spoken to otherwise" eval \
+	'on gw5 ss -Htn state established dst "$AT" | wc -l | grep -qx 0'
 finish

@@ -319,16 +319,8 @@ for i in 1 2 3 4 5 6; do
 	check "killed in change $i: what was acknowledged is there, and gets to all" kill_while $i
 done
 check "floods end" end_flows
-# Who dies between two steps of a change of IDs leaves routers that are further apart than
-# one, until all have theirs: frames are lost meanwhile (docs/authority.md), streams go on.
-for f in a1-b1 a2-c1; do
-	lost=$(datagrams $f 2>> "$WORK/notes")
-	at_most "killed: $f: less than a second of datagrams is lost ($lost)" "${lost% lost}" 1000
-	lost=$(pinged $f 2>> "$WORK/notes")
-	at_most "killed: $f: and few of ping -f ($lost)" "${lost% lost}" 100
-	is "killed: $f: iperf3, stream" "$(streams $f 2>> "$WORK/notes")" "0 s without a byte"
-done
-diagnose < "$WORK/notes"
+# The next process goes on in the step in which the one before was (docs/authority.md).
+flows_are_whole "killed"
 check "it is split" allow "$VN1" "$VN2"
 check "... members reach each other" come a1 b1 b2
 check "... of both" come a2 c1 c2

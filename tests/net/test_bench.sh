@@ -1,8 +1,8 @@
 #!/bin/bash
 # The bench without its measuring: the maths of its report, its charts, what its sender and
-# receiver count, its lines' delay, rate and faults, its topologies; and that a run says what
-# failed, goes on where it was ended, and leaves nothing behind. Of time there are bounds only
-# that a busy machine keeps.
+# receiver count, its lines' delay, rate and faults, its topologies, the authority with a few
+# simulated routers; and that a run says what failed, goes on where it was ended, and leaves
+# nothing behind. Of time there are bounds only that a busy machine keeps.
 . "$(dirname "$0")/lib.sh"
 setup
 
@@ -281,6 +281,18 @@ for s in 1 2 3 4 5; do
 		check "routers are configured well" configured
 	done
 done
+
+# ---- The authority at size ---------------------------------------------------
+
+check "a few routers and a real authority" eval \
+	'"$BUILD/bench/authority" "$BUILD/vine-authority" 20 2 > "$WORK/authority.jsonl"'
+check "all of it is measured, and nothing failed" jq -e '.case == "20" and .failed == {} and
+	(.figures | .verified > 0 and .spread_routers == 20 and
+	 all(.cold_s, .create_s, .dense_s, .spread_s, .again_s, .most_mb; . > 0))' \
+	"$WORK/authority.jsonl"
+"$PYTHON" "$bench/report" "$WORK/authority.jsonl" > "$WORK/report"
+is "the report has it" "$(cell 'Of a real' 'a merge of two of these: routers' 20)" 20
+check_fails "too few of them" "$BUILD/bench/authority" "$BUILD/vine-authority" 10
 
 # ---- Runs -------------------------------------------------------------------
 

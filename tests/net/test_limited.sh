@@ -2,6 +2,7 @@
 # Limited routers and their queue routers on bad days: each mode, what it costs, direct
 # paths, queue routers that die, firewalls that forget and move, peers that don't read,
 # crowds of strangers.
+# alone: times have bounds
 #   PARTS="modes direct death rebinding slow crowd"   what is run (default: all)
 #   CROWD=10000                                       connections of strangers
 #   CROWDS="8463:drip 443:tls 8463:half-open"         what they do (all: every way there is)

@@ -2,8 +2,10 @@
  * Routers come up: packets cross in both directions, soon, whatever the wires do
  * to handshakes; those that wait for keys are not lost, and bounded.
  */
+#include <jansson.h>
 #include <string.h>
 
+#include "router/heartbeat.h"
 #include "tests/sim/net.h"
 
 static bool flows_have_come(void *arg, struct net *n)
@@ -114,6 +116,43 @@ static void held_is_bounded(void **state)
 	assert_true(net_logged(n, "no handshake with") <= 2);
 }
 
+/* What a heartbeat says of the loss on the way to router 2; -1: nothing. */
+static double said_lost(struct net *n)
+{
+	char *body = heartbeat_body(n->sites[1].router, (struct version){ 0 }, true, n->now);
+	json_t *o = json_loads(body, 0, NULL);
+	json_t *peer = json_array_get(json_object_get(o, "peers"), 0),
+	       *lost = json_object_get(peer, "lost");
+	double ret = lost ? json_number_value(lost) : -1;
+
+	json_decref(o);
+	free(body);
+	return ret;
+}
+
+/* Losses are found by the pings that there are anyway: none, some (of 0.36), none again. */
+static void losses_are_told(void **state)
+{
+	struct net *n = *state;
+	struct wire w = { .delay = 20 * MSEC };
+
+	net_wires(n, &w);
+	sites_start(n, 2, 1);
+	sites_wait_up(n);
+	net_run(n, 60 * SEC);
+	assert_true(said_lost(n) == 0);
+	w.loss = 0.2;
+	net_wires(n, &w);
+	net_run(n, 300 * SEC);
+	assert_true(said_lost(n) > 0.1);
+	assert_true(said_lost(n) < 0.7);
+	w.loss = 0;
+	net_wires(n, &w);
+	net_run(n, 400 * SEC);
+	assert_true(said_lost(n) >= 0);
+	assert_true(said_lost(n) < 0.02);
+}
+
 /* Different keys: no way in, one line that says so. */
 static void wrong_key(void **state)
 {
@@ -201,11 +240,11 @@ static void idle_hour(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(first_packet),	     net_test(three_sites),
-		net_test(outside_is_ipv6),   net_test(hidden_endpoint),
-		net_test(held_is_bounded),   net_test(wrong_key),
-		cmocka_unit_test(bad_wires), cmocka_unit_test(both_at_once),
-		net_test(idle_hour),
+		net_test(first_packet),		net_test(three_sites),
+		net_test(outside_is_ipv6),	net_test(hidden_endpoint),
+		net_test(held_is_bounded),	net_test(wrong_key),
+		net_test(losses_are_told),	cmocka_unit_test(bad_wires),
+		cmocka_unit_test(both_at_once), net_test(idle_hour),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

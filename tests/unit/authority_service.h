@@ -134,8 +134,10 @@ static UNUSED struct ask *ask_as(struct world *w, const char *user, const char *
 	q->world = w;
 	q->arguments = arguments;
 	q->ask.done = answered;
-	q->ask.request =
-		(struct request){ .operation = operation, .arguments = arguments, .token = token };
+	q->ask.request = (struct request){ .operation = operation,
+					   .arguments = arguments,
+					   .token = token,
+					   .certified = token ? 1 : 0 };
 	if (user)
 		q->ask.request.caller = (struct caller){ .kind = CALLER_USER, .name = user };
 	service_ask(w->service, &q->ask);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "authority/journal.h"
 #include "authority/operation.h"
 #include "authority/tables.h"
 
@@ -22,7 +23,8 @@
 
 struct world {
 	struct registry *registry;
-	json_t *store; /* key -> {"value", "revision"} */
+	struct journal *journal; /* NULL: none, it is the test's */
+	json_t *store;		 /* key -> {"value", "revision"} */
 	uint64_t revision, now;
 	unsigned requests;
 	/* Of the last request. */
@@ -55,7 +57,8 @@ static UNUSED void world_commit(struct world *w, const struct outcome *o)
 			json_object_del(w->store, c->key);
 		changes[i] = (struct registry_change){ c->key, c->value, w->revision };
 	}
-	if (registry_apply(w->registry, changes, o->n, error))
+	if (w->journal ? journal_apply(w->journal, w->registry, changes, o->n, w->revision, error)
+		       : registry_apply(w->registry, changes, o->n, error))
 		fail_msg("apply: %s", error);
 	free(changes);
 }

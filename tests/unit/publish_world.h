@@ -1,6 +1,5 @@
 /*
- * Publishing on a virtual clock, to routers that are simulated: what they are given, take and
- * confirm, and what they are to run in the end.
+ * A publisher on a virtual clock, with routers that are simulated, and what it makes durable.
  */
 #ifndef TESTS_PUBLISH_WORLD_H
 #define TESTS_PUBLISH_WORLD_H
@@ -11,6 +10,7 @@
 
 #include "authority/publish.h"
 #include "authority/queue_routers.h"
+#include "authority/resume.h"
 #include "authority/tables.h"
 
 #define ROUTERS 6
@@ -34,15 +34,22 @@ struct scene {
 	unsigned late, caught_up, ahead;
 	uint64_t random, generation;
 	unsigned loss; /* percent of turns in which a stream breaks */
+	/* How far publishing has come, as it is durable, and on its way there. */
+	struct published saved, saving;
+	bool is_saving;
+	int64_t slow; /* how long that may take; 0: no time */
+	mono_t saved_at;
+	unsigned saves, begun, resumed; /* publishers that began anew, or went on */
 };
 
-static unsigned any(struct scene *s, unsigned below)
+static UNUSED unsigned any(struct scene *s, unsigned below)
 {
 	s->random = s->random * 6364136223846793005u + 1442695040888963407u;
 	return (unsigned)(s->random >> 33) % below;
 }
 
-static void on_event(void *arg, enum publish_event e, const struct router *r, struct version v)
+static UNUSED void on_event(void *arg, enum publish_event e, const struct router *r,
+			    struct version v)
 {
 	struct scene *s = arg;
 
@@ -53,13 +60,14 @@ static void on_event(void *arg, enum publish_event e, const struct router *r, st
 	s->ahead += e == PUBLISH_AHEAD;
 }
 
-static void drop_all(struct fake *f)
+static UNUSED void drop_all(struct fake *f)
 {
 	while (f->n)
 		free(f->bytes[--f->n]);
 }
 
-static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *bytes, size_t len)
+static UNUSED void on_send(void *arg, struct version v, uint8_t step, const uint8_t *bytes,
+			   size_t len)
 {
 	struct fake *f = arg;
 
@@ -76,7 +84,7 @@ static void on_send(void *arg, struct version v, uint8_t step, const uint8_t *by
 	f->len[f->n++] = len;
 }
 
-static void attach(struct scene *s, struct fake *f)
+static UNUSED void attach(struct scene *s, struct fake *f)
 {
 	struct version none = { 0 };
 
@@ -87,7 +95,7 @@ static void attach(struct scene *s, struct fake *f)
 			 0);
 }
 
-static void detach(struct scene *s, struct fake *f)
+static UNUSED void detach(struct scene *s, struct fake *f)
 {
 	publish_detach(s->p, f->id);
 	f->attached = false;
@@ -95,7 +103,7 @@ static void detach(struct scene *s, struct fake *f)
 }
 
 /* What a router does with bytes: true, it runs something newer. */
-static bool take(struct scene *s, struct fake *f, const uint8_t *bytes, size_t len)
+static UNUSED bool take(struct scene *s, struct fake *f, const uint8_t *bytes, size_t len)
 {
 	struct image *image = NULL;
 	struct image_change *c;
@@ -123,7 +131,7 @@ static bool take(struct scene *s, struct fake *f, const uint8_t *bytes, size_t l
 	return true;
 }
 
-static void deliver(struct scene *s, struct fake *f)
+static UNUSED void deliver(struct scene *s, struct fake *f)
 {
 	uint8_t *bytes = f->bytes[0];
 	size_t len = f->len[0];
@@ -137,38 +145,96 @@ static void deliver(struct scene *s, struct fake *f)
 		publish_confirm(s->p, f->id, f->runs->version, s->now);
 }
 
+static UNUSED void copy_published(struct published *to, const struct published *from)
+{
+	json_t *value = published_encode(from);
+
+	published_done(to);
+	assert_true(published_decode(value, to));
+	json_decref(value);
+}
+
+static UNUSED void durable(struct scene *s)
+{
+	copy_published(&s->saved, &s->saving);
+	journal_forget(s->w.journal, s->saved.revision);
+	s->is_saving = false;
+	s->saves++;
+}
+
+static UNUSED void on_save(void *arg, const struct published *state)
+{
+	struct scene *s = arg;
+
+	copy_published(&s->saving, state);
+	s->is_saving = true;
+	if (s->slow) {
+		s->saved_at = mono_add(s->now, (int64_t)any(s, 100) * s->slow / 100);
+		return;
+	}
+	durable(s);
+	publish_saved(s->p, true, s->now);
+}
+
 /* Time passes in turns of 10 ms; in each, any router may get one message. */
-static void run(struct scene *s, int64_t time)
+static UNUSED void turn(struct scene *s)
+{
+	s->now = mono_add(s->now, 10 * MSEC);
+	if (s->is_saving && !mono_before(s->now, s->saved_at)) {
+		durable(s);
+		publish_saved(s->p, true, s->now);
+	}
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		struct fake *f = &s->fakes[i];
+
+		if (s->loss && any(s, 100) < s->loss) {
+			if (f->attached)
+				detach(s, f);
+			else
+				attach(s, f);
+		}
+		if (f->n && any(s, 2))
+			deliver(s, f);
+	}
+	publish_due(s->p, s->now);
+}
+
+static UNUSED void run(struct scene *s, int64_t time)
 {
 	mono_t end = mono_add(s->now, time);
 
-	while (mono_before(s->now, end)) {
-		s->now = mono_add(s->now, 10 * MSEC);
-		for (unsigned i = 1; i <= ROUTERS; i++) {
-			struct fake *f = &s->fakes[i];
-
-			if (s->loss && any(s, 100) < s->loss) {
-				if (f->attached)
-					detach(s, f);
-				else
-					attach(s, f);
-			}
-			if (f->n && any(s, 2))
-				deliver(s, f);
-		}
-		publish_due(s->p, s->now);
-	}
+	while (mono_before(s->now, end))
+		turn(s);
 }
 
-static void begin(struct scene *s)
+static UNUSED struct publish *make(void *arg, uint64_t revision)
 {
-	s->p = publish_new(s->w.registry, s->signer, s->generation, s->w.revision,
-			   PROTECT_AES_256_GCM, on_event, s);
+	struct scene *s = arg;
+
+	s->p = publish_new(s->w.registry, s->signer, s->generation, revision, PROTECT_AES_256_GCM,
+			   on_event, on_save, s);
+	return s->p;
+}
+
+/* Where the one before stopped, if that can be. */
+static UNUSED void begin(struct scene *s)
+{
+	char error[RECORD_ERROR];
+	int r = -ESTALE;
+
+	if (s->saved.revision)
+		r = resume_publish(s->w.registry, s->w.journal, &s->saved, s->w.revision, make, s,
+				   s->now, &s->p, error);
+	assert_true(!r || r == -ESTALE);
+	s->resumed += !r;
+	s->begun += r != 0;
+	if (r)
+		make(s, s->w.revision);
 	for (unsigned i = 1; i <= ROUTERS; i++)
 		s->fakes[i].attached = false;
 }
 
-static int setup(void **state)
+static UNUSED int setup(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 	char name[16], block[32], host[16];
@@ -177,7 +243,8 @@ static int setup(void **state)
 	s->signer = signer_new((const uint8_t *)"a signing key of thirty-two byte");
 	s->now = (mono_t){ SEC };
 	s->random = 1;
-	s->generation = 1;
+	s->generation = registry_order(s->w.registry)->record.generation;
+	s->w.journal = journal_new(s->w.revision);
 	for (unsigned i = 1; i <= ROUTERS; i++) {
 		snprintf(name, sizeof(name), "r%u", i);
 		snprintf(block, sizeof(block), "172.16.%u.0/24", i);
@@ -193,11 +260,14 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+static UNUSED int teardown(void **state)
 {
 	struct scene *s = *state;
 
 	publish_free(s->p);
+	journal_free(s->w.journal);
+	published_done(&s->saved);
+	published_done(&s->saving);
 	for (unsigned i = 1; i <= ROUTERS; i++) {
 		drop_all(&s->fakes[i]);
 		image_free(s->fakes[i].runs);
@@ -208,13 +278,13 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void attach_all(struct scene *s)
+static UNUSED void attach_all(struct scene *s)
 {
 	for (unsigned i = 1; i <= ROUTERS; i++)
 		attach(s, &s->fakes[i]);
 }
 
-static void create(struct scene *s, const char *name, unsigned id, const char *hosts)
+static UNUSED void create(struct scene *s, const char *name, unsigned id, const char *hosts)
 {
 	struct world *w = &s->w;
 
@@ -224,96 +294,15 @@ static void create(struct scene *s, const char *name, unsigned id, const char *h
 	publish_changed(s->p, s->w.revision, s->now);
 }
 
-static bool share(struct scene *s, unsigned a, unsigned b)
+static UNUSED void restart(struct scene *s)
 {
-	size_t n;
-	uint32_t *ids = tables_neighbours(registry_router_id(s->w.registry, a), &n);
-	bool found = false;
-
-	for (size_t i = 0; i < n; i++)
-		found |= ids[i] == b;
-	free(ids);
-	return found;
-}
-
-static bool has_queue_router(struct scene *s, unsigned router, unsigned q)
-{
-	struct queue_routers l;
-
-	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, router), &l);
-	return queue_routers_have(&l, q);
-}
-
-/* A router's peers, and what it knows of itself, found by trying everything. */
-static void assert_peers(struct scene *s, unsigned i)
-{
-	const struct image *image = s->fakes[i].runs;
-	struct queue_routers own;
-
-	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, i), &own);
-	assert_int_equal(image->self.n_queue_routers, own.n);
-	for (unsigned k = 0; k < own.n; k++)
-		assert_int_equal(image->self.queue_routers[k], own.at[k]);
-	for (unsigned k = 1; k <= ROUTERS; k++) {
-		const struct image_peer *peer = image_peer(image, k);
-		bool known = share(s, i, k) || has_queue_router(s, i, k);
-		bool relay = has_queue_router(s, k, i);
-
-		for (unsigned x = 1; x <= ROUTERS; x++) {
-			known |= share(s, i, x) && has_queue_router(s, x, k);
-			relay |= share(s, k, x) && has_queue_router(s, x, i);
-		}
-		if (i == k)
-			known = relay = false;
-		assert_int_equal(peer != NULL, known || relay);
-		assert_int_equal(peer && peer->relay, relay);
-		queue_routers_of(s->w.registry, registry_router_id(s->w.registry, k), &own);
-		if (peer)
-			assert_int_equal(peer->n_queue_routers, relay ? 0 : own.n);
-		for (unsigned x = 0; peer && x < peer->n_queue_routers; x++)
-			assert_int_equal(peer->queue_routers[x], own.at[x]);
-	}
-}
-
-/* Those that may connect to it, as the registry has them. */
-static void assert_tinies(struct scene *s, unsigned i)
-{
-	const struct image *image = s->fakes[i].runs;
-	size_t n = 0;
-
-	list_for_each(node, &registry_router_id(s->w.registry, i)->tinies) {
-		const struct tiny *tiny = container_of(node, struct tiny_place, by_router)->tiny;
-		const struct image_tiny *t = image_tiny(image, tiny->record.id);
-
-		n++;
-		assert_non_null(t);
-		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
-		assert_true(ip_equal(&t->addresses[0], &tiny->record.addresses.at[0]));
-	}
-	assert_int_equal(image->n_tinies, n);
-}
-
-/* Everybody runs what the registry says. */
-static void assert_current(struct scene *s)
-{
-	assert_true(publish_settled(s->p));
-	for (unsigned i = 1; i <= ROUTERS; i++) {
-		const struct image *image = s->fakes[i].runs;
-		const struct router *r = registry_router_id(s->w.registry, i);
-		struct networks l;
-
-		assert_non_null(image);
-		networks_of_router(r, &l);
-		assert_int_equal(image->n_networks, l.n);
-		assert_int_equal(image->n_aliases, 0);
-		for (size_t k = 0; k < l.n; k++) {
-			assert_int_equal(image->networks[k].sides, SIDES);
-			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
-		}
-		assert_peers(s, i);
-		assert_tinies(s, i);
-		networks_done(&l);
-	}
+	for (unsigned i = 1; i <= ROUTERS; i++)
+		drop_all(&s->fakes[i]);
+	publish_free(s->p);
+	if (s->is_saving && any(s, 2)) /* it was done, though nobody has been told */
+		durable(s);
+	s->is_saving = false;
+	begin(s);
 }
 
 #endif

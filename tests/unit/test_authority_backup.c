@@ -16,6 +16,8 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 
+#include <openssl/evp.h>
+
 #include "authority/backup.h"
 #include "authority/ca.h"
 #include "authority/operation.h"
@@ -205,8 +207,8 @@ static void under_load(struct store *from, struct store *to, const char *name)
 		 "{\"time\":1,\"caller\":\"-\",\"operation\":\"x\",\"target\":\"\xc3\xbc\","
 		 "\"allowed\":true,\"detail\":\"\"}");
 	put_text(from, "token/t",
-		 "{\"registers\":\"router\",\"site\":\"a0\",\"roles\":[],\"issuer\":\"jane\","
-		 "\"count\":1,\"used\":0,\"expires\":5}");
+		 "{\"registers\":\"router\",\"site\":\"a0\",\"roles\":[],\"vn\":0,"
+		 "\"anywhere\":false,\"issuer\":\"jane\",\"count\":1,\"used\":0,\"expires\":5}");
 	put_text(from, "credential/c",
 		 "{\"user\":\"jane\",\"operations\":[\"vn-join\"],\"vns\":[\"*\"],\"expires\":5}");
 	assert_int_equal(pthread_create(&thread, NULL, run_load, &l), 0);
@@ -273,6 +275,37 @@ static void test_etcd(void **state)
 	store_close(to);
 	store_close(from);
 	cluster_end(&cluster);
+}
+
+/* One that an earlier version has made: its records get what they lack. */
+static void test_earlier(void **state)
+{
+	static const char lines[] =
+		"{\"vine_authority_backup\":1,\"made\":5,\"revision\":9}\n"
+		"{\"key\":\"order\",\"value\":{\"n\":7,\"next_vn\":8,\"next_router\":3,\"space\":[]}}\n"
+		"{\"key\":\"user/joe\",\"value\":{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,"
+		"\"created\":1}}\n";
+	char url[160], directory[128], text[1024], hex[65];
+	unsigned char sum[32];
+	struct store *s = open_one("earlier.db", url);
+	int fd = new_file("earlier.backup");
+	struct backup b;
+
+	(void)state;
+	assert_int_equal(EVP_Digest(lines, strlen(lines), sum, NULL, EVP_sha256(), NULL), 1);
+	for (int i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	snprintf(text, sizeof(text), "%s{\"entries\":2,\"sha256\":\"%s\"}\n", lines, hex);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	snprintf(directory, sizeof(directory), "%s", new_directory("earlier-ca"));
+	if (backup_restore(fd, s, directory, MADE, &b, error))
+		fail_msg("%s", error);
+	has_value(s, "user/joe",
+		  "{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,\"created\":1,"
+		  "\"expires\":0}");
+	has_value(s, "schema", "{\"version\":3}");
+	store_close(s);
+	close(fd);
 }
 
 /* ---- damaged --------------------------------------------------------------------- */
@@ -396,9 +429,8 @@ static void test_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sqlite),
-		cmocka_unit_test(test_etcd),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_sqlite),	cmocka_unit_test(test_etcd),
+		cmocka_unit_test(test_earlier), cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_again),
 	};
 

@@ -316,6 +316,14 @@ static void put_audit(struct store *s, uint64_t time, unsigned n)
 }
 
 #define HOUR 3600000ull
+#define END(milliseconds) \
+	"{\"registers\":\"user\",\"site\":\"\",\"vn\":0,\"anywhere\":false,\"roles\":[],\"issuer\":\"x\",\"count\":1,\"used\":0," \
+	"\"expires\":" milliseconds "}"
+
+static void tick_at(struct retention *t, uint64_t now, uint64_t since)
+{
+	retention_tick(t, now, (mono_t){ (int64_t)(since + 1000000) * MSEC });
+}
 
 static void test_retention(void **state)
 {
@@ -325,6 +333,7 @@ static void test_retention(void **state)
 	struct service *service;
 	struct retention *t;
 	struct store *s;
+	size_t records;
 
 	(void)state;
 	snprintf(url, sizeof(url), "sqlite:%s", in_world("retention.db"));
@@ -336,26 +345,41 @@ static void test_retention(void **state)
 		put_audit(s, 1010 * HOUR, i);
 	service = service_open(base, s, &hooks, words);
 	assert_non_null(service);
+	put(s, "token/old", END("3636000000"));
+	put(s, "token/new", END("3646800000"));
+	records = count(s, "");
 	t = retention_new(service, 10 * HOUR);
-	retention_tick(t, 1010 * HOUR);
+	/* An hour of a clock that isn't set: not when this begins, nor when it jumps. */
+	tick_at(t, 1010 * HOUR, 0);
+	tick_at(t, 1010 * HOUR + HOUR / 2, HOUR / 2);
+	tick_at(t, 99999 * HOUR, HOUR - 1000);
+	tick_at(t, 99999 * HOUR + 1000, HOUR);
+	tick_at(t, 1011 * HOUR + 1000, HOUR + 1000);
+	tick_at(t, 1012 * HOUR, 2 * HOUR);
 	TURN_UNTIL(base, service_idle(service));
-	assert_int_equal(retention_removed(t), 0);
-	retention_tick(t, 1010 * HOUR + HOUR / 2); /* not yet again */
-	assert_true(service_idle(service));
+	assert_int_equal(count(s, ""), records);
 	/* All of the first kind, some at a time. */
-	retention_tick(t, 1011 * HOUR);
+	tick_at(t, 1012 * HOUR + 2000, 2 * HOUR + 2000);
 	TURN_UNTIL(base, service_idle(service));
 	assert_int_equal(retention_removed(t), RETENTION_TOGETHER);
-	retention_tick(t, 1011 * HOUR + 1000);
+	tick_at(t, 1012 * HOUR + 3000, 2 * HOUR + 3000);
 	TURN_UNTIL(base, service_idle(service));
 	assert_int_equal(retention_removed(t), RETENTION_TOGETHER + 10);
 	assert_int_equal(count(s, "audit/"), 5);
-	assert_int_equal(count(s, ""), 6);
+	/* What lets somebody in goes a day after its end. */
+	assert_int_equal(count(s, "token/"), 2);
+	tick_at(t, 1034 * HOUR + 4000, 24 * HOUR + 4000);
+	TURN_UNTIL(base, service_idle(service));
+	assert_int_equal(count(s, "token/"), 1);
 	/* For ever. */
 	retention_free(t);
+	records = count(s, "audit/");
 	t = retention_new(service, 0);
-	retention_tick(t, 10000 * HOUR);
-	assert_true(service_idle(service));
+	tick_at(t, 10000 * HOUR, 0);
+	tick_at(t, 10001 * HOUR, HOUR);
+	TURN_UNTIL(base, service_idle(service));
+	assert_int_equal(count(s, "audit/"), records);
+	assert_int_equal(count(s, "token/"), 0);
 	retention_free(t);
 	service_close(service);
 	store_close(s);

@@ -165,7 +165,41 @@ static void test_bodies(void **state)
 	server_end(s);
 }
 
-/* By a credential one gets a certificate for what is registered, never the delegator's. */
+static size_t audit_records(struct world *w)
+{
+	struct store_range range = { .prefix = "audit/", .limit = STORE_PAGE_MAX };
+	struct store_page page;
+	size_t n;
+
+	assert_int_equal(store_list(w->store, &range, &page), 0);
+	n = page.n;
+	store_page_done(&page);
+	return n;
+}
+
+/* Anybody may ask for anybody's renewal: with another key that is a stranger's request, and of
+ * those no more than 20 a second are written. */
+static void test_renewals(void **state)
+{
+	struct world *w = *state;
+	struct server server, *s = &server;
+	time_t begun = time(NULL);
+	json_t *body = with_csr("nobody");
+
+	server_begin(w, s);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(post(s, "/v1/renew", NULL, json_deep_copy(body)), 403);
+		assert_non_null(strstr(said(s), "not registered"));
+	}
+	json_decref(body);
+	if (time(NULL) - begun < 3)
+		assert_true(audit_records(w) <= 80);
+	assert_true(audit_records(w) >= 20);
+	server_end(s);
+}
+
+/* A token is for who has the key; and what registers is one's own certificate, not a
+ * credential. */
 static void test_certificate(void **state)
 {
 	struct world *w = *state;
@@ -176,19 +210,30 @@ static void test_certificate(void **state)
 	BIO *pem;
 	X509 *c;
 
+	pki_secret_hash("token", hash);
+	ask(w, "token-create",
+	    json_pack("{s:s,s:s,s:I}", "hash", hash, "registers", "router", "expires",
+		      ((json_int_t)time(NULL) + 1000) * 1000));
 	pki_secret_hash("secret", hash);
 	ask(w, "register",
 	    json_pack("{s:s,s:s,s:[s]}", "kind", "site", "name", "s", "admins", "root"));
 	ask(w, "delegate",
-	    json_pack("{s:s,s:[s,s],s:I}", "hash", hash, "operations", "register", "vn-create",
-		      "expires", ((json_int_t)time(NULL) + 1000) * 1000));
-	answers(w, 2);
+	    json_pack("{s:s,s:[s],s:I}", "hash", hash, "operations", "vn-create", "expires",
+		      ((json_int_t)time(NULL) + 1000) * 1000));
+	answers(w, 3);
 	assert_int_equal(w->status, 200);
 	server_begin(w, s);
 	body = with_csr("r1");
 	json_object_set_new(body, "kind", json_string("router"));
 	json_object_set_new(body, "site", json_string("s"));
-	assert_int_equal(post(s, "/v1/register", "secret", body), 200);
+	assert_int_equal(post(s, "/v1/register", "secret", json_deep_copy(body)), 403);
+	json_object_set_new(body, "token", json_string("token"));
+	assert_int_equal(post(s, "/v1/register", NULL,
+			      json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "router", "name", "r2",
+					"site", "s", "key", "k", "token", "token")),
+			 400);
+	assert_non_null(strstr(said(s), "csr"));
+	assert_int_equal(post(s, "/v1/register", NULL, body), 200);
 	pem = BIO_new_mem_buf(json_string_value(json_object_get(s->body, "certificate")), -1);
 	c = PEM_read_bio_X509(pem, NULL, NULL, NULL);
 	assert_non_null(c);
@@ -226,6 +271,7 @@ static int end_of_stream(struct world *w, bool unread)
 	struct server server, *s = &server;
 	struct evhttp_request *q = evhttp_request_new(got, s);
 	struct push *p;
+	uint64_t at;
 	int status;
 
 	server_begin(w, s);
@@ -235,9 +281,11 @@ static int end_of_stream(struct world *w, bool unread)
 	    json_pack("{s:s,s:s,s:s,s:i}", "kind", "router", "name", "r", "site", "s", "id", 1));
 	answers(w, 2);
 	assert_int_equal(w->status, 200);
-	p = push_new(w->base, service_registry_observed(w->service), s->api.ca, PROTECT_NONE);
+	p = push_new(w->base, w->service, s->api.ca, PROTECT_NONE);
 	assert_non_null(p);
-	push_begin(p, service_revision(w->service));
+	push_begin(p);
+	while (!service_published(w->service, &at) || !service_idle(w->service))
+		event_base_loop(w->base, EVLOOP_ONCE);
 	evhttp_set_gencb(s->evhttp, on_stream, p);
 	evhttp_make_request(s->connection, q, EVHTTP_REQ_GET, "/");
 	while (!is_attached(p) || evbuffer_get_length(stream))
@@ -247,12 +295,14 @@ static int end_of_stream(struct world *w, bool unread)
 	assert_int_equal(w->status, 200);
 	if (unread)
 		evbuffer_add(stream, "1\r\n \r\n", 6);
-	push_applied(p, service_revision(w->service));
+	push_applied(p);
 	assert_false(is_attached(p));
 	while (!s->status)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	status = s->status;
 	push_end(p);
+	while (!service_idle(w->service))
+		event_base_loop(w->base, EVLOOP_ONCE);
 	push_free(p);
 	server_end(s);
 	return status;
@@ -295,16 +345,26 @@ static int connect_to(uint16_t port)
 }
 
 /* Whether the other side, which is in this process, has closed it. */
-static bool is_closed(struct event_base *base, int fd)
+static bool is_closed_at(struct event_base *base, int fd, int how)
 {
 	char buffer[4096];
 	ssize_t n;
 
-	event_base_loop(base, EVLOOP_ONCE);
+	event_base_loop(base, how);
 	do {
 		n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 	} while (n > 0);
 	return !n || errno != EAGAIN;
+}
+
+static bool is_closed(struct event_base *base, int fd)
+{
+	return is_closed_at(base, fd, EVLOOP_ONCE);
+}
+
+static bool is_gone(struct event_base *base, int fd)
+{
+	return is_closed_at(base, fd, EVLOOP_NONBLOCK);
 }
 
 /* A handshake as far as a client comes who is asked for a certificate. */
@@ -371,6 +431,65 @@ static void test_deadline(void **state)
 	server_end(s);
 }
 
+/* Strangers have a quarter of the connections, among themselves; and only so much to say. */
+static void test_share(void **state)
+{
+	enum { MOST = 40, SHARE = MOST / 4 };
+	struct world *w = *state;
+	struct server server, *s = &server;
+	struct http *h = http_new(w->base, MOST, 600, api_handle, &server.api);
+	const uint16_t port = free_port();
+	char names[] = "localhost", *const list[] = { names }, text[4096];
+	struct endpoint e;
+	EVP_PKEY *key = pki_key_new();
+	static const char post[] = "POST /v1/vns HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n";
+	static const char get[] = "GET / HTTP/1.1\r\n\r\n";
+	int fds[3 * MOST], known;
+	SSL *jane, *nobody;
+	size_t n = 0;
+
+	server_begin(w, s);
+	assert_non_null(h);
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
+	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	assert_int_equal(http_listen(h, &e), 0);
+	known = connect_to(port);
+	jane = shake_hands(w->base, s->api.ca, known, true);
+	SSL_write(jane, get, (int)strlen(get));
+	while (SSL_read(jane, text, sizeof(text)) <= 0)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	for (int i = 0; i < 3 * MOST; i++) {
+		fds[i] = connect_to(port);
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	}
+	/* All but the last ones had to go; who is known stays, and who comes is served. */
+	for (int i = 0; i < 3 * MOST - SHARE; i++)
+		while (!is_gone(w->base, fds[i]))
+			continue;
+	for (int i = 3 * MOST - SHARE; i < 3 * MOST; i++)
+		assert_false(is_gone(w->base, fds[i]));
+	assert_false(is_gone(w->base, known));
+	nobody = shake_hands(w->base, s->api.ca, fds[3 * MOST - 1], false);
+	memset(text, 'x', sizeof(text));
+	SSL_write(nobody, post, (int)strlen(post));
+	while (!is_gone(w->base, fds[3 * MOST - 1]) && n < 2 * HTTP_STRANGER) {
+		int r = SSL_write(nobody, text, sizeof(text));
+
+		n += r > 0 ? (size_t)r : 0;
+	}
+	assert_true(n < 2 * HTTP_STRANGER);
+	assert_true(n > HTTP_STRANGER / 2);
+	SSL_free(nobody);
+	SSL_free(jane);
+	for (int i = 0; i < 3 * MOST; i++)
+		close(fds[i]);
+	close(known);
+	EVP_PKEY_free(key);
+	http_free(h);
+	server_end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +499,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_revoked, begin, end),
 		cmocka_unit_test_setup_teardown(test_cut_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_deadline, begin, end),
+		cmocka_unit_test_setup_teardown(test_renewals, begin, end),
+		cmocka_unit_test_setup_teardown(test_share, begin, end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

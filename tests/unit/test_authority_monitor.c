@@ -171,6 +171,28 @@ static void test_figures(void **state)
 	json_decref(o);
 }
 
+/* Heartbeats without links leave them as they are, for a while. */
+static void test_links_stay(void **state)
+{
+	struct scene *s = *state;
+
+	assert_int_equal(beat(s, "r1", "{'peers': [{'id': 2, 'tx_bytes': 100}]}"), 0);
+	for (int i = 0; i < 5; i++) {
+		s->now = mono_add(s->now, 5 * SEC);
+		assert_int_equal(beat(s, "r1", "{'load': 1}"), 0);
+		assert_int_equal(monitor_get(s->monitor, 1)->n_links, 1);
+	}
+	s->now = mono_add(s->now, 5 * SEC);
+	assert_int_equal(beat(s, "r1", "{'peers': [{'id': 2, 'tx_bytes': 400}]}"), 0);
+	assert_true(monitor_get(s->monitor, 1)->links[0].sent == 10); /* of all that time */
+	s->now = mono_add(s->now, MONITOR_LINKS_OLD - SEC);
+	assert_int_equal(beat(s, "r1", "{}"), 0);
+	assert_int_equal(monitor_links(s->monitor), 1);
+	s->now = mono_add(s->now, 2 * SEC);
+	assert_int_equal(beat(s, "r1", "{}"), 0);
+	assert_int_equal(monitor_links(s->monitor), 0);
+}
+
 /* ---- bodies of strangers ---------------------------------------------------------- */
 
 static void test_hostile(void **state)
@@ -252,7 +274,7 @@ static void test_bounds(void **state)
 	assert_int_equal(monitor_get(s->monitor, 1)->left_out, 3000 - MONITOR_LINKS);
 	assert_int_equal(monitor_links(s->monitor), MONITOR_LINKS);
 	s->now = mono_add(s->now, 2 * SEC);
-	assert_int_equal(beat(s, "r1", "{}"), 0);
+	assert_int_equal(beat(s, "r1", "{'peers': []}"), 0);
 	assert_int_equal(monitor_links(s->monitor), 0);
 	free(text);
 	json_decref(body);
@@ -420,6 +442,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_states, begin, end),
 		cmocka_unit_test_setup_teardown(test_figures, begin, end),
+		cmocka_unit_test_setup_teardown(test_links_stay, begin, end),
 		cmocka_unit_test_setup_teardown(test_hostile, begin, end),
 		cmocka_unit_test_setup_teardown(test_bounds, begin, end),
 		cmocka_unit_test_setup_teardown(test_routers_found, begin, end),

@@ -76,6 +76,7 @@ static void test_ownership(void **state)
 		       403, "not the caller's");
 	assert_done(
 		as_router(w, "f", "vn-leave", json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
+	assert_done(as(w, "jane", "host-token", json_pack("{s:s,s:s}", "host", "f1", "hash", "h")));
 	assert_done(
 		as_router(w, "f", "vn-join", json_pack("{s:s,s:[s]}", "vn", "x", "hosts", "f1")));
 	/* Who is gone. */
@@ -92,15 +93,17 @@ static void test_ownership(void **state)
 
 static int with_token(struct world *w, const char *token, const char *kind, const char *name)
 {
-	return world_ask(w, (struct request){ .operation = "register", .token = token },
-			 json_pack("{s:s,s:s}", "kind", kind, "name", name));
+	return world_ask(
+		w, (struct request){ .operation = "register", .token = token, .certified = 1 },
+		json_pack("{s:s,s:s}", "kind", kind, "name", name));
 }
 
 static int with_block(struct world *w, const char *token, const char *name, const char *block)
 {
-	return world_ask(w, (struct request){ .operation = "register", .token = token },
-			 json_pack("{s:s,s:s,s:s,s:[s]}", "kind", "router", "name", name, "key",
-				   name, "blocks", block));
+	return world_ask(
+		w, (struct request){ .operation = "register", .token = token, .certified = 1 },
+		json_pack("{s:s,s:s,s:s,s:[s]}", "kind", "router", "name", name, "key", name,
+			  "blocks", block));
 }
 
 static void test_tokens(void **state)
@@ -116,6 +119,10 @@ static void test_tokens(void **state)
 				 "roles", "eu", "count", 2, "expires", (json_int_t)w->now + 1000)));
 	assert_refused(with_token(w, "a", "router", "x"), 403, "for a user");
 	assert_refused(with_token(w, "a", "user", "jane"), 409, "taken");
+	assert_refused(world_ask(w, (struct request){ .operation = "register", .token = "a" },
+				 json_pack("{s:s,s:s,s:s}", "kind", "user", "name", "x", "key",
+					   "another's")),
+		       400, "'csr' is missing");
 	assert_done(with_token(w, "a", "user", "x"));
 	assert_int_equal(registry_user(w->registry, "x")->record.roles, ROLE_EU);
 	assert_done(with_token(w, "a", "user", "y"));
@@ -251,15 +258,46 @@ static void test_delegation(void **state)
 	world_done(w);
 }
 
+/* By a credential VNs are worked on, and nobody is made their administrator. */
+static void test_administrators(void **state)
+{
+	struct world world, *w = &world;
+
+	(void)state;
+	begin(w);
+	assert_done(create(w, "joe", "v", "g1"));
+	assert_done(as(w, "joe", "delegate",
+		       json_pack("{s:s,s:[s,s],s:I}", "hash", "h", "operations", "vn-change",
+				 "vn-undo", "expires", (json_int_t)w->now + 1000)));
+	assert_done(delegated(w, "h", "vn-change",
+			      json_pack("{s:s,s:[s]}", "vn", "v", "users", "jane")));
+	assert_refused(delegated(w, "h", "vn-change",
+				 json_pack("{s:s,s:[s,s]}", "vn", "v", "admins", "joe", "jane")),
+		       403, "administrators");
+	assert_done(delegated(w, "h", "vn-undo", json_pack("{s:s}", "vn", "v")));
+	/* What the user has taken away isn't given back by it. */
+	assert_done(as(w, "joe", "vn-change",
+		       json_pack("{s:s,s:[s,s]}", "vn", "v", "admins", "joe", "jane")));
+	assert_done(
+		as(w, "joe", "vn-change", json_pack("{s:s,s:[s]}", "vn", "v", "admins", "joe")));
+	assert_refused(delegated(w, "h", "vn-undo", json_pack("{s:s}", "vn", "v")), 403,
+		       "administrators");
+	assert_done(as(w, "joe", "vn-undo", json_pack("{s:s}", "vn", "v")));
+	world_done(w);
+}
+
 /* Nor is what outlasts a credential given by one that an older version has made. */
 static void test_lasting(void **state)
 {
-	static const char *const operations[] = { "delegate", "manage-users", "token-create" };
+	static const char *const operations[] = { "delegate", "manage-users", "token-create",
+						  "register", "site-change",  "router-change",
+						  "revoke",   "host-token" };
+	enum { N = sizeof(operations) / sizeof(*operations) };
 	struct world world, *w = &world;
 	struct record rec = { .kind = RECORD_CREDENTIAL, .id = "old" };
 	char error[RECORD_ERROR];
 	struct registry_change c = { .key = "credential/old", .revision = 1000 };
-	struct request q = { .caller = { CALLER_USER, "root", "old" }, .operation = "register" };
+	struct request q = { .caller = { CALLER_USER, "root", "old" }, .operation = "" };
 	json_t *value;
 
 	(void)state;
@@ -267,20 +305,13 @@ static void test_lasting(void **state)
 	rec.credential.user = strdup("root");
 	rec.credential.expires = w->now + 1000;
 	names_insert(&rec.credential.vns, "*");
-	names_insert(&rec.credential.operations, "register");
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < N; i++)
 		names_insert(&rec.credential.operations, operations[i]);
 	c.value = value = record_encode(&rec);
 	assert_int_equal(registry_apply(w->registry, &c, 1, error), 0);
 	json_decref(value);
 	record_done(&rec);
-	assert_refused(world_ask(w, q,
-				 json_pack("{s:s,s:s,s:[s]}", "kind", "user", "name", "x", "roles",
-					   "adm")),
-		       403, "register users");
-	assert_done(world_ask(
-		w, q, json_pack("{s:s,s:s,s:s}", "kind", "router", "name", "x", "site", "f")));
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < N; i++) {
 		q.operation = operations[i];
 		assert_refused(world_ask(w, q, NULL), 403, "can't be used for");
 	}
@@ -703,7 +734,7 @@ static void test_hosts(void **state)
 			    json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "n")));
 	assert_refused(as_host(w, "f", "n", "k", "vn-join", NULL,
 			       json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "o")),
-		       403, "neither owns it");
+		       403, "not the caller's");
 	assert_done(address_as(w, "n", "k", "")); /* in a VN too */
 	assert_done(as_host(w, "f", "n", "k", "list-hosts", NULL, NULL));
 	assert_int_equal(json_array_size(json_object_get(w->result, "hosts")), 1);
@@ -714,6 +745,15 @@ static void test_hosts(void **state)
 		       403, "not the caller's");
 	assert_done(as_host(w, "f", "n", "k", "vn-leave", NULL,
 			    json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "n")));
+	/* Nothing that is the router's own. */
+	assert_refused(as_host(w, "f", "n", "k", "get-tables", NULL,
+			       json_pack("{s:s}", "router", "f")),
+		       403, "nothing that hosts ask for");
+	assert_refused(as_host(w, "f", "n", "k", "list-routers", NULL, NULL), 403,
+		       "nothing that hosts ask for");
+	assert_refused(as_host(w, "f", "n", "k", "register", "t",
+			       json_pack("{s:s,s:s}", "kind", "router", "name", "n")),
+		       403, "registers itself alone");
 	/* A new secret ends the old one. Nobody but a router asks for hosts. */
 	assert_done(as(w, "root", "host-token", json_pack("{s:s,s:s}", "host", "n", "hash", "z")));
 	assert_refused(address_as(w, "n", "k", ""), 403, "not its secret");
@@ -727,16 +767,55 @@ static void test_hosts(void **state)
 	world_done(w);
 }
 
+/* A router acts for the owners of its own hosts, if they have let it: else it could name
+ * anybody as owner, and so come into any VN. */
+static void test_owners(void **state)
+{
+	struct world world, *w = &world;
+	json_t *join = json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "spy");
+
+	(void)state;
+	begin(w);
+	assert_done(create(w, "joe", "v", "g1"));
+	assert_done(as_router(w, "f", "register",
+			      json_pack("{s:s,s:s,s:s}", "kind", "host", "name", "spy", "owner",
+					"joe")));
+	assert_refused(as_router(w, "f", "vn-join", json_incref(join)), 403, "has no secret");
+	/* Nobody else makes one. */
+	assert_refused(as(w, "root", "host-token",
+			  json_pack("{s:s,s:s}", "host", "spy", "hash", "s")),
+		       403, "only its owner");
+	assert_done(as(w, "joe", "host-token", json_pack("{s:s,s:s}", "host", "spy", "hash", "s")));
+	assert_refused(as_router(w, "g", "vn-join", json_incref(join)), 403, "not the caller's");
+	/* Whatever another site permits, and to whomever. */
+	assert_done(as(w, "root", "policy-set",
+		       json_pack("{s:s,s:s,s:s}", "site", "f", "name", "all", "effect", "permit")));
+	assert_refused(as_router(w, "g", "vn-join", json_incref(join)), 403, "not the caller's");
+	assert_refused(as_host(w, "f", "spy", "s", "vn-join", NULL,
+			       json_pack("{s:s,s:[s]}", "vn", "v", "hosts", "f1")),
+		       403, "not the caller's");
+	assert_done(as_host(w, "f", "spy", "s", "vn-join", NULL, json_incref(join)));
+	assert_done(as_router(w, "f", "vn-leave", json_incref(join)));
+	assert_done(as_router(w, "f", "vn-join", json_incref(join)));
+	assert_done(as_router(w, "f", "vn-leave", json_incref(join)));
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "joe")));
+	assert_refused(as_host(w, "f", "spy", "s", "vn-join", NULL, json_incref(join)), 403,
+		       "was revoked");
+	json_decref(join);
+	world_done(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ownership),  cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_delegation), cmocka_unit_test(test_policies),
-		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_undo),
-		cmocka_unit_test(test_dry_run),	   cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_issuers),	   cmocka_unit_test(test_lasting),
-		cmocka_unit_test(test_dangling),   cmocka_unit_test(test_words),
-		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_ownership),      cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_delegation),     cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_addresses),      cmocka_unit_test(test_undo),
+		cmocka_unit_test(test_dry_run),	       cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_issuers),	       cmocka_unit_test(test_lasting),
+		cmocka_unit_test(test_dangling),       cmocka_unit_test(test_words),
+		cmocka_unit_test(test_hosts),	       cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_administrators),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -38,7 +38,7 @@ static const struct row {
 	{ "vn-undo", "+vna", "vna" },
 	{ "site-change", "+adm +sa", "sa" },
 	{ "host-remove", "+sa +eu +vr", "sa eu vr" },
-	{ "host-token", "+sa +eu", "sa eu" },
+	{ "host-token", "+sa +eu", "sa eu" }, /* the owner */
 	{ "address-assign", "+sa +vr", "sa vr" },
 	{ "address-release", "+sa +vr", "sa vr" },
 	{ "space-change", "+adm", "" },
@@ -116,6 +116,8 @@ static void populate(struct world *w)
 				 "vr", "expires", (json_int_t)NOW + 100000)));
 	assert_done(as(w, "root", "block-assign",
 		       json_pack("{s:s,s:s}", "router", "vr", "block", "172.17.0.0/24")));
+	assert_done(
+		as(w, "root", "host-token", json_pack("{s:s,s:s}", "host", "own-vr", "hash", "h")));
 	/* From here "here"'s administrators are all. */
 	assert_done(as(w, "root", "site-change",
 		       json_pack("{s:s,s:o}", "site", "vr", "admins", list("root adm sa vna eu"))));
@@ -179,7 +181,8 @@ static json_t *arguments_of(const char *o, const char *role)
 		return json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "router", "site",
 				 "vr", "expires", (json_int_t)NOW + 100000);
 	if (!strcmp(o, "delegate"))
-		return json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations", "revoke", "expires",
+		return json_pack("{s:s,s:[s],s:I}", "hash", "h", "operations",
+				 !strcmp(role, "adm") ? "list-users" : "list-vns", "expires",
 				 (json_int_t)NOW + 100000);
 	if (!strcmp(o, "revoke"))
 		return json_pack("{s:s,s:s}", "kind", "credential", "name", "cred");
@@ -197,7 +200,8 @@ static int request(struct world *w, const char *caller, const char *role, const 
 		q.token = "tok";
 	if (!strcmp(operation, "revoke") && !router)
 		assert_done(as(w, role, "delegate",
-			       json_pack("{s:s,s:[s],s:I}", "hash", "cred", "operations", "revoke",
+			       json_pack("{s:s,s:[s],s:I}", "hash", "cred", "operations",
+					 !strcmp(role, "adm") ? "list-users" : "list-vns",
 					 "expires", (json_int_t)NOW + 100000)));
 	return world_ask(w, q, arguments_of(operation, role));
 }
@@ -261,12 +265,42 @@ static void test_strangers(void **state)
 		}
 }
 
+/* What somebody may by a credential of the role: operations on VNs, and what only shows. */
+static void test_delegated(void **state)
+{
+	static const char may[] =
+		"list-sites list-routers list-hosts list-vns list-vn-hosts list-users "
+		"list-policies get-metrics check audit vn-create vn-shutdown vn-merge vn-split "
+		"vn-join vn-leave vn-change vn-log vn-undo";
+
+	(void)state;
+	for (size_t i = 0; i < ROWS; i++)
+		for (int k = 1; k < 5; k++) {
+			struct world world, *w = &world;
+			const char *o = rows[i].operation;
+			bool good = has(may, o) && has(rows[i].may, roles[k]);
+			struct request q = { .caller = { CALLER_USER, roles[k], "cred" },
+					     .operation = o };
+			int status;
+
+			populate(w);
+			status = as(w, roles[k], "delegate",
+				    json_pack("{s:s,s:[s],s:I}", "hash", "cred", "operations", o,
+					      "expires", (json_int_t)NOW + 100000));
+			assert_int_equal(status, good ? 200 : 403);
+			if (status == 200)
+				assert_done(world_ask(w, q, arguments_of(o, roles[k])));
+			world_done(w);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_paper),
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_delegated),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -221,6 +221,11 @@ static void on_event(void *arg, enum publish_event e, const struct router *r, st
 	(void)arg, (void)e, (void)r, (void)runs;
 }
 
+static void on_save(void *arg, const struct published *state)
+{
+	(void)arg, (void)state;
+}
+
 static void test_published(void **state)
 {
 	static const uint8_t key[SIGN_KEY] = { 1 };
@@ -233,7 +238,7 @@ static void test_published(void **state)
 	pass(s, 45, ALL, LINKS(LINK(3, 0.2), LINK(4, 0.1), LINK(5, 0.01)));
 	assert_order(s, "q3 q2 q1");
 	p = publish_new(s->world.registry, signer, 1, s->world.revision, PROTECT_HMAC, on_event,
-			NULL);
+			on_save, NULL);
 	assert_int_equal(publish_give(p, 2, on_tables, &image), 0);
 	assert_non_null(image);
 	a = image_peer(image, 1);

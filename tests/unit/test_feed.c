@@ -102,6 +102,27 @@ static void cut_anywhere(void **state)
 	}
 }
 
+/* A line that would take many times its memory is none. */
+static void many_values(void **state)
+{
+	char *line = malloc(4000000), *at = line;
+	struct got got = { 0 };
+	struct feed s;
+
+	(void)state;
+	at += sprintf(at, "{\"type\":\"alive\",\"x\":[0");
+	while (at < line + 3999000) {
+		memcpy(at, ",0", 2);
+		at += 2;
+	}
+	at += sprintf(at, "]}\n");
+	feed_init(&s);
+	assert_int_equal(feed_read(&s, line, (size_t)(at - line), on_message, &got), -EBADMSG);
+	assert_int_equal(got.alive, 0);
+	feed_done(&s);
+	free(line);
+}
+
 static void malformed(void **state)
 {
 	static const char *const bad[] = {
@@ -212,7 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(versions),	 cmocka_unit_test(confirmations),
 		cmocka_unit_test(cut_anywhere),	 cmocka_unit_test(malformed),
-		cmocka_unit_test(what_is_taken),
+		cmocka_unit_test(what_is_taken), cmocka_unit_test(many_values),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -149,7 +149,7 @@ static void wrong_files(void **state)
 	static const char *const files[] = { PKI_KEY, PKI_CERTIFICATE, PKI_TRUST, PKI_TABLES,
 					     PKI_AUTHORITY };
 	struct place *p = *state;
-	EVP_PKEY *other = pki_key_new();
+	EVP_PKEY *other = pki_key_new(), *ed;
 	char *text = certificate(p, other, NOW), path[128];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -166,6 +166,15 @@ static void wrong_files(void **state)
 	put(p, PKI_KEY, text, 0640);
 	refused(p, "others can read it");
 	free(text);
+	ed = pki_table_key_new();
+	text = pki_key_pem(ed);
+	put(p, PKI_KEY, text, 0600);
+	free(text);
+	text = certificate(p, ed, NOW);
+	put(p, PKI_CERTIFICATE, text, 0644);
+	refused(p, "key.pem: not a key of P-256");
+	free(text);
+	EVP_PKEY_free(ed);
 	text = pki_key_text(p->key); /* P-256, not Ed25519 */
 	put(p, PKI_TABLES, text, 0644);
 	refused(p, "no Ed25519 key");

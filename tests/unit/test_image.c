@@ -412,6 +412,46 @@ static struct image *random_image(uint64_t number)
 	return image;
 }
 
+static uint8_t *put_number(uint8_t *at, uint32_t n)
+{
+	for (int i = 0; i < 4; i++)
+		*at++ = (uint8_t)(n >> (24 - 8 * i));
+	return at;
+}
+
+/* Rows and peers beyond what a router takes are counted before there is memory for them:
+ * here their bytes are zeros, none of which is good. */
+static void too_large(void **state)
+{
+	static const uint8_t head[] = { 'V', 'i', 'N', 'T', 2, IMAGE_WHOLE, 0, 0, 0, 0, 1 };
+	size_t room = IMAGE_ROWS + IMAGE_PEERS * 15 + 1000;
+	uint8_t *bytes = calloc(1, room), *at = bytes + sizeof(head) + 16 + 2, *end;
+	struct image *image;
+
+	(void)state;
+	memcpy(bytes, head, sizeof(head));
+	for (uint32_t more = 0; more < 2; more++) {
+		end = put_number(at, 1); /* one network */
+		end = put_number(end, 8000);
+		*end++ = SIDES;
+		*end++ = 0;
+		end = put_number(end, 1); /* of one router */
+		end = put_number(end, 7);
+		end = put_number(end, IMAGE_ROWS + more);
+		end += IMAGE_ROWS + more + SIGN_BYTES;
+		assert_int_equal(image_decode(bytes, (size_t)(end - bytes), &image),
+				 more ? -EMSGSIZE : -EBADMSG);
+	}
+	memset(at, 0, 64);
+	for (uint32_t more = 0; more < 2; more++) {
+		end = put_number(at + 8, IMAGE_PEERS + more); /* no networks, no aliases */
+		end += (IMAGE_PEERS + more) * 15 + SIGN_BYTES;
+		assert_int_equal(image_decode(bytes, (size_t)(end - bytes), &image),
+				 more ? -EMSGSIZE : -EBADMSG);
+	}
+	free(bytes);
+}
+
 static void random_histories(void **state)
 {
 	struct image *runs = random_image(1);
@@ -442,6 +482,7 @@ int main(void)
 		cmocka_unit_test(there_and_back),   cmocka_unit_test(change_there_and_back),
 		cmocka_unit_test(change_is_exact),  cmocka_unit_test(every_cut_and_bit),
 		cmocka_unit_test(what_is_not_good), cmocka_unit_test(random_histories),
+		cmocka_unit_test(too_large),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

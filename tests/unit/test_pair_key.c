@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <openssl/core_names.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,12 +61,36 @@ static void as_written(void **state)
 	EVP_PKEY_free(b);
 }
 
+/* Whichever form its point has, the key is the same. */
+static void a_compressed_point(void **state)
+{
+	EVP_PKEY *a = pki_key_new(), *b = pki_key_new();
+	char *text = pki_key_text(b), *compressed;
+	uint8_t one[CRYPTO_KEY], other[CRYPTO_KEY];
+
+	(void)state;
+	assert_int_equal(EVP_PKEY_set_utf8_string_param(
+				 b, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"),
+			 1);
+	compressed = pki_key_text(b);
+	assert_true(strlen(compressed) < strlen(text));
+	assert_true(pair_key(a, 1, text, strlen(text), 2, one));
+	assert_true(pair_key(a, 1, compressed, strlen(compressed), 2, other));
+	assert_memory_equal(one, other, CRYPTO_KEY);
+	free(text);
+	free(compressed);
+	EVP_PKEY_free(a);
+	EVP_PKEY_free(b);
+}
+
 static void what_is_no_key(void **state)
 {
+	static const char infinity[] = "MBkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDAgAA"; /* its point */
 	EVP_PKEY *a = pki_key_new(), *ed = pki_table_key_new();
 	EVP_PKEY *p384 = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
-	char *text = pki_key_text(a), *bad[] = { pki_key_text(ed), pki_key_text(p384), strdup(""),
-						 strdup("AAAA"), strdup("no base64 at all") };
+	char *text = pki_key_text(a),
+	     *bad[] = { pki_key_text(ed), pki_key_text(p384),	      strdup(""),
+			strdup("AAAA"),	  strdup("no base64 at all"), strdup(infinity) };
 	uint8_t got[CRYPTO_KEY] = { 0 }, zero[CRYPTO_KEY] = { 0 };
 
 	(void)state;
@@ -119,9 +144,8 @@ static void the_newest_counts(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_ends_agree),
-		cmocka_unit_test(as_written),
-		cmocka_unit_test(what_is_no_key),
+		cmocka_unit_test(both_ends_agree),   cmocka_unit_test(as_written),
+		cmocka_unit_test(what_is_no_key),    cmocka_unit_test(a_compressed_point),
 		cmocka_unit_test(the_newest_counts),
 	};
 

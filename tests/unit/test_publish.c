@@ -5,6 +5,98 @@
  */
 #include "tests/unit/publish_world.h"
 
+static bool share(struct scene *s, unsigned a, unsigned b)
+{
+	size_t n;
+	uint32_t *ids = tables_neighbours(registry_router_id(s->w.registry, a), &n);
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++)
+		found |= ids[i] == b;
+	free(ids);
+	return found;
+}
+
+static bool has_queue_router(struct scene *s, unsigned router, unsigned q)
+{
+	struct queue_routers l;
+
+	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, router), &l);
+	return queue_routers_have(&l, q);
+}
+
+/* A router's peers, and what it knows of itself, found by trying everything. */
+static void assert_peers(struct scene *s, unsigned i)
+{
+	const struct image *image = s->fakes[i].runs;
+	struct queue_routers own;
+
+	queue_routers_of(s->w.registry, registry_router_id(s->w.registry, i), &own);
+	assert_int_equal(image->self.n_queue_routers, own.n);
+	for (unsigned k = 0; k < own.n; k++)
+		assert_int_equal(image->self.queue_routers[k], own.at[k]);
+	for (unsigned k = 1; k <= ROUTERS; k++) {
+		const struct image_peer *peer = image_peer(image, k);
+		bool known = share(s, i, k) || has_queue_router(s, i, k);
+		bool relay = has_queue_router(s, k, i);
+
+		for (unsigned x = 1; x <= ROUTERS; x++) {
+			known |= share(s, i, x) && has_queue_router(s, x, k);
+			relay |= share(s, k, x) && has_queue_router(s, x, i);
+		}
+		if (i == k)
+			known = relay = false;
+		assert_int_equal(peer != NULL, known || relay);
+		assert_int_equal(peer && peer->relay, relay);
+		queue_routers_of(s->w.registry, registry_router_id(s->w.registry, k), &own);
+		if (peer)
+			assert_int_equal(peer->n_queue_routers, relay ? 0 : own.n);
+		for (unsigned x = 0; peer && x < peer->n_queue_routers; x++)
+			assert_int_equal(peer->queue_routers[x], own.at[x]);
+	}
+}
+
+/* Those that may connect to it, as the registry has them. */
+static UNUSED void assert_tinies(struct scene *s, unsigned i)
+{
+	const struct image *image = s->fakes[i].runs;
+	size_t n = 0;
+
+	list_for_each(node, &registry_router_id(s->w.registry, i)->tinies) {
+		const struct tiny *tiny = container_of(node, struct tiny_place, by_router)->tiny;
+		const struct image_tiny *t = image_tiny(image, tiny->record.id);
+
+		n++;
+		assert_non_null(t);
+		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
+		assert_true(ip_equal(&t->addresses[0], &tiny->record.addresses.at[0]));
+	}
+	assert_int_equal(image->n_tinies, n);
+}
+
+/* Everybody runs what the registry says. */
+static void assert_current(struct scene *s)
+{
+	assert_true(publish_settled(s->p));
+	for (unsigned i = 1; i <= ROUTERS; i++) {
+		const struct image *image = s->fakes[i].runs;
+		const struct router *r = registry_router_id(s->w.registry, i);
+		struct networks l;
+
+		assert_non_null(image);
+		networks_of_router(r, &l);
+		assert_int_equal(image->n_networks, l.n);
+		assert_int_equal(image->n_aliases, 0);
+		for (size_t k = 0; k < l.n; k++) {
+			assert_int_equal(image->networks[k].sides, SIDES);
+			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
+		}
+		assert_peers(s, i);
+		assert_tinies(s, i);
+		networks_done(&l);
+	}
+}
+
 /* Changes that follow each other go out together, and none waits for ever; those that
  * are not touched hear nothing. */
 static void batches(void **state)
@@ -19,11 +111,11 @@ static void batches(void **state)
 	create(s, "a", 1, "h11 h21");
 	run(s, 400 * MSEC);
 	assert_true(publish_status(s->p, 2, &st));
-	assert_true(st.awaits && !version_compare(st.runs, st.given));
-	assert_true(publish_status(s->p, 3, &st) && !st.awaits);
+	assert_true(publish_awaits(s->p, 1) && !version_compare(st.runs, st.given));
+	assert_false(publish_awaits(s->p, 3));
 	create(s, "b", 2, "h12 h31");
 	run(s, 400 * MSEC);
-	assert_true(publish_status(s->p, 3, &st) && st.awaits);
+	assert_true(publish_awaits(s->p, 3));
 	assert_int_equal(s->fakes[1].changes, 0);
 	run(s, 400 * MSEC);
 	assert_current(s);
@@ -439,12 +531,54 @@ static void choice(void **state)
 	assert_int_equal(moved, load[12]);
 }
 
-static void restart(struct scene *s)
+/* As many as there may be, and then others, some of which stay, in another order. */
+static void queue_routers_all(void **state)
 {
-	for (unsigned i = 1; i <= ROUTERS; i++)
-		drop_all(&s->fakes[i]);
-	publish_free(s->p);
-	begin(s);
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	json_t *one = json_array(), *other = json_array();
+	char name[8];
+
+	attach_all(s);
+	for (unsigned i = 10; i < 22; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		assert_done(as(w, "root", "register",
+			       json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:b}", "kind", "router", "name",
+					 name, "site", "r1", "key", name, "id", (int)i, "endpoint",
+					 "a:1", "relay", 1)));
+		if (i < 18)
+			json_array_append_new(one, json_string(name));
+		if (i >= 14)
+			json_array_insert_new(other, 0, json_string(name));
+	}
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", one));
+	create(s, "a", 1, "h11 h21");
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 17);
+	change_router(s, "r1", json_pack("{s:o}", "queue_routers", other));
+	run(s, SEC); /* those of the old ones that stay, and the new ones */
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 14);
+	run(s, 60 * SEC);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[0], 21);
+	assert_int_equal(s->fakes[1].runs->self.queue_routers[7], 14);
+}
+
+/* However often it says so. */
+static void ahead_is_told_once(void **state)
+{
+	struct scene *s = *state;
+	const struct version mad = { 99, 1 }, tame = { 0, 0 };
+
+	attach_all(s);
+	for (int i = 0; i < 50; i++) {
+		publish_confirm(s->p, 1, mad, s->now);
+		publish_confirm(s->p, 1, tame, s->now);
+		run(s, SEC);
+	}
+	assert_int_equal(s->ahead, 1);
+	run(s, PUBLISH_TOLD);
+	publish_confirm(s->p, 1, mad, s->now);
+	assert_int_equal(s->ahead, 2);
 }
 
 /* Random changes, streams that break, the authority started again: in the end all run
@@ -535,6 +669,58 @@ static void restored(void **state)
 	assert_current(s);
 }
 
+/* What isn't answered is said again, more and more seldom; and not while others haven't been
+ * told at all. */
+static void said_again(void **state)
+{
+	struct scene *s = *state;
+	unsigned wholes;
+
+	attach_all(s);
+	run(s, SEC);
+	wholes = s->fakes[1].wholes;
+	create(s, "a", 1, "h11 h21");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* half a second of gathering, three of patience */
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, 5 * SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 1);
+	run(s, SEC);
+	assert_int_equal(s->fakes[1].wholes, wholes + 2);
+	run(s, 60 * SEC); /* 12, 24, 24 */
+	assert_int_equal(s->fakes[1].wholes, wholes + 5);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	create(s, "b", 2, "h12 h22");
+	s->fakes[1].mute = true;
+	run(s, 4 * SEC); /* with patience as before */
+	assert_int_equal(s->fakes[1].wholes, wholes + 6);
+	s->fakes[1].mute = false;
+	publish_confirm(s->p, 1, s->fakes[1].runs->version, s->now);
+	run(s, SEC);
+	assert_current(s);
+}
+
+static void one_at_a_time(void **state)
+{
+	struct scene *s = *state;
+	unsigned sent = 0;
+
+	publish_pace(s->p, 1);
+	attach_all(s);
+	for (unsigned turn = 1; turn <= ROUTERS; turn++) {
+		publish_due(s->p, s->now);
+		sent = 0;
+		for (unsigned i = 1; i <= ROUTERS; i++)
+			sent += s->fakes[i].n != 0;
+		assert_int_equal(sent, turn);
+	}
+	/* Those that waited for their turn have their time from then on. */
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->late, 0);
+}
+
 /* They are told to the routers that they may connect to, with the tables, and are out of both
  * at once; a key that is another one is told alone. */
 static void tinies(void **state)
@@ -590,13 +776,23 @@ int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		scene_test(batches),	    scene_test(merge_in_steps),
-		scene_test(late_and_back),  scene_test(protections),
-		scene_test(limited_ones),   scene_test(queue_routers_move),
-		scene_test(routers_change), scene_test(revoked_at_once),
-		scene_test(turns),	    scene_test(random_losses),
-		scene_test(restored),	    scene_test(choice),
 		scene_test(tinies),
+		scene_test(batches),
+		scene_test(merge_in_steps),
+		scene_test(late_and_back),
+		scene_test(protections),
+		scene_test(limited_ones),
+		scene_test(queue_routers_move),
+		scene_test(queue_routers_all),
+		scene_test(ahead_is_told_once),
+		scene_test(routers_change),
+		scene_test(revoked_at_once),
+		scene_test(turns),
+		scene_test(random_losses),
+		scene_test(restored),
+		scene_test(choice),
+		scene_test(said_again),
+		scene_test(one_at_a_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

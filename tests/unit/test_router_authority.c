@@ -22,6 +22,8 @@
 #include "authority/ca.h"
 #include "common/pki.h"
 #include "router/authority.h"
+#include "router/connections.h"
+#include "router/heartbeat.h"
 #include "router/https.h"
 #include "router/router.h"
 #include "router/stored.h"
@@ -533,7 +535,7 @@ static void heartbeats(void **state)
 	run_until(w, 5 * SEC);
 	answer(w, asked("/heartbeat"), 0, "");
 	run_until(w, 5 * SEC);
-	answer(w, asked("/heartbeat"), 503, "");
+	answer(w, asked("/heartbeat"), 200, "{}");
 	run_until(w, 5 * SEC);
 	answer(w, asked("/heartbeat"), 0, "");
 	assert_true(status(w).connected);
@@ -542,6 +544,175 @@ static void heartbeats(void **state)
 	assert_false(status(w).connected);
 	run_until(w, 160 * MSEC);
 	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
+}
+
+/* While its stream says that it is alive, a process may owe answers for a while. */
+static void heartbeats_unanswered(void **state)
+{
+	struct world_of_one *w = *state;
+
+	connect_it(w);
+	for (int i = 0; i < 6; i++) {
+		assert_true(status(w).connected);
+		stream(w, feed_alive, strlen(feed_alive));
+		answer(w, asked("/heartbeat"), 0, "");
+		if (i < 5)
+			run_until(w, 5 * SEC);
+	}
+	assert_false(status(w).connected);
+}
+
+/* Few peers are told each time, many once in a while. */
+static void heartbeats_of_many(void **state)
+{
+	struct world_of_one *w = *state;
+	struct image *image = image_at(5, ROWS("9 172.16.9.0/24"));
+	EVP_PKEY *key = pki_key_new();
+	char name[16], *text = pki_key_text(key);
+	struct image_peer *peer;
+	unsigned with = 0;
+
+	for (unsigned i = 0; i <= HEARTBEAT_FEW; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		peer = image_add_peer(image, 100 + i, name, "192.0.2.7:8463");
+		peer->keys[0].len = (uint8_t)strlen(text);
+		memcpy(peer->keys[0].bytes, text, strlen(text));
+	}
+	connect_it(w);
+	send_image(w, NULL, image);
+	confirmed(w, "{\"version\":\"1.5\"}");
+	answer(w, asked("/heartbeat"), 200, "{}");
+	for (unsigned i = 0; i < 2 * HEARTBEAT_ALL; i++) {
+		json_t *body, *peers;
+
+		run_until(w, 5 * SEC);
+		stream(w, feed_alive, strlen(feed_alive));
+		body = json_loads(asked("/heartbeat")->body, 0, NULL);
+		peers = json_object_get(body, "peers");
+		assert_true(!peers || json_array_size(peers) == HEARTBEAT_FEW + 1);
+		with += peers != NULL;
+		json_decref(body);
+		answer(w, asked("/heartbeat"), 200, "{}");
+	}
+	assert_int_equal(with, 2);
+	image_free(image);
+	EVP_PKEY_free(key);
+	free(text);
+}
+
+/* A process that doesn't want them is said to, and left after some. */
+static void refused_heartbeats(void **state)
+{
+	struct world_of_one *w = *state;
+
+	connect_it(w);
+	for (int i = 0; i < 3; i++) {
+		answer(w, asked("/heartbeat"), 403, "{\"detail\":\"it is revoked\"}");
+		assert_true(status(w).connected);
+		assert_string_equal(status(w).heartbeat_error, "it is revoked");
+		run_until(w, 5 * SEC);
+	}
+	answer(w, asked("/heartbeat"), 200, "{}");
+	assert_string_equal(status(w).heartbeat_error, "");
+	for (int i = 0; i < 4; i++) {
+		stream(w, feed_alive, strlen(feed_alive));
+		assert_true(status(w).connected);
+		run_until(w, 5 * SEC);
+		answer(w, asked("/heartbeat"), 503, "");
+	}
+	assert_false(status(w).connected);
+	assert_string_equal(status(w).error, "heartbeats are refused: it answers with status 503");
+	run_until(w, 160 * MSEC);
+	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
+	/* nor does one that has lost the routers to another */
+	connect_it(w);
+	answer(w, asked("/heartbeat"), 307, "");
+	assert_false(status(w).connected);
+}
+
+/* With a proxy all places are asked directly, then all by it; what has worked is first the
+ * next time. */
+static void by_the_proxy(void **state)
+{
+	struct world_of_one *w = *state;
+	struct proxy proxy;
+
+	assert_true(proxy_parse("http://jane:secret@192.0.2.77:8080", &proxy));
+	connections_set_proxy(w->router->connections, &proxy);
+	run_until(w, MSEC);
+	answer(w, asked("https://192.0.2.2:2/"), 0, "");
+	run_until(w, 160 * MSEC);
+	assert_null(asked("https://192.0.2.1:1/")->q.proxy);
+	answer(w, asked("https://192.0.2.1:1/"), 0, "");
+	run_until(w, 160 * MSEC);
+	assert_ptr_equal(asked("https://192.0.2.2:2/")->q.proxy, &w->router->connections->proxy);
+	assert_int_equal(asked("/stream")->q.n_ips, 1);
+	assert_int_equal(asked("/stream")->q.ips[0].b[3], 77);
+	answer(w, asked("/stream"), 0, "");
+	assert_string_equal(status(w).error, "by the proxy: nobody answers");
+	run_until(w, 160 * MSEC);
+	connect_it(w);
+	assert_true(status(w).by_proxy);
+	assert_non_null(asked("/heartbeat")->q.proxy);
+	answer(w, asked("/heartbeat"), 200, "{}");
+	run_until(w, 5 * SEC);
+	answer(w, asked("/heartbeat"), 200, "{}");
+	run_until(w, 6 * SEC); /* it has held */
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 160 * MSEC);
+	assert_non_null(asked("https://192.0.2.2:2/")->q.proxy);
+	/* without it, directly again */
+	connections_set_proxy(w->router->connections, &(struct proxy){ .host = "" });
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 800 * MSEC);
+	assert_null(asked("/stream")->q.proxy);
+}
+
+static void answer_late(struct world_of_one *w, struct https_request *r)
+{
+	struct https_answer a = { .error = "timed out", .silent = true, .body = "" };
+
+	r->used = false;
+	r->q.done(r->q.arg, &a, w->now);
+	run_until(w, MSEC);
+}
+
+/* Who says nothing is passed over for a while, also where others send us, and given longer
+ * each time. */
+static void silent_places(void **state)
+{
+	static const int64_t longer[] = { 1500, 3000, 6000, 10000, 10000 };
+	struct world_of_one *w = *state;
+	struct https_request *r;
+	unsigned n = 0;
+
+	for (int i = 0; i < 400 && n < 5; i++) {
+		r = asked("https://192.0.2.2:2/");
+		if (r) {
+			assert_int_equal(r->q.connect, longer[n++] * MSEC);
+			answer_late(w, r);
+		}
+		for (int k = 0; k < 10 && n < 5; k++) {
+			if (asked("https://192.0.2.1:1/"))
+				send_on(w, asked("https://192.0.2.1:1/"),
+					"https://192.0.2.2:2/v1/routers/florida/stream");
+			assert_false(r && asked("https://192.0.2.2:2/"));
+			run_until(w, 50 * MSEC);
+		}
+		run_until(w, 4 * SEC);
+	}
+	assert_int_equal(n, 5);
+	while (!asked("https://192.0.2.2:2/"))
+		run_until(w, 50 * MSEC);
+	connect_it(w);
+	assert_int_equal(asked("/heartbeat")->q.connect, 10 * SEC);
+	answer(w, asked("/stream"), 0, "");
+	while (!asked("https://192.0.2.2:2/")) {
+		if (asked("/stream"))
+			answer(w, asked("/stream"), 503, "");
+		run_until(w, 50 * MSEC);
+	}
+	assert_int_equal(asked("/stream")->q.connect, 1500 * MSEC);
 }
 
 static void silence(void **state)
@@ -680,11 +851,21 @@ static void renewal(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(places_in_turn),  TEST(takes_stores_confirms),
-		TEST(what_is_refused), TEST(heartbeats),
-		TEST(silence),	       TEST(sent_on),
-		TEST(a_slow_disk),     TEST(a_pause_after_slow_failures),
-		TEST(a_full_disk),     cmocka_unit_test_setup_teardown(renewal, begin_old, end),
+		TEST(places_in_turn),
+		TEST(takes_stores_confirms),
+		TEST(what_is_refused),
+		TEST(heartbeats),
+		TEST(heartbeats_unanswered),
+		TEST(heartbeats_of_many),
+		TEST(silence),
+		TEST(sent_on),
+		TEST(by_the_proxy),
+		TEST(silent_places),
+		TEST(refused_heartbeats),
+		TEST(a_slow_disk),
+		TEST(a_pause_after_slow_failures),
+		TEST(a_full_disk),
+		cmocka_unit_test_setup_teardown(renewal, begin_old, end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
