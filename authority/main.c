@@ -342,7 +342,8 @@ static bool start(struct program *p)
 			log_error("%s: %s", endpoint_format(&s->http, text), strerror(-r));
 			return false;
 		}
-		log_warn("%s: VMs are served without TLS: what reads along has their keys", text);
+		log_warn("%s: VMs are served without TLS: who reads along has their keys",
+			 endpoint_format(&s->http, text));
 	}
 	p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
 	return p->tick && !event_add(p->tick, &second) &&

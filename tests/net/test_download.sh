@@ -285,6 +285,17 @@ check "many at once for one place: one gets it" many
 check "the administrator makes room" as admin tiny revoke x
 check "without TLS, where that is wanted" eval \
 	'[[ $(on a curl -sS "http://$AT:8080/tiny/$token") == *"used up"* ]]'
+without_tls()
+{
+	invite --anywhere yes > "$WORK/invitation" && rm -rf "$WORK/far/etc/vine" &&
+		as admin tiny revoke "$(tinies '.tinies[] | select(.revoked == false and
+			.source == "203.0.113.82" and .addresses[0] == .source) | .name')" &&
+		inside far : sh -c "$(command_of 1 |
+			sed "s|curl.*/tiny/|curl -sS http://$AT:8080/tiny/|")" > "$WORK/out" 2>&1 &&
+		grep -q 'What was done' "$WORK/out"
+}
+check "... a whole VM" without_tls
+diagnose cat "$WORK/out"
 check "... and nothing else" eval '[[ $(on a curl -sS "http://$AT:8080/v1/vns") == *"nothing but"* ]]'
 check "an exclusive range needs no token" eval \
 	'on d curl -sSk "$URL/tiny/join" > "$WORK/script" && runs d :'
