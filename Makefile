@@ -188,6 +188,9 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# It has the script in it.
+$(OBJ)/authority/download_script.o $(FUZZ)/obj/authority/download_script.o: authority/bootstrap.sh
+
 $(FUZZ)/obj/%.o: %.c $(FUZZ)/obj/flags
 	$(call say,FUZZ)
 	$(Q)mkdir -p $(@D)
