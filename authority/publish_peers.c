@@ -187,13 +187,22 @@ static int compare_tinies(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+static bool delivers(const struct router *router, const struct host *h)
+{
+	for (uint32_t i = 0; h && i < h->n_addresses; i++)
+		if (router_for(h, &h->addresses[i].ip) == router)
+			return true;
+	return false;
+}
+
 /* NULL: it can't be told, since its key is no key. */
-static struct image_tiny *tiny_of(const struct tiny *from)
+static struct image_tiny *tiny_of(const struct router *router, const struct tiny *from)
 {
 	struct image_tiny *t = publish_have(image_tiny_new());
 	const struct tiny_record *r = &from->record;
 
 	t->id = r->id;
+	t->here = delivers(router, from->host);
 	strcpy(t->name, from->object.name);
 	t->key.len = (uint8_t)strnlen(r->key, IMAGE_KEY);
 	memcpy(t->key.bytes, r->key, t->key.len);
@@ -216,7 +225,7 @@ void peers_tinies(const struct publish *p, const struct target *t, struct image 
 		return;
 	list_for_each(node, &r->tinies) {
 		const struct tiny_place *place = container_of(node, struct tiny_place, by_router);
-		struct image_tiny *tiny = tiny_of(place->tiny);
+		struct image_tiny *tiny = tiny_of(r, place->tiny);
 		const struct image_tiny *was = tiny ? image_tiny(t->image, tiny->id) : NULL;
 
 		if (!tiny)

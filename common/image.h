@@ -70,14 +70,23 @@ struct image_peer {
 };
 
 /* A tiny (vine-tiny) that may connect to the addressee. Its addresses are its own; in which
- * networks they are, and whether the addressee delivers them, the rows say. */
+ * networks they are the rows say. */
 struct image_tiny {
 	uint32_t refs;
 	uint32_t id; /* no router has it */
+	bool here;   /* the addressee's rows that have its addresses mean it */
 	uint8_t n_addresses;
 	char name[IMAGE_NAME + 1];
 	struct image_key key; /* as a peer's */
 	struct ip addresses[IMAGE_TINY_ADDRESSES];
+};
+
+/* What is pinned of a peer or a tiny. */
+struct pinned {
+	uint32_t id;
+	const char *name;
+	const struct image_key *keys; /* in the order in which they came */
+	unsigned n_keys;
 };
 
 /* How one to whom nobody can connect keeps in touch with its queue routers. */

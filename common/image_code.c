@@ -147,6 +147,7 @@ static void put_tinies(struct bytes *b, struct image_tiny *const *tinies, size_t
 		const struct image_tiny *t = tinies[i];
 
 		put(b, t->id, 4);
+		put(b, t->here, 1);
 		put_text(b, t->name);
 		put(b, t->key.len, 1);
 		put_data(b, t->key.bytes, t->key.len);
@@ -483,12 +484,15 @@ static bool get_peers(struct source *s, struct image_peer ***ret, size_t *ret_n)
 static bool get_tiny(struct source *s, struct image_tiny **ret)
 {
 	struct image_tiny *t = image_tiny_new();
+	uint8_t here;
 
 	if (!t)
 		return no_memory(s);
 	*ret = t;
 	t->id = read_u32(&s->r);
-	if (!get_text(s, t->name, IMAGE_NAME) || !get_key(s, &t->key))
+	here = read_u8(&s->r);
+	t->here = here == 1;
+	if (here > 1 || !get_text(s, t->name, IMAGE_NAME) || !get_key(s, &t->key))
 		return bad(s);
 	t->n_addresses = read_u8(&s->r);
 	if (t->n_addresses > IMAGE_TINY_ADDRESSES)
@@ -509,7 +513,7 @@ static bool get_tinies(struct source *s, struct image_tiny ***ret, size_t *ret_n
 	struct image_tiny **tinies = NULL;
 	size_t n = 0;
 
-	if (!get_array(s, 14, sizeof(*tinies), &n, &tinies))
+	if (!get_array(s, 15, sizeof(*tinies), &n, &tinies))
 		return false;
 	*ret = tinies;
 	if (n > IMAGE_TINIES)

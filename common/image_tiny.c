@@ -40,7 +40,7 @@ void tinies_free(struct image_tiny **tinies, size_t n)
 
 bool image_tiny_equal(const struct image_tiny *a, const struct image_tiny *b)
 {
-	bool same = a->id == b->id && a->n_addresses == b->n_addresses &&
+	bool same = a->id == b->id && a->here == b->here && a->n_addresses == b->n_addresses &&
 		    a->key.len == b->key.len && !memcmp(a->key.bytes, b->key.bytes, a->key.len) &&
 		    !strcmp(a->name, b->name);
 

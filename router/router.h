@@ -73,6 +73,8 @@ struct router {
 	counter_t drops[DROPS];
 	struct limited limited;
 	struct observing observing;
+	unsigned tinies_beat; /* of heartbeats that have tinies */
+	size_t tinies_turn;   /* whose it is */
 	struct log_limit odd; /* messages that outsiders can provoke */
 };
 
@@ -95,7 +97,7 @@ bool router_table_change(struct router *, const struct table_change *, size_t n,
 
 /* The key that this router and another one share, by what is pinned. False: there is
  * none, said why. */
-typedef bool image_key_fn(void *arg, const struct image_peer *, uint8_t ret[static CRYPTO_KEY],
+typedef bool image_key_fn(void *arg, const struct pinned *, uint8_t ret[static CRYPTO_KEY],
 			  FILE *errors);
 
 /* Runs the tables, networks and peers that the authority gives, whose signature the
@@ -107,6 +109,8 @@ bool router_apply_image(struct router *, struct image *, image_key_fn *, void *a
 
 /* The image in force; NULL: all is the configuration's. */
 const struct image *router_image(const struct router *);
+/* The networks of the image in force as they are here: with rows of this router's tinies. */
+const struct image *router_tables(const struct router *);
 /* The members of this site: of the image in force, else of this configuration. */
 const struct lndt_row *router_site(const struct router *, const struct config *, size_t *ret_n);
 

@@ -16,7 +16,7 @@
 
 static unsigned derived;
 
-static bool key_of(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
+static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY],
 		   FILE *errors)
 {
 	(void)arg;
