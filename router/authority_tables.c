@@ -87,8 +87,7 @@ static void refuse(struct authority *a, const char *why, mono_t now)
 	confirm(a, a->settled, why, now);
 }
 
-static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY],
-		   FILE *errors)
+static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
 {
 	const struct authority *a = arg;
 

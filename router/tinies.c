@@ -38,11 +38,31 @@ static void add(json_t *list, struct contact *c, unsigned beat, uint64_t state, 
 	json_array_append_new(list, o);
 }
 
+/* Those whose turn it is: from where the last time ended, once around. */
+static void add_turns(struct router *r, json_t *list, unsigned beat, mono_t now)
+{
+	for (unsigned round = 0; list && round < 2; round++) {
+		size_t i = 0;
+
+		list_for_each(node, &r->contacts) {
+			struct contact *c = container_of(node, struct contact, node);
+
+			if (json_array_size(list) >= TINIES_SAID)
+				return;
+			if (!c->config.tiny || i++ < r->tinies_turn)
+				continue;
+			r->tinies_turn = i;
+			if (c->tiny.beat != beat)
+				add(list, c, beat, state_of(c, now), now);
+		}
+		r->tinies_turn = 0;
+	}
+}
+
 json_t *tinies_say(struct router *r, mono_t now)
 {
 	json_t *list = NULL;
 	unsigned beat = ++r->tinies_beat;
-	size_t n = 0, i = 0;
 
 	list_for_each(node, &r->contacts) {
 		struct contact *c = container_of(node, struct contact, node);
@@ -50,27 +70,13 @@ json_t *tinies_say(struct router *r, mono_t now)
 
 		if (!c->config.tiny)
 			continue;
-		n++;
 		if (!list && !(list = json_array()))
 			return NULL;
 		state = state_of(c, now);
 		if (state != c->tiny.told && json_array_size(list) < TINIES_SAID)
 			add(list, c, beat, state, now);
 	}
-	/* those whose turn it is: from where the last time ended, twice around at most */
-	if (!list || r->tinies_turn >= n)
-		r->tinies_turn = 0;
-	list_for_each(node, &r->contacts) {
-		struct contact *c = container_of(node, struct contact, node);
-
-		if (!list || json_array_size(list) >= TINIES_SAID)
-			break;
-		if (!c->config.tiny || i++ < r->tinies_turn)
-			continue;
-		r->tinies_turn = i;
-		if (c->tiny.beat != beat)
-			add(list, c, beat, state_of(c, now), now);
-	}
+	add_turns(r, list, beat, now);
 	return list;
 }
 

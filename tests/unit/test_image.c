@@ -64,6 +64,7 @@ static struct image *sample(void)
 	image_add_peer(image, 4, "r4", NULL);
 	image_add_tiny(image, 10, "vm-a", "172.16.1.9");
 	tiny = image_add_tiny(image, 11, "vm-b", "172.16.1.10");
+	tiny->here = true;
 	tiny->n_addresses = 2;
 	ip_parse("fd00::1", &tiny->addresses[1]);
 	image_add_tiny(image, 12, "vm-c", "172.16.1.11");
@@ -100,6 +101,7 @@ static void there_and_back(void **state)
 	assert_string_equal(image_peer(b, 2)->endpoints[2], "gate.example.org:65535");
 	assert_null(image_peer(b, 1));
 	assert_string_equal(image_tiny(b, 11)->name, "vm-b");
+	assert_true(image_tiny(b, 11)->here && !image_tiny(b, 10)->here);
 	assert_int_equal(image_tiny(b, 11)->addresses[1].family, 6);
 	assert_null(image_tiny(b, 4));
 	assert_int_equal(image_network(b, 9, SIDE_SEND)->table->n, 2);

@@ -70,6 +70,7 @@ static UNUSED void assert_tinies(struct scene *s, unsigned i)
 		assert_non_null(t);
 		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
 		assert_true(ip_equal(&t->addresses[0], &tiny->record.addresses.at[0]));
+		assert_int_equal(t->here, tiny->host && tiny->host->router->record.id == i);
 	}
 	assert_int_equal(image->n_tinies, n);
 }
