@@ -2,8 +2,8 @@
  * See tiny_watch.h. A NAT that forgets, or a VM that gets another address, moves a tiny without a
  * return; one that goes from UDP to TCP and back is where it was, since of a stream only the
  * address counts. What was under way when a handshake was finished may come for a while
- * yet, and once a burst of it that a stream had to send again: so frames have to come in two
- * looks, some time apart.
+ * yet, and once a burst of it that a stream had to send again: so it has to happen after two
+ * handshakes within a minute.
  */
 #include "router/tiny_watch.h"
 
@@ -11,7 +11,6 @@
 
 #define MINUTE (60 * SEC)
 #define UNDER_WAY SEC
-#define LOOKS 2
 
 static void say_stolen(struct contact *c, mono_t now)
 {
@@ -89,13 +88,17 @@ void tiny_look(struct contact *c, mono_t now)
 		w->looking = false;
 		return;
 	}
-	w->looks += w->counted && frames != w->frames;
-	w->counted = true;
-	w->frames = frames;
-	if (w->looks < LOOKS)
+	if (!w->counted || frames == w->frames) {
+		w->counted = true;
+		w->frames = frames;
 		return;
-	w->twice = now;
-	say_stolen(c, now);
+	}
+	w->looking = false;
+	if (mono_is_set(w->late) && mono_since(now, w->late) < MINUTE) {
+		w->twice = now;
+		say_stolen(c, now);
+	}
+	w->late = now;
 }
 
 void tiny_keyed(struct contact *c, uint8_t epoch, mono_t now)
@@ -109,7 +112,6 @@ void tiny_keyed(struct contact *c, uint8_t epoch, mono_t now)
 	w->epoch = w->next;
 	w->next = epoch;
 	w->since = now;
-	w->looks = 0;
 	w->counted = false;
 }
 

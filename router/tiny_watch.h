@@ -29,10 +29,10 @@ struct tiny_watch {
 	bool looking;
 	uint8_t epoch, next; /* theirs, and that of those in use */
 	mono_t since;	     /* they are */
-	unsigned looks;	     /* in which more frames had come */
 	bool counted;
 	uint64_t frames;
-	mono_t twice; /* when they were last found in use */
+	mono_t late;  /* when any were last found in use, */
+	mono_t twice; /* ... a second time within a minute */
 	/* what the authority was told of it, and is just being told (tinies.h) */
 	uint64_t told, telling;
 	unsigned beat;
