@@ -355,6 +355,9 @@ BINDIR := $(DESTDIR)$(PREFIX)/bin
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/vine
+# What the download server gives to VMs.
+LIBDIR := $(DESTDIR)$(PREFIX)/lib/vine
+MACHINE = $(shell $(CC) -dumpmachine | sed 's/-.*//')
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN := $(wildcard docs/man/*.[158])
 UNITS := $(wildcard conf/*.service)
@@ -366,6 +369,9 @@ install: all
 	install -D -m 755 $(BUILD)/vine-authority $(SBINDIR)/vine-authority
 	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
 	install -D -m 755 $(BUILD)/vine-tiny $(SBINDIR)/vine-tiny
+	install -D -m 755 $(BUILD)/vine-tiny $(LIBDIR)/vine-tiny-$(MACHINE)
+	[ ! -e $(BUILD)/vine-tiny-aarch64 ] || \
+		install -D -m 755 $(BUILD)/vine-tiny-aarch64 $(LIBDIR)/vine-tiny-aarch64
 	install -D -m 755 scripts/vine-host $(BINDIR)/vine-host
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
 	install -d $(UNITDIR)
@@ -375,7 +381,7 @@ install: all
 	$(if $(SAMPLES),install -m 644 $(SAMPLES) $(DOCDIR)/)
 
 # Out again, with directories that are empty then; not those that any system has.
-DIRS := $(DOCDIR) $(DESTDIR)$(PREFIX)/share/doc $(addprefix $(MANDIR)/man,1 5 8) $(UNITDIR) \
+DIRS := $(DOCDIR) $(DESTDIR)$(PREFIX)/share/doc $(addprefix $(MANDIR)/man,1 5 8) $(LIBDIR) $(UNITDIR) \
 	$(DESTDIR)$(PREFIX)/lib/systemd
 ifneq ($(DESTDIR)$(filter-out /usr /usr/local,$(PREFIX)),)
 DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /lib /)
@@ -383,6 +389,7 @@ endif
 
 uninstall:
 	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(SBINDIR)/vine-tiny $(BINDIR)/vinectl $(BINDIR)/vine-host
+	rm -f $(LIBDIR)/vine-tiny-x86_64 $(LIBDIR)/vine-tiny-aarch64
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))

@@ -59,32 +59,9 @@ vine_room()
 	rm -f "$1$vine_new"
 }
 
-vine_log()
-{
-	if vine_systemd; then
-		journalctl -q -o cat -u vine-tiny.service -n 200 2> /dev/null
-	else
-		cat "$vine_logfile" 2> /dev/null
-	fi
-}
-
-vine_runs()
-{
-	if vine_systemd; then
-		systemctl is-active -q vine-tiny.service
-	else
-		# shellcheck disable=SC2046
-		kill -0 $(cat /run/vine/tiny-vine0.pid 2> /dev/null) 2> /dev/null
-	fi
-}
-
 vine_up()
 {
-	if "$vine_bin" --help 2> /dev/null | grep -q -e --status; then
-		"$vine_bin" --status > /dev/null 2>&1
-	else
-		vine_runs && vine_log | grep -q ': up by '
-	fi
+	"$vine_bin" --status > /dev/null 2>&1
 }
 
 vine_start()

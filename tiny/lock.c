@@ -23,13 +23,28 @@ static socklen_t name_of(const char *device, struct sockaddr_un *ret)
 
 int lock_device(const char *device)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), e;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), e;
 	struct sockaddr_un name;
 	socklen_t len = name_of(device, &name);
 
 	if (fd < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&name, len) == 0 && listen(fd, 128) == 0)
+		return fd;
+	e = -errno;
+	close(fd);
+	return e;
+}
+
+int lock_connect(const char *device)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), e;
+	struct sockaddr_un name;
+	socklen_t len = name_of(device, &name);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&name, len) == 0)
 		return fd;
 	e = -errno;
 	close(fd);

@@ -7,8 +7,10 @@
 
 #include <sys/types.h>
 
-/* A descriptor to be kept open; -EADDRINUSE: another process has it; -errno. */
+/* A descriptor to be kept open, which doesn't block; -EADDRINUSE: another process has it; -errno. */
 int lock_device(const char *device);
+/* A connection to the process that has it (status.h); -errno: there is none. */
+int lock_connect(const char *device);
 /* The process that has it; 0: none. */
 pid_t lock_holder(const char *device);
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,23 +17,26 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "tiny/lock.h"
+#include "tiny/status.h"
 #include "tiny/tiny.h"
 #include "tiny/uninstall.h"
 
 #define DEFAULT_CONFIG "/etc/vine/tiny.conf"
+#define DEFAULT_DEVICE "vine0"
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct program {
 	struct loop *loop;
 	struct tiny *tiny;
 	struct source signals;
+	struct status status;
 	bool stop;
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"usage: vine-tiny [--config FILE] [--check | --uninstall]\n"
+		"usage: vine-tiny [--config FILE] [--check | --status | --uninstall]\n"
 		"       vine-tiny --id ID --router HOST:PORT --router-id ID --key-file FILE\n"
 		"                 --networks PREFIX,... [--KEY VALUE ...]\n"
 		"\n"
@@ -42,6 +46,7 @@ static void usage(FILE *to)
 		"  --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 		"  --KEY VALUE    any key of the configuration, instead of a file\n"
 		"  --check        only check the configuration\n"
+		"  --status       how the one that runs is; exit status 0 if it is up, else 1\n"
 		"  --uninstall    end what runs with it, and remove service, configuration, key,\n"
 		"                 routes and this program\n"
 		"  --version      print the version\n"
@@ -103,6 +108,8 @@ static int serve(struct tiny_config *config)
 		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
 	p.tiny = tiny_open(config, p.loop, clock_now(), stderr);
 	if (p.tiny) {
+		if (status_open(&p.status, locked, p.loop, p.tiny) < 0)
+			log_warn("--status will not be answered");
 		log_info("tiny %s (%u) is set up", config->name, config->id);
 		notify("READY=1");
 	}
@@ -115,6 +122,7 @@ static int serve(struct tiny_config *config)
 			log_error("device %s is gone: ending", config->device);
 	}
 	notify("STOPPING=1");
+	status_close(&p.status, p.loop);
 	tiny_close(p.tiny);
 	close(p.signals.fd);
 	loop_free(p.loop);
@@ -128,7 +136,7 @@ static int serve(struct tiny_config *config)
 struct arguments {
 	const char *file;
 	char *text; /* of options that are keys */
-	bool check, uninstall;
+	bool check, status, uninstall;
 };
 
 /* Appends "KEY = VALUE". False: out of memory, or no line. */
@@ -166,6 +174,10 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
 			ret->check = true;
 			continue;
 		}
+		if (!strcmp(word, "--status")) {
+			ret->status = true;
+			continue;
+		}
 		if (!strcmp(word, "--uninstall")) {
 			ret->uninstall = true;
 			continue;
@@ -192,6 +204,26 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
 	return EXIT_USAGE;
 }
 
+/* Of the device that the file, or the options, name; both may be missing. */
+static bool ask_status(const struct arguments *a)
+{
+	FILE *nowhere = fopen("/dev/null", "we");
+	struct tiny_config *c = NULL;
+	const char *at = a->text ? strstr(a->text, "\ndevice = ") : NULL;
+	char device[IF_NAMESIZE] = DEFAULT_DEVICE;
+	bool up;
+
+	if (at)
+		sscanf(at, "\ndevice = %15s", device);
+	else if (nowhere && (c = tiny_config_load(a->file, nowhere)))
+		snprintf(device, sizeof(device), "%s", c->device);
+	up = status_ask(device, stdout);
+	tiny_config_free(c);
+	if (nowhere)
+		fclose(nowhere);
+	return up;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments a = { .file = NULL };
@@ -207,6 +239,12 @@ int main(int argc, char **argv)
 	}
 	if (!a.file)
 		a.file = DEFAULT_CONFIG;
+	if (a.status) {
+		bool up = ask_status(&a);
+
+		free(a.text);
+		return up ? EXIT_DONE : EXIT_FAILED;
+	}
 	if (a.uninstall) {
 		free(a.text);
 		return uninstall(a.file, stdout) ? EXIT_DONE : EXIT_FAILED;

@@ -337,6 +337,11 @@ struct tiny *tiny_open(struct tiny_config *config, struct loop *loop, mono_t now
 	return NULL;
 }
 
+const struct contact *tiny_router(const struct tiny *t)
+{
+	return designated(t);
+}
+
 bool tiny_turn(struct tiny *t, mono_t now)
 {
 	while (router_notes(t->router, now)) {

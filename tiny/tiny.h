@@ -37,6 +37,8 @@ struct tiny {
 struct tiny *tiny_open(struct tiny_config *, struct loop *, mono_t now, FILE *errors);
 /* After each turn of the loop: what the data path has noted. False: the device is gone. */
 bool tiny_turn(struct tiny *, mono_t now);
+/* The full router in use. */
+const struct contact *tiny_router(const struct tiny *);
 /* Says goodbye and takes everything down. NULL is fine. */
 void tiny_close(struct tiny *);
 

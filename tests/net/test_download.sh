@@ -65,7 +65,6 @@ program()
 		#!/bin/sh
 		case $1 in
 		--version) echo "vine-tiny 0" ;;
-		--help) echo "  --status" ;;
 		--status) [ -e /run/up ] ;;
 		--config) grep -q '^\[tiny\]' "$2" && touch /run/up ;;
 		*) exit 2 ;;
