@@ -146,3 +146,21 @@ network_state()
 	on "$1" ip -br addr
 	on "$1" nft list ruleset
 }
+
+# vm_files NAME: file systems that a machine has for itself: /etc, /run, /usr/local/sbin.
+vm_files()
+{
+	mkdir -p "$WORK/$1/sbin" "$WORK/$1/run/sshd" && cp -a /etc "$WORK/$1/etc" &&
+		rm -rf "$WORK/$1/etc/vine" "$WORK/$1/etc/systemd/system/vine-tiny.service"
+}
+
+# inside NAME COMMAND...: with them, and a name of its own.
+inside()
+{
+	local name=$1
+	shift
+	on "$name" env W="$WORK/$name" N="$name" unshare -m -u sh -c '
+		mount --make-rprivate / && mount --bind "$W/sbin" /usr/local/sbin &&
+		mount --bind "$W/etc" /etc && mount --bind "$W/run" /run && hostname "$N" || exit 99
+		exec "$@"' sh "$@"
+}
