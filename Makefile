@@ -2,7 +2,9 @@
 # to begin anew (check and demo install packages first, and only then can
 # pkg-config be asked).
 #
-#   make                 build/vine-router, build/vine-authority and build/vinectl
+#   make                 build/vine-router, build/vine-authority, build/vinectl and
+#                        build/vine-tiny
+#   make tiny            build/vine-tiny alone, static; tiny-aarch64: for the other kind of VM
 #   make check           everything that is tested; as root, installs what it needs
 #   make demo            three sites on this machine, as root
 #   make demo-authority  the README's commands, with an authority, as root
@@ -15,6 +17,7 @@
 #   make bench-tables    the tables at size, alone and while they change
 #   make bench-registry  the authority's registry and operations at size
 #   make bench-authority the authority with simulated routers, as root: ROUTERS, OUT
+#   make bench-tinies    one router with simulated tinies, as root: TINIES
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -104,13 +107,13 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all unit sim cost cost-update fuzz fuzz-build net style format check demo \
-	demo-authority bench bench-paper bench-tables bench-registry bench-authority figures \
+.PHONY: all tiny tiny-aarch64 unit sim cost cost-update fuzz fuzz-build net style format check demo \
+	demo-authority bench-tinies bench bench-paper bench-tables bench-registry bench-authority figures \
 	install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/vine-router $(BUILD)/vine-authority $(BUILD)/vinectl
+all: $(BUILD)/vine-router $(BUILD)/vine-authority $(BUILD)/vinectl $(BUILD)/vine-tiny
 
 # Programs
 
@@ -127,6 +130,48 @@ $(BUILD)/vinectl: $(call objects,$(CTL)) $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)$(LINK) $^ $(LIBS_CTL)
 
+# vine-tiny: the router's data path and what leads to a peer, with a host's part of its own,
+# as one static file. Sanitizers need shared libraries.
+TINY_ROUTER := accept adjacency announce answer backlog change classify config_done \
+	config_options config_show config_types connections contact dial direct first_hop fit \
+	give_back given given_tables hold inbound inject_raw keepalive keying limited link_stream link_udp \
+	liveness mailbox member netlink offload open outbound path pmtu probe proxy queue reach \
+	relay resolve ring route router seal stream_tcp stream_tls streams tiny_watch tun ways ways_path \
+	worker workers world
+TINY_COMMON := addr clock crypto crypto_frame crypto_nomb crypto_openssl handshake image image_tiny inet \
+	inet_check inet_cut inet_icmp ini ini_error ini_types key_file log loop lpm lpm_change \
+	network notify packet session table table_conflicts table_new table_rows table_update \
+	vector wire
+TINY := $(wildcard tiny/*.c) $(TINY_ROUTER:%=router/%.c) $(TINY_COMMON:%=common/%.c)
+TINY_LIBS := -linih -lurcu-qsbr -lurcu-common -lcares
+TINY_CFLAGS = $(BASE) $(CFLAGS) $(if $(SAN),$(MODE),-fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
+TINY_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),$(MODE),-static -s -Wl$(comma)--gc-sections \
+	-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)noexecstack$(comma)-z$(comma)noseparate-code)
+
+# tiny_rules PROGRAM,COMPILER. A static program can't use getaddrinfo and its like, of which the
+# linker warns; the one caller, in libraries, is never called. OpenSSL's tables for unwinding the
+# stack, half a megabyte, are left out: nothing here unwinds.
+define tiny_rules
+$(BUILD)/$(1).obj/%.o: %.c $(BUILD)/$(1).obj/flags
+	@$(if $(Q),printf '  %-5s %s\n' TINY '$(1): $$<')
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(2) $$(TINY_CFLAGS) -MMD -MP -c -o $$@ $$<
+$(BUILD)/$(1).obj/flags: FORCE
+	$$(call remember,$(2) $$(TINY_CFLAGS))
+$(BUILD)/$(1).obj/lib%.a: $(BUILD)/$(1).obj/flags
+	$(Q)$$$$($(2) -print-prog-name=objcopy) -R .eh_frame $$$$($(2) -print-file-name=lib$$*.a) $$@
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/$(1).obj/%.o,$(TINY)) \
+	$(BUILD)/$(1).obj/libssl.a $(BUILD)/$(1).obj/libcrypto.a
+	$$(call say,LINK)
+	$(Q)$(2) $$(TINY_LDFLAGS) -o $$@ $$^ $(TINY_LIBS) 2> $$@.log || { cat $$@.log; exit 1; }
+endef
+$(eval $(call tiny_rules,vine-tiny,$(CC)))
+$(eval $(call tiny_rules,vine-tiny-aarch64,aarch64-linux-gnu-gcc))
+
+tiny: $(BUILD)/vine-tiny
+tiny-aarch64: $(BUILD)/vine-tiny-aarch64
+
 $(BUILD)/libcommon.a: $(call objects,$(COMMON))
 $(BUILD)/libauthority.a: $(call objects,$(filter-out authority/main.c,$(AUTHORITY)))
 $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
@@ -142,6 +187,9 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(call say,CC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# It has the script in it.
+$(OBJ)/authority/download_script.o $(FUZZ)/obj/authority/download_script.o: authority/bootstrap.sh
 
 $(FUZZ)/obj/%.o: %.c $(FUZZ)/obj/flags
 	$(call say,FUZZ)
@@ -293,12 +341,23 @@ bench-authority: $(BUILD)/bench/authority $(BUILD)/vine-authority
 		$< $(BUILD)/vine-authority $$n >> $$out || exit; \
 	done; tests/bench/report $$out
 
+$(BUILD)/bench/tinies: $(OBJ)/tests/bench/tinies.o $(BUILD)/libcommon.a
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+
+bench-tinies: all $(BUILD)/bench/tinies
+	$(Q)BUILD=$(BUILD) tests/bench/tinies.sh $(or $(TINIES),5000)
+
 # Installing
 
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/vine
+# What the download server gives to VMs.
+LIBDIR := $(DESTDIR)$(PREFIX)/lib/vine
+MACHINE = $(shell $(CC) -dumpmachine | sed 's/-.*//')
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN := $(wildcard docs/man/*.[158])
 UNITS := $(wildcard conf/*.service)
@@ -309,6 +368,10 @@ install: all
 	install -D -m 755 $(BUILD)/vine-router $(SBINDIR)/vine-router
 	install -D -m 755 $(BUILD)/vine-authority $(SBINDIR)/vine-authority
 	install -D -m 755 $(BUILD)/vinectl $(BINDIR)/vinectl
+	install -D -m 755 $(BUILD)/vine-tiny $(SBINDIR)/vine-tiny
+	install -D -m 755 $(BUILD)/vine-tiny $(LIBDIR)/vine-tiny-$(MACHINE)
+	[ ! -e $(BUILD)/vine-tiny-aarch64 ] || \
+		install -D -m 755 $(BUILD)/vine-tiny-aarch64 $(LIBDIR)/vine-tiny-aarch64
 	install -D -m 755 scripts/vine-host $(BINDIR)/vine-host
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_file,$(m)) &&) true
 	install -d $(UNITDIR)
@@ -318,14 +381,15 @@ install: all
 	$(if $(SAMPLES),install -m 644 $(SAMPLES) $(DOCDIR)/)
 
 # Out again, with directories that are empty then; not those that any system has.
-DIRS := $(DOCDIR) $(DESTDIR)$(PREFIX)/share/doc $(addprefix $(MANDIR)/man,1 5 8) $(UNITDIR) \
+DIRS := $(DOCDIR) $(DESTDIR)$(PREFIX)/share/doc $(addprefix $(MANDIR)/man,1 5 8) $(LIBDIR) $(UNITDIR) \
 	$(DESTDIR)$(PREFIX)/lib/systemd
 ifneq ($(DESTDIR)$(filter-out /usr /usr/local,$(PREFIX)),)
 DIRS += $(SBINDIR) $(BINDIR) $(MANDIR) $(addprefix $(DESTDIR)$(PREFIX),/share /lib /)
 endif
 
 uninstall:
-	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(BINDIR)/vinectl $(BINDIR)/vine-host
+	rm -f $(SBINDIR)/vine-router $(SBINDIR)/vine-authority $(SBINDIR)/vine-tiny $(BINDIR)/vinectl $(BINDIR)/vine-host
+	rm -f $(LIBDIR)/vine-tiny-x86_64 $(LIBDIR)/vine-tiny-aarch64
 	rm -f $(foreach m,$(MAN),$(call man_file,$(m)))
 	rm -f $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(DOCDIR)/,$(notdir $(SAMPLES)))

@@ -265,6 +265,18 @@ static void serve_tables(struct call *c)
 	call_free(c);
 }
 
+/* Of a token for tinies: what the command needs that a VM is given. */
+static void add_invitation(const struct call *c, json_t *result)
+{
+	const char *registers = json_string_value(json_object_get(c->arguments, "registers"));
+
+	if (!registers || strcmp(registers, "tiny") || !c->api->url)
+		return;
+	json_object_set_new(result, "url", mem_json(json_string(c->api->url)));
+	if (c->api->pin)
+		json_object_set_new(result, "pin", mem_json(json_string(c->api->pin)));
+}
+
 static void done(struct ask *a, const struct outcome *o)
 {
 	struct call *c = container_of(a, struct call, ask);
@@ -285,6 +297,8 @@ static void done(struct ask *a, const struct outcome *o)
 		result = o->result ? json_deep_copy(o->result) : json_object();
 		mem_json(result);
 		api_add_status(c->api, op, result);
+		if (op == OPERATION_TOKEN_CREATE)
+			add_invitation(c, result);
 		if (!c->key || a->request.dry_run || certify(c, result)) {
 			api_answer(c->http, 200, result);
 		} else {
@@ -393,6 +407,9 @@ static void read_arguments(struct call *c, const char *path)
 	if (op == OPERATION_GET_METRICS && json_is_object(c->arguments) &&
 	    api_query(c->http, "router", name, sizeof(name)))
 		api_set_text(c->arguments, "router", name);
+	if (op == OPERATION_LIST_TINIES && json_is_object(c->arguments) &&
+	    api_query(c->http, "tiny", name, sizeof(name)))
+		api_set_text(c->arguments, "tiny", name);
 	c->ask.request.arguments = c->arguments;
 }
 
@@ -522,9 +539,14 @@ static bool is_frequent(const struct route *r)
 void api_handle(struct evhttp_request *q, void *arg)
 {
 	const char *path = path_of(q);
-	const struct route *route = find_route(q, path);
+	const struct route *route;
 	struct call *c;
 
+	if (download_has(path)) {
+		download_handle(arg, q, path);
+		return;
+	}
+	route = find_route(q, path);
 	if (!route)
 		return;
 	c = mem_new(1, sizeof(*c));

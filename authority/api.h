@@ -6,6 +6,7 @@
 #define AUTHORITY_API_H
 
 #include "authority/ca.h"
+#include "authority/download.h"
 #include "authority/health.h"
 #include "authority/http.h"
 #include "authority/push.h"
@@ -25,8 +26,10 @@ struct api {
 	struct service *service;
 	struct push *push;
 	struct health *health;
+	struct download *download; /* NULL: none */
 	struct ca *ca;
 	char *url;	     /* where routers reach this process */
+	char *pin;	     /* of the server's key, as curl has them; NULL: not known */
 	long users, routers; /* seconds that their certificates are good */
 };
 

@@ -18,6 +18,7 @@ static const struct {
 	{ "address", TEXT, "An IP address" },
 	{ "addresses", TEXTS, "IP addresses" },
 	{ "admins", NAMES, "Users that administer it" },
+	{ "anywhere", TRUTH, "Of a token for tinies: whether VMs may be outside of all ranges" },
 	{ "block", TEXT, "A prefix" },
 	{ "blocks", TEXTS, "Prefixes" },
 	{ "contact", TEXT, "Whom to ask" },
@@ -35,7 +36,7 @@ static const struct {
 	{ "host", NAME, "A host" },
 	{ "hosts", NAMES, "Hosts" },
 	{ "id", NUMBER, "The ID that it shall have" },
-	{ "kind", TEXT, "What it is about: site, user, router, host; token, credential" },
+	{ "kind", TEXT, "What it is about: site, user, router, host; tiny, token, credential" },
 	{ "key", TEXT, "A public key, base64 of its DER; with csr it is that of the request" },
 	{ "length", NUMBER, "Length of the prefix" },
 	{ "limited", TEXT,
@@ -48,13 +49,14 @@ static const struct {
 	{ "queue_routers", NAMES,
 	  "Routers by which it is reached if it is limited, the first choice first; none: chosen "
 	  "of all that serve so" },
-	{ "registers", TEXT, "user, router or host" },
+	{ "registers", TEXT, "user, router, host or tiny" },
 	{ "relay", TRUTH, "Whether it serves limited routers as queue router" },
 	{ "roles", ROLE_NAMES, "Roles" },
 	{ "router", NAME, "A router" },
 	{ "sign", TEXT, "hmac-sha256 or none" },
 	{ "site", NAME, "A site" },
 	{ "subnets", TEXTS, "Prefixes of the physical network" },
+	{ "tiny", NAME, "A VM with vine-tiny" },
 	{ "tls_port", NUMBER, "Where it listens for TLS" },
 	{ "to", NUMBER, "Minute of the day, UTC; not included" },
 	{ "user", NAME, "A user" },
@@ -149,6 +151,9 @@ static json_t *parameters_of(const struct route *r)
 						      argument_schema("router")));
 		json_array_append_new(list, parameter("links", "query", false, schema(TRUTH)));
 	}
+	if (r->operation == OPERATION_LIST_TINIES)
+		json_array_append_new(list,
+				      parameter("tiny", "query", false, argument_schema("tiny")));
 	if (is_for_host(r->operation))
 		json_array_append_new(
 			list,

@@ -40,6 +40,8 @@ const struct route api_routes[] = {
 	  "Gives a host an address: this one, or the next of its router's blocks" },
 	{ "DELETE", "/v1/hosts/{host}/addresses/{address}", OPERATION_ADDRESS_RELEASE,
 	  "Takes an address from a host" },
+	{ "GET", "/v1/tinies", OPERATION_LIST_TINIES,
+	  "VMs with vine-tiny that the caller may see, or one of them" },
 	{ "GET", "/v1/users", OPERATION_LIST_USERS, "Users" },
 	{ "PATCH", "/v1/users/{user}", OPERATION_MANAGE_USERS, "Changes a user's roles" },
 	{ "GET", "/v1/vns", OPERATION_LIST_VNS, "VNs that the caller may see" },
@@ -58,7 +60,8 @@ const struct route api_routes[] = {
 	  "Makes a one-time token known, by its hash" },
 	{ "POST", "/v1/credentials", OPERATION_DELEGATE,
 	  "Makes a delegated credential known, by its hash" },
-	{ "POST", "/v1/revoke", OPERATION_REVOKE, "Revokes a user, router, token or credential" },
+	{ "POST", "/v1/revoke", OPERATION_REVOKE,
+	  "Revokes a user, router, tiny, token or credential" },
 	{ "GET", "/v1/audit", OPERATION_AUDIT, "The audit log, from a time on" },
 	{ 0 },
 };

@@ -173,12 +173,29 @@ static void add_routers(const struct api *api, json_t *result)
 	json_object_set_new(result, "routers", list);
 }
 
+static void add_tinies(const struct api *api, json_t *result)
+{
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "tinies"), i, o)
+	{
+		const char *name = json_string_value(json_object_get(o, "name"));
+		const struct tiny *t =
+			name ? registry_tiny(service_registry(api->service), name) : NULL;
+
+		if (t)
+			json_object_update_new(o, health_tiny(api->health, t));
+	}
+}
+
 void api_add_status(const struct api *api, enum operation operation, json_t *result)
 {
 	json_t *router;
 	size_t i;
 
-	if (operation != OPERATION_LIST_VN_HOSTS && operation != OPERATION_LIST_ROUTERS)
+	if (operation != OPERATION_LIST_VN_HOSTS && operation != OPERATION_LIST_ROUTERS &&
+	    operation != OPERATION_LIST_TINIES)
 		return;
 	if (!push_publishes(api->push)) { /* who knows */
 		json_object_set_new(result, "publisher",
@@ -187,6 +204,8 @@ void api_add_status(const struct api *api, enum operation operation, json_t *res
 	}
 	if (operation == OPERATION_LIST_VN_HOSTS)
 		add_routers(api, result);
+	if (operation == OPERATION_LIST_TINIES)
+		add_tinies(api, result);
 	if (operation != OPERATION_LIST_ROUTERS)
 		return;
 	json_array_foreach(json_object_get(result, "routers"), i, router) json_object_update_new(

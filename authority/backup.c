@@ -41,9 +41,9 @@ static const struct {
 	const char *name;
 	unsigned mode;
 } files[] = {
-	{ "ca.crt", 0644 },	 { "ca.key", 0600 },	  { "ca-next.crt", 0644 },
-	{ "ca-next.key", 0600 }, { "ca-old.crt", 0644 },  { "tables.key", 0600 },
-	{ "tables.pub", 0644 },	 { BACKUP_CONFIG, 0644 },
+	{ "ca.crt", 0644 },	 { "ca.key", 0600 },	 { "ca-next.crt", 0644 },
+	{ "ca-next.key", 0600 }, { "ca-old.crt", 0644 }, { "tables.key", 0600 },
+	{ "tables.pub", 0644 },	 { "server.key", 0600 }, { BACKUP_CONFIG, 0644 },
 };
 #define FILES (sizeof(files) / sizeof(*files))
 

@@ -152,6 +152,24 @@ static void look_at_ends(const struct check *c, struct findings *l)
 		    span(left, text));
 }
 
+static void look_at_tinies(const struct check *c, struct findings *l)
+{
+	const struct tiny *tiny;
+	size_t place = 0;
+
+	while ((tiny = registry_each(c->registry, RECORD_TINY, &place))) {
+		const struct monitor_tiny *m = monitor_tiny(c->monitor, tiny->record.id);
+
+		if (m && monitor_tiny_suspected(m, c->clock))
+			add(l, FINDING_TINY_STOLEN, SEVERITY_CRITICAL, tiny->object.name,
+			    "two seem to have the key of tiny '%s' (%s): its endpoint goes back "
+			    "and forth, or both answer at once; last seen at %s: vinectl tiny "
+			    "revoke %s",
+			    tiny->object.name, tiny->record.owner, *m->endpoint ? m->endpoint : "-",
+			    tiny->object.name);
+	}
+}
+
 void check_run(const struct check *c, struct findings *ret)
 {
 	const struct router *r;
@@ -161,6 +179,7 @@ void check_run(const struct check *c, struct findings *ret)
 	while ((r = registry_each(c->registry, RECORD_ROUTER, &place)))
 		if (!r->record.revoked)
 			look_at_router(c, r, ret);
+	look_at_tinies(c, ret);
 	look_at_ends(c, ret);
 	if (c->webhook_fails)
 		add(ret, FINDING_WEBHOOK, SEVERITY_WARNING, "",

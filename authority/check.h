@@ -1,7 +1,7 @@
 /*
  * What is not as it should be, as a list: routers that are silent, late, refuse their tables
  * or are ahead; certificates that run out, of routers, users, the server, the CA; a webhook
- * that nobody answers. From it come alerts, the check commands, and figures.
+ * that nobody answers; keys of tinies that two seem to have. From it come alerts, the check commands, and figures.
  *
  * Pure: time is an argument.
  */
@@ -26,7 +26,8 @@ extern const char *const severity_names[];
 	X(USER_CERTIFICATE, "user-certificate") \
 	X(SERVER_CERTIFICATE, "server-certificate") \
 	X(CA, "ca") \
-	X(WEBHOOK, "webhook")
+	X(WEBHOOK, "webhook") \
+	X(TINY_STOLEN, "tiny-stolen")
 
 enum finding_kind {
 #define X(id, name) FINDING_##id,
@@ -39,7 +40,7 @@ extern const char *const finding_names[FINDINGS + 1];
 struct finding {
 	enum finding_kind kind;
 	enum severity severity;
-	char subject[RECORD_NAME + 1]; /* name of a router or user; "" */
+	char subject[RECORD_NAME + 1]; /* name of a router, user or tiny; "" */
 	char *text;
 	uint64_t since; /* ms since 1970 */
 };

@@ -313,6 +313,12 @@ json_t *health_router(const struct health *h, const struct router *r)
 	return monitor_json(h->monitor, r, clock_now(), now_ms());
 }
 
+json_t *health_tiny(const struct health *h, const struct tiny *t)
+{
+	return monitor_tiny_json(h->monitor, service_registry(h->service), t->record.id,
+				 clock_now(), now_ms());
+}
+
 json_t *health_figures(const struct health *h, const char *name, bool links, health_may_fn *may,
 		       const void *arg)
 {

@@ -42,6 +42,8 @@ typedef bool health_may_fn(const void *arg, const struct router *);
 json_t *health_check(const struct health *, bool all, health_may_fn *, const void *arg);
 /* What the monitor knows of a router. */
 json_t *health_router(const struct health *, const struct router *);
+/* ... of a tiny. */
+json_t *health_tiny(const struct health *, const struct tiny *);
 /* {"time", "routers", "links"}: of one only, if it is named. */
 json_t *health_figures(const struct health *, const char *router, bool links, health_may_fn *,
 		       const void *arg);

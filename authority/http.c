@@ -286,16 +286,13 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 	return NULL;
 }
 
-bool http_certify(struct http *h, struct ca *ca, time_t now, long seconds, char *const *names,
-		  size_t n_names)
+bool http_certify(struct http *h, struct ca *ca, EVP_PKEY *key, time_t now, long seconds,
+		  char *const *names, size_t n_names)
 {
-	EVP_PKEY *key = pki_key_new();
-	X509 *c = key ? ca_issue(ca, CA_SERVER, "authority", key, now, seconds, names, n_names)
-		      : NULL;
+	X509 *c = ca_issue(ca, CA_SERVER, "authority", key, now, seconds, names, n_names);
 	SSL_CTX *context = c ? context_new(ca, c, key) : NULL;
 
 	X509_free(c);
-	EVP_PKEY_free(key);
 	if (!context)
 		return false;
 	SSL_CTX_free(h->context);
@@ -409,6 +406,16 @@ static SSL *ssl_of(struct evhttp_request *q)
 	struct evhttp_connection *c = evhttp_request_get_connection(q);
 
 	return c ? bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(c)) : NULL;
+}
+
+void http_wait(struct evhttp_request *q, unsigned seconds)
+{
+	const struct timeval patience = { .tv_sec = seconds };
+	SSL *ssl = ssl_of(q);
+	struct connection *c = ssl ? SSL_get_ex_data(ssl, connection_index) : NULL;
+
+	if (c)
+		evtimer_add(c->deadline, &patience);
 }
 
 int64_t http_peer_end(struct evhttp_request *q)

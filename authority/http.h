@@ -28,10 +28,12 @@ typedef void http_fn(struct evhttp_request *, void *arg);
 struct http *http_new(struct event_base *, unsigned connections, unsigned patience, http_fn *,
 		      void *arg);
 void http_free(struct http *);
-/* With a key and certificate of its own, made anew, for connections from now on. */
-bool http_certify(struct http *, struct ca *, time_t now, long seconds, char *const *names,
-		  size_t n_names);
+/* With this key and a certificate made anew for connections from now on. */
+bool http_certify(struct http *, struct ca *, EVP_PKEY *, time_t now, long seconds,
+		  char *const *names, size_t n_names);
 int http_listen(struct http *, const struct endpoint *);
+/* The connection of a request may last so many seconds from now, whoever it is. */
+void http_wait(struct evhttp_request *, unsigned seconds);
 /* No more of them. */
 void http_deaf(struct http *);
 

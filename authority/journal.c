@@ -40,7 +40,8 @@ struct journal {
 
 static bool is_noted(enum record_kind kind)
 {
-	return kind == RECORD_ROUTER || kind == RECORD_HOST || kind == RECORD_VN;
+	return kind == RECORD_ROUTER || kind == RECORD_HOST || kind == RECORD_TINY ||
+	       kind == RECORD_VN;
 }
 
 /* What the record of a key is now. */
@@ -48,6 +49,7 @@ static struct was was_of(const struct registry *r, const char *key)
 {
 	const struct router *router;
 	const struct host *host;
+	const struct tiny *tiny;
 	const struct vn *vn;
 	struct was was = { .key = mem_text(key) };
 	const char *id;
@@ -63,6 +65,12 @@ static struct was was_of(const struct registry *r, const char *key)
 		if ((host = registry_host(r, id))) {
 			host_record(host, &was.record);
 			was.revision = host->object.revision;
+		}
+		break;
+	case RECORD_TINY:
+		if ((tiny = registry_tiny(r, id))) {
+			tiny_record(tiny, &was.record);
+			was.revision = tiny->object.revision;
 		}
 		break;
 	case RECORD_VN:

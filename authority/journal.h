@@ -3,7 +3,7 @@
  * be taken back to how it was, and forward again: for a publisher that goes on where another
  * one stopped (resume.h). Nobody may see the registry in between.
  *
- * Noted is what tables are made of: routers, hosts, VNs.
+ * Noted is what tables are made of: routers, hosts, tinies, VNs.
  */
 #ifndef AUTHORITY_JOURNAL_H
 #define AUTHORITY_JOURNAL_H

@@ -4,7 +4,7 @@
  *   settings -> CA -> store -> service (registry) -> sockets -> ready
  *
  * and back: no more connections, what is under way is answered, everything closed. SIGHUP
- * reads the CA's files and the key of tables again.
+ * reads the CA's files, the key of tables and the ranges of VMs again.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -44,6 +44,7 @@ struct program {
 	struct election *election; /* NULL: the store is this process's alone */
 	struct health *health;
 	struct http *http;
+	EVP_PKEY *key; /* the server's, which stays: who joins may know it by its pin */
 	struct api api;
 	struct event *term, *interrupt, *hangup, *tick;
 	time_t certified; /* when the server's certificate was made */
@@ -78,18 +79,55 @@ static void usage(FILE *to)
 	      "  --version      print the version\n"
 	      "  --help         print this\n"
 	      "\n"
-	      "SIGHUP reads the CA and the key of tables again; SIGTERM and SIGINT end it.\n"
+	      "SIGHUP reads the CA, the key of tables and the ranges of VMs again; SIGTERM and SIGINT end it.\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n",
 	      to);
 }
 
 /* ---- serving ------------------------------------------------------------------- */
 
+/* The key of before, if it can be read, else a new one. */
+static EVP_PKEY *server_key(const char *directory)
+{
+	char *path = mem_format("%s/server.key", directory), *pem = pki_read(path);
+	EVP_PKEY *key = pem && pki_is_private(path) ? pki_key_parse(pem) : NULL;
+	int r = 0;
+
+	if (!key && (key = pki_key_new())) {
+		free(pem);
+		pem = pki_key_pem(key);
+		r = pem ? pki_replace(path, pem, 0600) : -ENOMEM;
+	}
+	if (r)
+		log_warn("%s: %s: the server has another key whenever it is started", path,
+			 strerror(-r));
+	if (pem)
+		OPENSSL_cleanse(pem, strlen(pem));
+	free(pem);
+	free(path);
+	return key;
+}
+
+/* As curl --pinnedpubkey takes it. */
+static char *pin_of(EVP_PKEY *key)
+{
+	unsigned char *der = NULL, hash[32], text[48];
+	int n = i2d_PUBKEY(key, &der);
+	bool good = n > 0 && EVP_Digest(der, (size_t)n, hash, NULL, EVP_sha256(), NULL);
+
+	OPENSSL_free(der);
+	if (!good)
+		return NULL;
+	EVP_EncodeBlock(text, hash, sizeof(hash));
+	return mem_format("sha256//%s", (char *)text);
+}
+
 static bool certify(struct program *p, time_t now)
 {
 	const struct settings *s = p->settings;
 
-	if (!http_certify(p->http, p->ca, now, s->server / ns_per_s, s->names, s->n_names)) {
+	if (!http_certify(p->http, p->ca, p->key, now, s->server / ns_per_s, s->names,
+			  s->n_names)) {
 		log_error("the server's certificate can't be made: is one of the names in "
 			  "[server] wrong?");
 		return false;
@@ -141,6 +179,8 @@ static void on_hangup(evutil_socket_t fd, short events, void *arg)
 		log_error("the key of tables is another one: routers that were registered before "
 			  "take nothing that it signs; put the old one back (tables.key, "
 			  "tables.pub) and SIGHUP again, or register each router anew");
+	if (p->api.download)
+		download_reload(p->api.download);
 }
 
 static void on_stop(evutil_socket_t fd, short events, void *arg)
@@ -269,7 +309,8 @@ static bool start(struct program *p)
 		return false;
 	}
 	p->health = health_new(p->base, p->service, s, published, p);
-	if (!p->health)
+	p->key = server_key(s->directory);
+	if (!p->health || !p->key)
 		return false;
 	p->api = (struct api){ .service = p->service,
 			       .url = own_url(s),
@@ -280,6 +321,9 @@ static bool start(struct program *p)
 	if (!publish(p))
 		return false;
 	p->api.push = p->push;
+	p->api.pin = pin_of(p->key);
+	if (s->download && !(p->api.download = download_new(s)))
+		return false;
 	p->http = http_new(p->base, s->connections, HTTP_PATIENCE, api_handle, &p->api);
 	if (!p->http || !certify(p, time(NULL)))
 		return false;
@@ -290,6 +334,16 @@ static bool start(struct program *p)
 			log_error("%s: %s", endpoint_format(&s->listen[i], text), strerror(-r));
 			return false;
 		}
+	}
+	if (s->download && s->http.port) {
+		int r = download_listen(p->api.download, p->base, &p->api, &s->http);
+
+		if (r) {
+			log_error("%s: %s", endpoint_format(&s->http, text), strerror(-r));
+			return false;
+		}
+		log_warn("%s: VMs are served without TLS: who reads along has their keys",
+			 endpoint_format(&s->http, text));
 	}
 	p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
 	return p->tick && !event_add(p->tick, &second) &&
@@ -307,6 +361,9 @@ static void free_event(struct event *e)
 static void end(struct program *p)
 {
 	http_free(p->http);
+	download_free(p->api.download);
+	free(p->api.pin);
+	EVP_PKEY_free(p->key);
 	election_free(p->election);
 	if (p->push)
 		push_end(p->push);

@@ -26,7 +26,8 @@ static void record_figures(const struct figures *f, FILE *out)
 		const char *name;
 	} kinds[] = { { RECORD_SITE, "site" }, { RECORD_ROUTER, "router" },
 		      { RECORD_HOST, "host" }, { RECORD_USER, "user" },
-		      { RECORD_VN, "vn" },     { RECORD_POLICY, "policy" } };
+		      { RECORD_VN, "vn" },     { RECORD_POLICY, "policy" },
+		      { RECORD_TINY, "tiny" } };
 
 	family(out, "records", "gauge", "Records, by kind.");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)

@@ -5,7 +5,7 @@
  * heartbeats that come within a second of each other count as one, so that nobody makes a
  * large rate of a small time.
  */
-#include "authority/monitor.h"
+#include "authority/monitor_private.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,33 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "authority/index.h"
 #include "authority/memory.h"
 
 const char *const monitor_states[] = { "unseen", "ok", "silent", NULL };
 const char *const monitor_ways[] = { "-", "udp", "tcp", "tls", "proxy", "relay", NULL };
 
 static const double rtt_max = 3600, load_max = 1e6, uptime_max = 1e10;
-
-/* The counters of a router, from which rates are made. */
-struct counters {
-	uint64_t packets_in, packets_out, bytes_in, bytes_out, drops;
-};
-
-struct watched {
-	struct monitor_router router;
-	struct counters last;
-	mono_t counted; /* when they were read; {0}: never */
-	mono_t linked;	/* ... and the links' */
-	uint64_t mark;
-};
-
-struct monitor {
-	struct index routers;
-	int64_t silence;
-	size_t states[MONITOR_STATES], links;
-	uint64_t beats, refused, mark;
-};
 
 /* ---- routers ------------------------------------------------------------------- */
 
@@ -90,6 +69,7 @@ void monitor_free(struct monitor *m)
 		free(w);
 	}
 	index_done(&m->routers);
+	tinies_done(m);
 	free(m);
 }
 
@@ -126,12 +106,7 @@ static void set_state(struct monitor *m, struct watched *w, enum monitor_state s
 
 /* ---- heartbeats ---------------------------------------------------------------- */
 
-struct reading {
-	char *error;
-	bool good;
-};
-
-static void __attribute__((format(printf, 2, 3))) wrong(struct reading *d, const char *format, ...)
+void reading_wrong(struct reading *d, const char *format, ...)
 {
 	va_list args;
 
@@ -143,12 +118,12 @@ static void __attribute__((format(printf, 2, 3))) wrong(struct reading *d, const
 	va_end(args);
 }
 
-static uint64_t read_count(struct reading *d, const json_t *in, const char *name)
+uint64_t read_count(struct reading *d, const json_t *in, const char *name)
 {
 	const json_t *v = json_object_get(in, name);
 
 	if (v && (!json_is_integer(v) || json_integer_value(v) < 0))
-		wrong(d, "'%s' is not a count", name);
+		reading_wrong(d, "'%s' is not a count", name);
 	return v ? (uint64_t)json_integer_value(v) : 0;
 }
 
@@ -160,7 +135,7 @@ static double read_number(struct reading *d, const json_t *in, const char *name,
 	if (!v || json_is_null(v))
 		return -1;
 	if (!json_is_number(v) || !(x >= 0 && x <= max)) {
-		wrong(d, "'%s' is not a number from 0 to %g", name, max);
+		reading_wrong(d, "'%s' is not a number from 0 to %g", name, max);
 		return -1;
 	}
 	return x;
@@ -193,7 +168,7 @@ static void read_link(struct reading *d, const json_t *peer, struct monitor_link
 	uint64_t id = read_count(d, peer, "id");
 
 	if (!json_is_object(peer) || !id || id > UINT32_MAX)
-		wrong(d, "an entry of 'peers' has no 'id'");
+		reading_wrong(d, "an entry of 'peers' has no 'id'");
 	*ret = (struct monitor_link){ .peer = (uint32_t)id,
 				      .up = json_is_true(json_object_get(peer, "up")),
 				      .way = read_way(peer),
@@ -213,14 +188,14 @@ static struct monitor_link *read_links(struct reading *d, const json_t *peers, u
 	struct monitor_link *links = mem_new(most, sizeof(*links));
 
 	if (peers && !json_is_array(peers))
-		wrong(d, "'peers' is not a list");
+		reading_wrong(d, "'peers' is not a list");
 	for (size_t i = 0; i < most; i++)
 		read_link(d, json_array_get(peers, i), &links[i]);
 	if (most)
 		qsort(links, most, sizeof(*links), compare_links);
 	for (size_t i = 1; i < most; i++)
 		if (links[i].peer == links[i - 1].peer)
-			wrong(d, "'peers' has %u twice", (unsigned)links[i].peer);
+			reading_wrong(d, "'peers' has %u twice", (unsigned)links[i].peer);
 	*ret_n = (uint32_t)most;
 	*ret_left_out = (uint32_t)(n - most);
 	return links;
@@ -293,6 +268,8 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 		     *version = json_object_get(in, "version");
 	struct version runs = { 0 };
 	struct monitor_link *links;
+	struct monitor_tiny *tinies;
+	size_t n_tinies;
 	uint32_t n, left_out;
 	struct counters c;
 	struct watched *w;
@@ -301,14 +278,14 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 	bool has_links;
 
 	if (!json_is_object(in)) {
-		wrong(&d, len > MONITOR_BODY ? "a heartbeat has at most 256 KiB"
-					     : "a heartbeat is an object of JSON");
+		reading_wrong(&d, len > MONITOR_BODY ? "a heartbeat has at most 256 KiB"
+						     : "a heartbeat is an object of JSON");
 		json_decref(in);
 		return refuse(m);
 	}
 	if (version &&
 	    !(json_is_string(version) && version_parse(json_string_value(version), &runs)))
-		wrong(&d, "'version' is no version");
+		reading_wrong(&d, "'version' is no version");
 	load = read_number(&d, in, "load", load_max);
 	uptime = read_number(&d, in, "uptime", uptime_max);
 	rss = read_count(&d, in, "rss");
@@ -318,14 +295,18 @@ int monitor_heartbeat(struct monitor *m, const struct router *router, const char
 			       read_count(&d, in, "drops") };
 	has_links = json_object_get(in, "peers") != NULL;
 	links = read_links(&d, json_object_get(in, "peers"), &n, &left_out);
+	tinies = tinies_read(&d, json_object_get(in, "tinies"), &n_tinies);
 	json_decref(in);
 	if (!d.good) {
 		free(links);
+		free(tinies);
 		return refuse(m);
 	}
 	m->beats++;
 	w = need(m, router);
 	w->router.seen = now;
+	tinies_take(m, router, tinies, n_tinies, now);
+	free(tinies);
 	set_state(m, w, MONITOR_OK, now);
 	if (mono_is_set(w->counted) && mono_since(now, w->counted) < SEC) {
 		free(links);
@@ -391,6 +372,7 @@ void monitor_tick(struct monitor *m, const struct registry *registry, mono_t now
 			i--; /* another one may have taken its slot */
 		}
 	}
+	tinies_tick(m, registry);
 }
 
 const struct monitor_router *monitor_get(const struct monitor *m, uint32_t id)

@@ -20,6 +20,11 @@
 #define MONITOR_LINKS 1024	  /* of one router */
 #define MONITOR_LINKS_ALL 1000000
 #define MONITOR_LINKS_OLD (90 * SEC) /* without a heartbeat that has any, they are forgotten */
+#define MONITOR_TINIES 1000	     /* in one heartbeat */
+#define MONITOR_TINIES_ALL 200000
+#define MONITOR_TINY_GONE (60 * SEC)	  /* without a way to its router it is gone */
+#define MONITOR_TINY_MOVES 3		  /* back and forth within a minute: two have its key */
+#define MONITOR_TINY_TOLD (10 * 60 * SEC) /* ... told for so long after the last time */
 
 struct monitor;
 
@@ -59,6 +64,20 @@ struct monitor_router {
 	struct monitor_link *links; /* by peer */
 };
 
+/* A tiny, as the router that it may connect to and that has seen it last says. */
+struct monitor_tiny {
+	uint32_t id, router;
+	bool up;
+	mono_t since;	  /* it is up, or not */
+	mono_t said;	  /* when it was in a heartbeat last */
+	mono_t suspected; /* when two seemed to have its key last; {0}: never */
+	uint32_t moved;	  /* back and forth within the last minute, as it was said last */
+	uint32_t turns;	  /* from one router to another that were a minute apart at most */
+	mono_t turned;
+	bool twice;	   /* two handshakes live at once */
+	char endpoint[64]; /* "": not known */
+};
+
 /* silence: ns without a heartbeat, or since it was noticed first. */
 struct monitor *monitor_new(int64_t silence);
 void monitor_free(struct monitor *);
@@ -77,12 +96,19 @@ void monitor_tick(struct monitor *, const struct registry *, mono_t now);
 /* NULL: nothing is known of it; so is it of a monitor that is NULL. Good until the next call
  * that isn't const. */
 const struct monitor_router *monitor_get(const struct monitor *, uint32_t id);
+const struct monitor_tiny *monitor_tiny(const struct monitor *, uint32_t id);
+/* Whether it has had no way to its router for long. */
+bool monitor_tiny_gone(const struct monitor *, uint32_t id, mono_t now);
+bool monitor_tiny_suspected(const struct monitor_tiny *, mono_t now);
 size_t monitor_count(const struct monitor *, enum monitor_state);
 size_t monitor_links(const struct monitor *);
 uint64_t monitor_heartbeats(const struct monitor *, bool refused);
 
 /* What is known of a router; times are given as ms since 1970, now being now_ms. */
 json_t *monitor_json(const struct monitor *, const struct router *, mono_t now, uint64_t now_ms);
+/* What is known of a tiny; as above. */
+json_t *monitor_tiny_json(const struct monitor *, const struct registry *, uint32_t id, mono_t now,
+			  uint64_t now_ms);
 /* Its links, one after the other, to a list. */
 void monitor_add_links(const struct monitor *, const struct registry *, const struct router *,
 		       json_t *list);

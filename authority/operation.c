@@ -71,6 +71,8 @@ static operation_fn *const functions[OPERATIONS] = {
 	[OPERATION_CHECK] = allowed,
 	[OPERATION_RENEW] = operation_renew,
 	[OPERATION_STEER] = operation_steer,
+	[OPERATION_TINY_JOIN] = operation_tiny_join,
+	[OPERATION_LIST_TINIES] = operation_list_tinies,
 };
 
 bool refuse(struct task *t, int status, const char *format, ...)
@@ -117,12 +119,10 @@ void change_delete(struct task *t, const char *key, const struct object *was)
 }
 
 static const char *const key_names[RECORD_KINDS] = {
-	[RECORD_USER] = "user",	    [RECORD_SITE] = "site",
-	[RECORD_ROUTER] = "router", [RECORD_HOST] = "host",
-	[RECORD_VN] = "vn",	    [RECORD_POLICY] = "policy",
-	[RECORD_TOKEN] = "token",   [RECORD_CREDENTIAL] = "credential",
-	[RECORD_CHANGE] = "change", [RECORD_LOG] = "log",
-	[RECORD_AUDIT] = "audit",
+	[RECORD_USER] = "user",	    [RECORD_SITE] = "site",   [RECORD_ROUTER] = "router",
+	[RECORD_HOST] = "host",	    [RECORD_TINY] = "tiny",   [RECORD_VN] = "vn",
+	[RECORD_POLICY] = "policy", [RECORD_TOKEN] = "token", [RECORD_CREDENTIAL] = "credential",
+	[RECORD_CHANGE] = "change", [RECORD_LOG] = "log",     [RECORD_AUDIT] = "audit",
 };
 
 void change_record(struct task *t, struct record *rec, const struct object *was)
@@ -466,13 +466,14 @@ static bool identify(struct task *t)
 	if (c->host)
 		return refuse(t, 403, "only a router asks for its hosts");
 	if (c->kind == CALLER_AUTHORITY)
-		return t->operation == OPERATION_STEER
+		return t->operation == OPERATION_STEER || t->operation == OPERATION_TINY_JOIN
 			       ? true
 			       : refuse(t, 403, "the authority itself only steers");
 	if (c->kind == CALLER_NOBODY && c->disbelieved)
 		return refuse(t, 401, "not authenticated: %s", c->disbelieved);
 	if (c->kind == CALLER_NOBODY)
-		return t->request->token && t->operation == OPERATION_REGISTER
+		return t->request->token && (t->operation == OPERATION_REGISTER ||
+					     t->operation == OPERATION_TINY_JOIN)
 			       ? true
 			       : refuse(t, 401,
 					"without a certificate one may only register, with "

@@ -98,8 +98,7 @@ static bool free_block(const struct registry *r, unsigned length, struct prefix 
 
 /* ---- addresses of hosts -------------------------------------------------------- */
 
-/* Whether a host of this router may have the address. */
-static bool check_address(struct task *t, const struct router *router, const struct ip *ip)
+bool check_address(struct task *t, const struct router *router, const struct ip *ip)
 {
 	const struct blocks *space = &registry_order(t->registry)->record.space;
 	const struct blocks *subnets = &router->site->record.subnets;
@@ -118,7 +117,7 @@ static bool check_address(struct task *t, const struct router *router, const str
 		return refuse(t, 409, "%s is neither virtual nor in a subnet of site '%s'", text,
 			      router->site->object.name);
 	while ((h = registry_at(t->registry, ip, &place)))
-		if (virtual || h->router->site == router->site)
+		if (h != t->goes && (virtual || h->router->site == router->site))
 			return refuse(t, 409, "%s is host '%s''s", text, h->object.name);
 	return true;
 }
@@ -198,6 +197,9 @@ static const struct host *address_host(struct task *t)
 /* Addresses change only of a host that is in no VN, so that no table does. */
 static bool in_no_vn(struct task *t, const struct host *host)
 {
+	if (host->tiny)
+		return refuse(t, 409, "host '%s' is a tiny, whose address is its own",
+			      host->object.name);
 	return !host->n_vns ? true
 			    : refuse(t, 409, "host '%s' is in VN '%s': it has to leave first",
 				     host->object.name, host->vns[0]->object.name);

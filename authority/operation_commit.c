@@ -6,7 +6,8 @@
  * 2. no two members of a VN have the same address;
  * 3. no member of two VNs would find the same address in both (SPEC section 2: the
  *    longest prefix over all of a host's networks decides, so it must be one). So two
- *    hosts share at most one VN, and what reaches what is plain.
+ *    hosts share at most one VN, and what reaches what is plain;
+ * 4. a tiny is in one VN at most: what it sends is of one network.
  *
  * The cost is that of the members of the VNs concerned. Rule 3 is about other VNs as
  * well, which the transaction doesn't write: the order record stands for them.
@@ -85,6 +86,12 @@ static bool will_have(const struct next *is, const struct host *host)
 	return bsearch(&host, is->members, is->n, sizeof(*is->members), compare_pointers);
 }
 
+static const struct host *find_host(const struct task *t, const char *name)
+{
+	return t->comes && !strcmp(t->comes->object.name, name) ? t->comes
+								: registry_host(t->registry, name);
+}
+
 static bool find_members(struct commit *c)
 {
 	for (size_t i = 0; i < c->n_is; i++) {
@@ -96,7 +103,7 @@ static bool find_members(struct commit *c)
 		for (; is->n < names->n; is->n++) {
 			const char *name = names->at[is->n];
 
-			is->members[is->n] = registry_host(c->task->registry, name);
+			is->members[is->n] = find_host(c->task, name);
 			if (!is->members[is->n])
 				return refuse(c->task, 404, "there is no host '%s'", name);
 		}
@@ -132,6 +139,21 @@ static bool check_policies(struct commit *c, const struct next *is)
 				      "policy '%s' forbids host '%s' in VN '%s' created by '%s' "
 				      "now",
 				      p->object.name, h->object.name, vn->name, vn->creator);
+	}
+	return true;
+}
+
+static bool check_tinies(struct commit *c, const struct next *is)
+{
+	for (size_t i = 0; i < is->n; i++) {
+		const struct host *h = is->members[i];
+
+		for (uint32_t k = 0; h->tiny && k < h->n_vns; k++)
+			if (h->vns[k]->id != is->id && !was_of(c, h->vns[k]->id))
+				return refuse(c->task, 409,
+					      "host '%s' is a tiny, and in VN '%s': it can be in "
+					      "one only",
+					      h->object.name, h->vns[k]->object.name);
 	}
 	return true;
 }
@@ -363,6 +385,14 @@ static json_t *as_stored(const struct vn *vn)
 	return value;
 }
 
+static char *caller_text(const struct task *t)
+{
+	if (t->user)
+		return mem_format("user/%s", t->user->object.name);
+	return t->router ? mem_format("router/%s", t->router->object.name)
+			 : mem_format("tiny/%s", t->comes ? t->comes->object.name : "");
+}
+
 static void write_changes(struct commit *c)
 {
 	struct task *t = c->task;
@@ -414,8 +444,7 @@ static void write_changes(struct commit *c)
 	snprintf(change.id, sizeof(change.id), "%s", id);
 	change.change = (struct change_record){
 		.time = t->request->now,
-		.caller = mem_format("%s/%s", t->router ? "router" : "user",
-				     t->router ? t->router->object.name : t->user->object.name),
+		.caller = caller_text(t),
 		.operation = mem_text(operation_rules[t->operation].name),
 		.before = before,
 		.after = after,
@@ -438,8 +467,8 @@ bool commit_vns(struct task *t, const struct vn *const *was, size_t n_was, struc
 	good = n_was <= 64 && n_is <= 64 ? find_members(&c)
 					 : refuse(t, 400, "more than 64 VNs at once");
 	for (size_t i = 0; good && i < n_is; i++)
-		good = check_policies(&c, &c.is[i]) && check_clashes(&c, &c.is[i]) &&
-		       check_ambiguity(&c, &c.is[i]);
+		good = check_policies(&c, &c.is[i]) && check_tinies(&c, &c.is[i]) &&
+		       check_clashes(&c, &c.is[i]) && check_ambiguity(&c, &c.is[i]);
 	if (good)
 		write_changes(&c);
 	for (size_t i = 0; i < n_is; i++) {

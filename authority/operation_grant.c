@@ -159,21 +159,40 @@ static bool argument_expires(struct task *t, uint64_t *ret)
 		       : refuse(t, 400, "'expires' is past, or more than a year ahead");
 }
 
-bool operation_token_create(struct task *t)
+/* Of tinies: by who administers the VN. */
+static bool tiny_token(struct task *t, struct token_record *token)
 {
-	struct record rec = { .kind = RECORD_TOKEN };
-	const char *hash, *registers, *name = "";
+	const json_t *anywhere = argument(t, "anywhere");
+	const struct vn *vn = named_vn(t, "vn");
+
+	if (!vn)
+		return false;
+	if (!(t->roles & ROLE_ADM) && !owns_vn(t, vn))
+		return refuse(t, 403, "VN '%s' has other administrators", vn->object.name);
+	if (anywhere && !json_is_boolean(anywhere))
+		return refuse(t, 400, "'anywhere' is neither true nor false");
+	if (argument(t, "site") || argument(t, "roles"))
+		return refuse(t, 400, "a token for tinies has neither 'site' nor 'roles'");
+	token->registers = TOKEN_TINY;
+	token->site = mem_text("");
+	token->vn = vn->id;
+	token->anywhere = json_is_true(anywhere);
+	return true;
+}
+
+/* Of users, routers and hosts. */
+static bool site_token(struct task *t, const char *registers, struct token_record *token)
+{
 	const struct site *site = NULL;
-	uint64_t count, expires;
+	const char *name = "";
 	uint32_t roles = 0;
 	bool for_user, anywhere;
 
-	if (!argument_name(t, "hash", &hash) || !argument_name(t, "registers", &registers) ||
-	    !argument_number(t, "count", 100000, 1, &count) || !argument_expires(t, &expires))
-		return false;
+	if (argument(t, "vn") || argument(t, "anywhere"))
+		return refuse(t, 400, "only a token for tinies has 'vn' and 'anywhere'");
 	for_user = !strcmp(registers, "user");
 	if (!for_user && strcmp(registers, "router") && strcmp(registers, "host"))
-		return refuse(t, 400, "'registers' is none of user, router, host");
+		return refuse(t, 400, "'registers' is none of user, router, host, tiny");
 	if (for_user && !(t->roles & ROLE_ADM))
 		return refuse(t, 403, "only the role adm lets users in");
 	if (for_user && (!roles_parse(argument(t, "roles"), &roles) || !roles || roles & ROLE_VR))
@@ -183,21 +202,36 @@ bool operation_token_create(struct task *t)
 		return false;
 	if (site && !owns_site(t, site) && (!(t->roles & ROLE_ADM) || strcmp(registers, "router")))
 		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
-	if (registry_token(t->registry, hash))
-		return refuse(t, 409, "there is such a token");
 	if (site)
 		name = site->object.name;
+	token->registers = for_user			? TOKEN_USER
+			   : !strcmp(registers, "host") ? TOKEN_HOST
+							: TOKEN_ROUTER;
+	token->site = mem_text(name);
+	token->roles = roles;
+	return true;
+}
+
+bool operation_token_create(struct task *t)
+{
+	struct record rec = { .kind = RECORD_TOKEN };
+	const char *hash, *registers;
+	uint64_t count, expires;
+
+	if (!argument_name(t, "hash", &hash) || !argument_name(t, "registers", &registers) ||
+	    !argument_number(t, "count", 100000, 1, &count) || !argument_expires(t, &expires))
+		return false;
+	if (!strcmp(registers, "tiny") ? !tiny_token(t, &rec.token)
+				       : !site_token(t, registers, &rec.token))
+		return false;
 	snprintf(rec.id, sizeof(rec.id), "%s", hash);
-	rec.token = (struct token_record){
-		.registers = for_user			  ? TOKEN_USER
-			     : !strcmp(registers, "host") ? TOKEN_HOST
-							  : TOKEN_ROUTER,
-		.site = mem_text(name),
-		.roles = roles,
-		.issuer = mem_text(t->user->object.name),
-		.count = (uint32_t)count,
-		.expires = expires,
-	};
+	rec.token.issuer = mem_text(t->user->object.name);
+	rec.token.count = (uint32_t)count;
+	rec.token.expires = expires;
+	if (registry_token(t->registry, hash)) {
+		record_done(&rec);
+		return refuse(t, 409, "there is such a token");
+	}
 	change_record(t, &rec, NULL);
 	return true;
 }
@@ -344,9 +378,11 @@ bool operation_revoke(struct task *t)
 		return revoke_user(t);
 	if (!strcmp(kind, "router"))
 		return revoke_router(t);
+	if (!strcmp(kind, "tiny"))
+		return revoke_tiny(t);
 	if (!strcmp(kind, "credential"))
 		return revoke_credential(t, name);
 	if (!strcmp(kind, "token"))
 		return revoke_token(t, name);
-	return refuse(t, 400, "'kind' is none of user, router, credential, token");
+	return refuse(t, 400, "'kind' is none of user, router, tiny, credential, token");
 }

@@ -22,7 +22,9 @@ struct task {
 	uint32_t roles;
 	char id[CHANGE_ID]; /* of the audit record: begins with the time */
 	char target[200];
-	bool ordered; /* the order record is among the changes */
+	bool ordered;		  /* the order record is among the changes */
+	const struct host *comes; /* a host that is made by the same transaction; or NULL */
+	const struct host *goes;  /* ... that it removes */
 };
 
 /* Whether somebody may do it by a credential: operations on VNs, and what changes nothing. */
@@ -39,7 +41,16 @@ operation_fn operation_register, operation_list_sites, operation_list_routers, o
 	operation_block_assign, operation_block_release, operation_router_change,
 	operation_policy_set, operation_policy_remove, operation_token_create, operation_delegate,
 	operation_revoke, operation_renew, operation_get_metrics, operation_steer,
-	operation_host_token;
+	operation_host_token, operation_tiny_join, operation_list_tinies;
+
+/* What revoke does, by kind (operation_tiny.c). */
+bool revoke_tiny(struct task *);
+/* What steer does with tinies that are at another one of their routers. */
+bool steer_tinies(struct task *, const struct router *);
+
+/* ---- tokens (operation_register.c) ---- */
+/* The request's token, used once more; NULL: it has none. */
+bool use_token(struct task *, const struct token **ret);
 
 /* ---- refusals: false always ---- */
 bool refuse(struct task *, int status, const char *format, ...)

@@ -271,9 +271,10 @@ static bool router_id(struct task *t, uint32_t *ret)
 
 	if (!argument_number(t, "id", UINT32_MAX, 0, &asked))
 		return false;
-	if (asked && registry_router_id(t->registry, (uint32_t)asked))
+	if (asked && (registry_router_id(t->registry, (uint32_t)asked) ||
+		      registry_tiny_id(t->registry, (uint32_t)asked)))
 		return refuse(t, 409, "the router ID %u is taken", (unsigned)asked);
-	while (!id || registry_router_id(t->registry, id))
+	while (!id || registry_router_id(t->registry, id) || registry_tiny_id(t->registry, id))
 		id++;
 	*ret = asked ? (uint32_t)asked : id;
 	return true;
@@ -391,7 +392,7 @@ bool operation_router_change(struct task *t)
 }
 
 /* What the authority itself decides on its measurements: whether a router is silent for
- * long, and which of its queue routers others try first. */
+ * long, which of its queue routers others try first, and which tinies it delivers to. */
 bool operation_steer(struct task *t)
 {
 	const struct router *router = named_router(t, "router");
@@ -401,6 +402,8 @@ bool operation_steer(struct task *t)
 
 	if (!router)
 		return false;
+	if (argument(t, "tinies"))
+		return steer_tinies(t, router);
 	if (silent && !json_is_boolean(silent))
 		return refuse(t, 400, "'silent' is neither true nor false");
 	if (!argument_text(t, "queue_order", RECORD_QUEUE_ROUTERS * (RECORD_NAME + 1), &text))
@@ -515,6 +518,9 @@ bool operation_host_remove(struct task *t)
 		return false;
 	if (!owns_host(t, host) && !owns_site(t, host->router->site))
 		return refuse(t, 403, "host '%s' is not the caller's", host->object.name);
+	if (host->tiny)
+		return refuse(t, 409, "host '%s' is a tiny: revoke it (vinectl tiny revoke)",
+			      host->object.name);
 	if (host->n_vns)
 		return refuse(t, 409, "host '%s' is in VN '%s': it has to leave first",
 			      host->object.name, host->vns[0]->object.name);
@@ -532,15 +538,21 @@ static bool issuer_may(const struct task *t, const struct token_record *token)
 	const struct user *issuer = registry_user(t->registry, token->issuer);
 	const struct site *site = registry_site(t->registry, token->site);
 
+	const struct vn *vn = registry_vn(t->registry, token->vn);
+
 	if (!issuer || issuer->record.revoked)
 		return false;
+	if (token->registers == TOKEN_TINY)
+		return issuer->record.roles & ROLE_ADM ||
+		       (vn && issuer->record.roles & ROLE_VNA &&
+			names_have(&vn->record.admins, issuer->object.name));
 	if (issuer->record.roles & ROLE_ADM && token->registers != TOKEN_HOST)
 		return true;
 	return token->registers != TOKEN_USER && site && issuer->record.roles & ROLE_SA &&
 	       names_have(&site->record.admins, issuer->object.name);
 }
 
-static bool use_token(struct task *t, const struct token **ret)
+bool use_token(struct task *t, const struct token **ret)
 {
 	struct record rec = { .kind = RECORD_TOKEN };
 	const struct token *token;
@@ -569,7 +581,7 @@ static bool use_token(struct task *t, const struct token **ret)
 
 bool operation_register(struct task *t)
 {
-	static const char *const by_token[] = { "user", "router", "host" };
+	static const char *const by_token[] = { "user", "router", "host", "tiny" };
 	const struct token *token;
 	const char *kind, *name;
 

@@ -431,8 +431,10 @@ void round_begin_step(struct publish *p, struct round *round, mono_t now)
 		t->next = next_image(p, round, t);
 		peers_near(p, t, t->next);
 	}
-	for (size_t i = 0; i < round->n; i++)
+	for (size_t i = 0; i < round->n; i++) {
 		peers_find(p, round->touched[i], round->touched[i]->next);
+		peers_tinies(p, round->touched[i], round->touched[i]->next);
+	}
 	for (size_t i = 0; i < round->n; i++)
 		give_next(p, round, round->touched[i], now);
 }

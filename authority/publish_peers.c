@@ -179,6 +179,69 @@ void peers_find(struct publish *p, const struct target *t, struct image *image)
 	set_self(p, t, image);
 }
 
+static int compare_tinies(const void *a, const void *b)
+{
+	const struct image_tiny *x = *(struct image_tiny *const *)a;
+	const struct image_tiny *y = *(struct image_tiny *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static bool delivers(const struct router *router, const struct host *h)
+{
+	for (uint32_t i = 0; h && i < h->n_addresses; i++)
+		if (router_for(h, &h->addresses[i].ip) == router)
+			return true;
+	return false;
+}
+
+/* NULL: it can't be told, since its key is no key. */
+static struct image_tiny *tiny_of(const struct router *router, const struct tiny *from)
+{
+	struct image_tiny *t = publish_have(image_tiny_new());
+	const struct tiny_record *r = &from->record;
+
+	t->id = r->id;
+	t->here = delivers(router, from->host);
+	strcpy(t->name, from->object.name);
+	t->key.len = (uint8_t)strnlen(r->key, IMAGE_KEY);
+	memcpy(t->key.bytes, r->key, t->key.len);
+	for (size_t i = 0; i < r->addresses.n; i++)
+		t->addresses[t->n_addresses++] = r->addresses.at[i];
+	if (image_tiny_valid(t))
+		return t;
+	image_tiny_unref(t);
+	return NULL;
+}
+
+/* Those that may connect to it, as the registry has them now: so one that is revoked is out
+ * with the first step. What is as it was is shared with the image before. */
+void peers_tinies(const struct publish *p, const struct target *t, struct image *image)
+{
+	const struct router *r = registry_router_id(p->registry, t->id);
+	size_t room = 0, n = 0;
+
+	if (!r)
+		return;
+	list_for_each(node, &r->tinies) {
+		const struct tiny_place *place = container_of(node, struct tiny_place, by_router);
+		struct image_tiny *tiny = tiny_of(r, place->tiny);
+		const struct image_tiny *was = tiny ? image_tiny(t->image, tiny->id) : NULL;
+
+		if (!tiny)
+			continue;
+		if (was && image_tiny_equal(was, tiny)) {
+			image_tiny_unref(tiny);
+			tiny = image_tiny_ref(was);
+		}
+		image->tinies = mem_more(image->tinies, n, &room, sizeof(*image->tinies));
+		image->tinies[n++] = tiny;
+	}
+	image->n_tinies = n;
+	if (n)
+		qsort(image->tinies, n, sizeof(*image->tinies), compare_tinies);
+}
+
 void peers_near(struct publish *p, struct target *t, const struct image *image)
 {
 	size_t room = 0;
@@ -281,8 +344,10 @@ void peers_begin(struct publish *p)
 	}
 	for (size_t i = 0; i < p->n; i++)
 		peers_near(p, p->targets[i], p->targets[i]->image);
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		peers_find(p, p->targets[i], p->targets[i]->image);
+		peers_tinies(p, p->targets[i], p->targets[i]->image);
+	}
 }
 
 /* ---- what a change touches ------------------------------------------------------ */
@@ -431,6 +496,9 @@ void peers_gathered(struct publish *p, struct round *round)
 		touch_all(p, round, &m->from);
 		touch_all(p, round, &m->to);
 	}
+	n = tables_change_tinies(round->change, &ids);
+	for (size_t i = 0; i < n; i++)
+		round_touch(p, round, target_need(p, ids[i]));
 	n = tables_change_touched(round->change, &ids);
 	for (size_t i = 0; i < n; i++) {
 		struct target *t = target_need(p, ids[i]);

@@ -118,6 +118,8 @@ void peers_begin(struct publish *);
 void peers_near(struct publish *, struct target *, const struct image *);
 /* Peers and self of an image of its; everybody's near is up to date. */
 void peers_find(struct publish *, const struct target *, struct image *);
+/* Its tinies. */
+void peers_tinies(const struct publish *, const struct target *, struct image *);
 /* What a finished change does beside the tables: the round's moves, and whom they and
  * changed records touch. */
 void peers_gathered(struct publish *, struct round *);

@@ -63,7 +63,7 @@ const char *const vn_protection_names[VN_PROTECTIONS + 1] = { "default",	   "non
 							      "hmac-sha256",	   "aes-256-gcm",
 							      "chacha20-poly1305", NULL };
 static const char *const effects[] = { "permit", "forbid", NULL };
-static const char *const registers[] = { "user", "router", "host", NULL };
+static const char *const registers[] = { "user", "router", "host", "tiny", NULL };
 
 static const struct field order_fields[] = {
 	FIELD(order, n, U64, .max = INT64_MAX),
@@ -118,6 +118,22 @@ static const struct field host_fields[] = {
 	{ 0 },
 };
 
+static const struct field tiny_fields[] = {
+	FIELD(tiny, id, U32, .min = 1, .max = UINT32_MAX),
+	FIELD(tiny, key, TEXT, .max = KEY_TEXT),
+	FIELD(tiny, routers, ORDERED, .max = RECORD_TINY_ROUTERS),
+	FIELD(tiny, addresses, ADDRESSES, .max = RECORD_TINY_ADDRESSES),
+	FIELD(tiny, vn, U32, .max = UINT32_MAX),
+	FIELD(tiny, owner, NAME),
+	FIELD(tiny, source, TEXT, .max = IP_TEXT),
+	FIELD(tiny, range, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, token, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, nonce, TEXT, .max = RECORD_NAME),
+	FIELD(tiny, revoked, BOOL),
+	FIELD(tiny, created, U64, .max = INT64_MAX),
+	{ 0 },
+};
+
 static const struct field vn_fields[] = {
 	FIELD(vn, name, NAME),
 	FIELD(vn, protection, CHOICE, .words = vn_protection_names, .since = 2),
@@ -144,6 +160,8 @@ static const struct field token_fields[] = {
 	FIELD(token, registers, CHOICE, .words = registers),
 	FIELD(token, site, TEXT, .max = RECORD_NAME),
 	FIELD(token, roles, ROLES),
+	FIELD(token, vn, U32, .max = UINT32_MAX, .since = 3),
+	FIELD(token, anywhere, BOOL, .since = 3),
 	FIELD(token, issuer, NAME),
 	FIELD(token, count, U32, .max = 100000),
 	FIELD(token, used, U32, .max = 100000),
@@ -196,6 +214,7 @@ static const struct {
 	[RECORD_SITE] = { "site", ID_NAME, site_fields },
 	[RECORD_ROUTER] = { "router", ID_NAME, router_fields },
 	[RECORD_HOST] = { "host", ID_NAME, host_fields },
+	[RECORD_TINY] = { "tiny", ID_NAME, tiny_fields },
 	[RECORD_VN] = { "vn", ID_NUMBER, vn_fields },
 	[RECORD_POLICY] = { "policy", ID_NAME_NAME, policy_fields },
 	[RECORD_TOKEN] = { "token", ID_NAME, token_fields },

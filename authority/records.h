@@ -23,10 +23,12 @@
 #define RECORD_ERROR 200       /* room for the words of an error */
 #define RECORD_MEMBERS 100000  /* of one VN */
 #define RECORD_QUEUE_ROUTERS 8 /* that one router may name */
+#define RECORD_TINY_ROUTERS 3  /* that one tiny may connect to */
+#define RECORD_TINY_ADDRESSES 2
 
 /* Which fields there are. Goes up by one whenever some are added, which say since when they
  * are there, and what they are where they weren't (records.c). See schema.h. */
-#define RECORDS_VERSION 2
+#define RECORDS_VERSION 3
 
 /* In the order in which records refer to each other: later ones to earlier ones. */
 enum record_kind {
@@ -35,6 +37,7 @@ enum record_kind {
 	RECORD_SITE,	   /* "site/NAME" */
 	RECORD_ROUTER,	   /* "router/NAME" */
 	RECORD_HOST,	   /* "host/NAME" */
+	RECORD_TINY,	   /* "tiny/NAME": of a host of that name, until it is revoked */
 	RECORD_VN,	   /* "vn/ID" */
 	RECORD_POLICY,	   /* "policy/SITE/NAME" */
 	RECORD_TOKEN,	   /* "token/HASH": of the secret, which isn't stored */
@@ -135,6 +138,22 @@ struct host_record {
 	uint64_t created;
 };
 
+/* A VM with vine-tiny. As a member of VNs it is the host of its name. */
+struct tiny_record {
+	uint32_t id;		    /* no router has it */
+	char *key;		    /* public */
+	struct names routers;	    /* that it may connect to, the designated one first */
+	struct addresses addresses; /* its own */
+	uint32_t vn;		    /* that it was let into */
+	char *owner;
+	char *source; /* the address that it was asked for from */
+	char *range;  /* "": in none that is known */
+	char *token;  /* hash; "": without one */
+	char *nonce;  /* by which the VM asks again when it hasn't heard the answer */
+	bool revoked; /* there is no host any more */
+	uint64_t created;
+};
+
 /* How the frames of a VN are protected. */
 enum vn_protection {
 	VN_DEFAULT, /* as the authority's configuration says for all */
@@ -168,9 +187,11 @@ struct policy_record {
 };
 
 struct token_record {
-	enum { TOKEN_USER, TOKEN_ROUTER, TOKEN_HOST } registers;
-	char *site;	/* of a router or host; "" for a user */
+	enum { TOKEN_USER, TOKEN_ROUTER, TOKEN_HOST, TOKEN_TINY } registers;
+	char *site;	/* of a router or host; "" for others */
 	uint32_t roles; /* of a user */
+	uint32_t vn;	/* of a tiny */
+	bool anywhere;	/* a tiny may be outside of all ranges that are known */
 	char *issuer;
 	uint32_t count, used;
 	uint64_t expires;
@@ -213,6 +234,7 @@ struct record {
 		struct site_record site;
 		struct router_record router;
 		struct host_record host;
+		struct tiny_record tiny;
 		struct vn_record vn;
 		struct policy_record policy;
 		struct token_record token;

@@ -48,6 +48,11 @@ static const void *id_of_router(const void *object)
 	return &((const struct router *)object)->record.id;
 }
 
+static const void *id_of_tiny(const void *object)
+{
+	return &((const struct tiny *)object)->record.id;
+}
+
 static bool id_equal(const void *a, const void *b)
 {
 	return *(const uint32_t *)a == *(const uint32_t *)b;
@@ -71,6 +76,7 @@ static bool same_ip(const void *a, const void *b)
 const struct index_ops registry_by_name = { hash_text, name_of, text_equal };
 const struct index_ops registry_vn_by_id = { hash_id, id_of_vn, id_equal };
 const struct index_ops registry_router_by_id = { hash_id, id_of_router, id_equal };
+const struct index_ops registry_tiny_by_id = { hash_id, id_of_tiny, id_equal };
 const struct index_ops registry_by_ip = { hash_ip, ip_of, same_ip };
 
 void *registry_get(const struct registry *r, enum record_kind kind, const char *name)
@@ -98,6 +104,16 @@ const struct router *registry_router(const struct registry *r, const char *name)
 const struct host *registry_host(const struct registry *r, const char *name)
 {
 	return registry_get(r, RECORD_HOST, name);
+}
+
+const struct tiny *registry_tiny(const struct registry *r, const char *name)
+{
+	return registry_get(r, RECORD_TINY, name);
+}
+
+const struct tiny *registry_tiny_id(const struct registry *r, uint32_t id)
+{
+	return index_get(&r->tinies, &registry_tiny_by_id, &id);
 }
 
 const struct policy *registry_policy(const struct registry *r, const char *id)
@@ -301,6 +317,26 @@ void router_record(const struct router *router, struct record *ret)
 	to->blocks.at = mem_new(from->blocks.n, sizeof(struct prefix));
 	for (size_t i = 0; i < from->blocks.n; i++)
 		to->blocks.at[i] = from->blocks.at[i];
+}
+
+void tiny_record(const struct tiny *tiny, struct record *ret)
+{
+	const struct tiny_record *from = &tiny->record;
+	struct tiny_record *to = &ret->tiny;
+
+	*ret = (struct record){ .kind = RECORD_TINY };
+	snprintf(ret->id, sizeof(ret->id), "%s", tiny->object.name);
+	*to = *from;
+	to->key = mem_text(from->key);
+	names_copy(&to->routers, &from->routers);
+	to->addresses.at = mem_new(from->addresses.n, sizeof(struct ip));
+	for (size_t i = 0; i < from->addresses.n; i++)
+		to->addresses.at[i] = from->addresses.at[i];
+	to->owner = mem_text(from->owner);
+	to->source = mem_text(from->source);
+	to->range = mem_text(from->range);
+	to->token = mem_text(from->token);
+	to->nonce = mem_text(from->nonce);
 }
 
 /* ---- all ----------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "common/list.h"
 
 struct vn;
+struct tiny;
 struct registry;
 
 /* What every object begins with. */
@@ -42,6 +43,7 @@ struct router {
 	struct site *site;
 	struct list by_site, by_relay; /* ... among all whose record has `relay` */
 	struct list hosts;
+	struct list tinies; /* that may connect to it: by_router of struct tiny_place */
 };
 
 struct host_address {
@@ -53,12 +55,25 @@ struct host {
 	struct object object;
 	struct router *router;
 	struct user *owner;
+	const struct tiny *tiny; /* NULL: it isn't one */
 	struct list by_router, by_owner;
 	char *key; /* of its record; NULL: none */
 	uint64_t created;
 	uint32_t n_addresses, n_vns;
 	struct host_address *addresses;
 	struct vn **vns; /* by ID */
+};
+
+struct tiny_place {
+	struct tiny *tiny;
+	struct list by_router;
+};
+
+struct tiny {
+	struct object object;
+	struct tiny_record record;
+	struct host *host;			       /* NULL: it is revoked */
+	struct tiny_place places[RECORD_TINY_ROUTERS]; /* as far as there are routers */
 };
 
 struct vn {
@@ -105,6 +120,8 @@ struct registry_observer {
 	void (*network)(void *arg, uint32_t id, const struct vn *vn);
 	/* A router's record, as others see it: key, endpoint, queue routers, state. */
 	void (*router)(void *arg, uint32_t id);
+	/* A tiny that may connect to this router, or might. */
+	void (*tiny)(void *arg, uint32_t router);
 };
 
 struct registry *registry_new(void);
@@ -125,6 +142,8 @@ const struct user *registry_user(const struct registry *, const char *name);
 const struct site *registry_site(const struct registry *, const char *name);
 const struct router *registry_router(const struct registry *, const char *name);
 const struct host *registry_host(const struct registry *, const char *name);
+const struct tiny *registry_tiny(const struct registry *, const char *name);
+const struct tiny *registry_tiny_id(const struct registry *, uint32_t id);
 const struct policy *registry_policy(const struct registry *, const char *id);
 const struct token *registry_token(const struct registry *, const char *hash);
 const struct credential *registry_credential(const struct registry *, const char *hash);
@@ -159,5 +178,6 @@ int host_compare(const struct host *, const struct host *);
 void vn_record(const struct vn *, struct record *ret);
 void host_record(const struct host *, struct record *ret);
 void router_record(const struct router *, struct record *ret);
+void tiny_record(const struct tiny *, struct record *ret);
 
 #endif

@@ -22,10 +22,15 @@ static int compare_hosts(const void *a, const void *b)
 }
 
 static const size_t sizes[RECORD_CHANGE] = {
-	[RECORD_USER] = sizeof(struct user),	 [RECORD_SITE] = sizeof(struct site),
-	[RECORD_ROUTER] = sizeof(struct router), [RECORD_HOST] = sizeof(struct host),
-	[RECORD_VN] = sizeof(struct vn),	 [RECORD_POLICY] = sizeof(struct policy),
-	[RECORD_TOKEN] = sizeof(struct token),	 [RECORD_CREDENTIAL] = sizeof(struct credential),
+	[RECORD_USER] = sizeof(struct user),
+	[RECORD_SITE] = sizeof(struct site),
+	[RECORD_ROUTER] = sizeof(struct router),
+	[RECORD_HOST] = sizeof(struct host),
+	[RECORD_TINY] = sizeof(struct tiny),
+	[RECORD_VN] = sizeof(struct vn),
+	[RECORD_POLICY] = sizeof(struct policy),
+	[RECORD_TOKEN] = sizeof(struct token),
+	[RECORD_CREDENTIAL] = sizeof(struct credential),
 };
 
 /* The object of this name: the one that is there, or a new one in its index. */
@@ -186,6 +191,7 @@ static bool put_router(struct registry *r, struct record *rec, uint64_t revision
 	router = obtain(r, RECORD_ROUTER, rec->id, &new);
 	if (new) {
 		list_init(&router->hosts);
+		list_init(&router->tinies);
 		list_init(&router->by_site);
 		list_init(&router->by_relay);
 	}
@@ -251,6 +257,70 @@ static bool put_host(struct registry *r, struct record *rec, uint64_t revision, 
 	for (uint32_t i = 0; i < h->n_vns; i++)
 		qsort(h->vns[i]->members, h->vns[i]->n_members, sizeof(struct host *),
 		      compare_hosts);
+	return true;
+}
+
+/* Before or after it changes: whoever it may connect to. */
+static void tell_tiny(const struct registry *r, const struct tiny *tiny)
+{
+	for (size_t i = 0; r->observer && i < tiny->record.routers.n; i++) {
+		const struct router *router =
+			registry_get(r, RECORD_ROUTER, tiny->record.routers.at[i]);
+
+		if (router && r->observer->tiny)
+			r->observer->tiny(r->observer->arg, router->record.id);
+	}
+}
+
+static void drop_places(struct tiny *tiny)
+{
+	for (size_t i = 0; i < RECORD_TINY_ROUTERS; i++) {
+		list_remove(&tiny->places[i].by_router);
+		list_init(&tiny->places[i].by_router);
+	}
+	if (tiny->host)
+		tiny->host->tiny = NULL;
+	tiny->host = NULL;
+}
+
+static bool put_tiny(struct registry *r, struct record *rec, uint64_t revision, char *error)
+{
+	const struct tiny_record *from = &rec->tiny;
+	struct host *host = registry_get(r, RECORD_HOST, rec->id);
+	struct tiny *tiny = registry_get(r, RECORD_TINY, rec->id);
+	bool new;
+
+	if (!host && !from->revoked)
+		return fail(error, "tiny", rec->id, rec->id);
+	for (size_t i = 0; i < from->routers.n; i++)
+		if (!registry_get(r, RECORD_ROUTER, from->routers.at[i]))
+			return fail(error, "tiny", rec->id, from->routers.at[i]);
+	if (tiny && tiny->record.id != from->id) {
+		snprintf(error, RECORD_ERROR, "tiny '%.64s' has another ID than it had", rec->id);
+		return false;
+	}
+	if (tiny)
+		tell_tiny(r, tiny);
+	tiny = obtain(r, RECORD_TINY, rec->id, &new);
+	for (size_t i = 0; new &&i < RECORD_TINY_ROUTERS; i++) {
+		tiny->places[i].tiny = tiny;
+		list_init(&tiny->places[i].by_router);
+	}
+	drop_places(tiny);
+	TAKE(RECORD_TINY, tiny, rec, tiny->record);
+	if (new)
+		index_put(&r->tinies, &registry_tiny_by_id, tiny);
+	tiny->object.revision = revision;
+	if (tiny->record.revoked)
+		return true;
+	tiny->host = host;
+	host->tiny = tiny;
+	for (size_t i = 0; i < tiny->record.routers.n; i++) {
+		struct router *router = registry_get(r, RECORD_ROUTER, tiny->record.routers.at[i]);
+
+		list_insert(&router->tinies, &tiny->places[i].by_router);
+	}
+	tell_tiny(r, tiny);
 	return true;
 }
 
@@ -378,6 +448,7 @@ static bool put(struct registry *r, struct record *rec, uint64_t revision, char 
 	case RECORD_SITE: return put_site(r, rec, revision);
 	case RECORD_ROUTER: return put_router(r, rec, revision, error);
 	case RECORD_HOST: return put_host(r, rec, revision, error);
+	case RECORD_TINY: return put_tiny(r, rec, revision, error);
 	case RECORD_VN: return put_vn(r, rec, revision, error);
 	case RECORD_POLICY: return put_policy(r, rec, revision, error);
 	case RECORD_TOKEN:
@@ -414,6 +485,15 @@ static void free_host(struct registry *r, struct host *h)
 	free_object(r, RECORD_HOST, h);
 }
 
+static void free_tiny(struct registry *r, struct tiny *tiny)
+{
+	tell_tiny(r, tiny);
+	drop_places(tiny);
+	index_remove(&r->tinies, &registry_tiny_by_id, tiny);
+	DROP(RECORD_TINY, tiny, tiny->record);
+	free_object(r, RECORD_TINY, tiny);
+}
+
 static void free_router(struct registry *r, struct router *router)
 {
 	index_remove(&r->routers, &registry_router_by_id, router);
@@ -432,6 +512,7 @@ static bool remove_object(struct registry *r, enum record_kind kind, const char 
 		struct site *site;
 		struct router *router;
 		struct host *host;
+		struct tiny *tiny;
 		struct vn *vn;
 		struct policy *policy;
 		struct token *token;
@@ -450,8 +531,10 @@ static bool remove_object(struct registry *r, enum record_kind kind, const char 
 	case RECORD_SITE:
 		used = !list_is_empty(&o.site->routers) || !list_is_empty(&o.site->policies);
 		break;
-	case RECORD_ROUTER: used = !list_is_empty(&o.router->hosts); break;
-	case RECORD_HOST: used = o.host->n_vns; break;
+	case RECORD_ROUTER:
+		used = !list_is_empty(&o.router->hosts) || !list_is_empty(&o.router->tinies);
+		break;
+	case RECORD_HOST: used = o.host->n_vns || o.host->tiny; break;
 	default: break;
 	}
 	if (used) {
@@ -473,6 +556,7 @@ static bool remove_object(struct registry *r, enum record_kind kind, const char 
 		free_router(r, o.router);
 		break;
 	case RECORD_HOST: free_host(r, o.host); break;
+	case RECORD_TINY: free_tiny(r, o.tiny); break;
 	case RECORD_VN:
 		tell_network(r, o.vn->id, o.vn);
 		free_vn(r, o.vn);
@@ -563,6 +647,7 @@ void registry_free(struct registry *r)
 	}
 	index_done(&r->vns);
 	index_done(&r->routers);
+	index_done(&r->tinies);
 	index_done(&r->addresses);
 	DROP(RECORD_ORDER, order, r->order.record);
 	free(r);

@@ -9,7 +9,7 @@
 
 struct registry {
 	struct index named[RECORD_CHANGE]; /* by object name */
-	struct index vns, routers;	   /* by ID */
+	struct index vns, routers, tinies; /* by ID */
 	struct index addresses;		   /* of hosts */
 	struct order order;
 	struct list relays;
@@ -17,7 +17,7 @@ struct registry {
 };
 
 extern const struct index_ops registry_by_name, registry_vn_by_id, registry_router_by_id,
-	registry_by_ip;
+	registry_tiny_by_id, registry_by_ip;
 
 void *registry_get(const struct registry *, enum record_kind, const char *name);
 

@@ -56,8 +56,8 @@
 	X(POLICY_SET, "policy-set", 0, ROLE_SA, "site name effect hosts vns creators from to") \
 	X(POLICY_REMOVE, "policy-remove", 0, ROLE_SA, "site name") \
 	X(LIST_POLICIES, "list-policies", 0, ROLE_SA, "") \
-	X(TOKEN_CREATE, "token-create", 0, ROLE_ADM | ROLE_SA, \
-	  "hash registers site roles count expires") \
+	X(TOKEN_CREATE, "token-create", 0, ROLE_ADM | ROLE_SA | ROLE_VNA, \
+	  "hash registers site roles vn anywhere count expires") \
 	X(DELEGATE, "delegate", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, \
 	  "hash operations vns expires") \
 	X(REVOKE, "revoke", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "kind name") \
@@ -65,7 +65,10 @@
 	X(HEARTBEAT, "heartbeat", 0, ROLE_VR, "router") \
 	X(CHECK, "check", 0, ROLE_ADM | ROLE_SA, "") \
 	X(RENEW, "renew", 0, ROLE_ANY, "") \
-	X(STEER, "steer", 0, 0, "router silent queue_order")
+	X(STEER, "steer", 0, 0, "router silent queue_order tinies") \
+	X(LIST_TINIES, "list-tinies", 0, ROLE_ADM | ROLE_SA | ROLE_VNA | ROLE_EU, "tiny") \
+	X(TINY_JOIN, "tiny-join", 0, 0, \
+	  "name addresses source range routers key nonce gone vn owner")
 
 enum operation {
 #define X(id, name, paper, ours, arguments) OPERATION_##id,

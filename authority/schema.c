@@ -80,9 +80,9 @@ static int look_at(struct upgrade *u, const struct store_entry *e)
 
 static int pass(struct upgrade *u)
 {
-	static const char *const prefixes[] = { "order",       "user/",	  "site/",   "router/",
-						"host/",       "vn/",	  "policy/", "token/",
-						"credential/", "change/", NULL };
+	static const char *const prefixes[] = { "order",  "user/",	 "site/",   "router/",
+						"host/",  "tiny/",	 "vn/",	    "policy/",
+						"token/", "credential/", "change/", NULL };
 	char after[STORE_KEY_MAX + 1];
 	int r = 0;
 

@@ -77,7 +77,7 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 		if (!strcmp(e->key, SERVICE_STARTED) || !strcmp(e->key, SCHEMA_KEY))
 			continue;
 		s->changed |= kind == RECORD_ORDER || kind == RECORD_ROUTER ||
-			      kind == RECORD_HOST || kind == RECORD_VN;
+			      kind == RECORD_HOST || kind == RECORD_TINY || kind == RECORD_VN;
 		if (e->value) {
 			values[used] = json_loadb(e->value, e->size, 0, NULL);
 			good = values[used] != NULL;

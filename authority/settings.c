@@ -178,6 +178,16 @@ static const struct ini_option alert_options[] = {
 	{ .key = "webhook", .type = &webhook_type, INI_FIELD(struct settings, webhook) },
 };
 
+static const struct ini_option download_options[] = {
+	{ .key = "ranges", .type = &ini_path, INI_FIELD(struct settings, ranges), .max = 4000 },
+	{ .key = "binaries",
+	  .type = &ini_path,
+	  INI_FIELD(struct settings, binaries),
+	  .max = 4000,
+	  .fallback = "/usr/local/lib/vine" },
+	{ .key = "http", .type = &ini_endpoint, INI_FIELD(struct settings, http) },
+};
+
 static const struct ini_word sign_words[] = { { "hmac-sha256", PROTECT_HMAC },
 					      { "none", PROTECT_NONE },
 					      { 0 } };
@@ -207,6 +217,13 @@ static void *open_section(void *arg, struct ini *ini, struct ini_section *s)
 	return arg;
 }
 
+static void *open_download(void *arg, struct ini *ini, struct ini_section *s)
+{
+	(void)ini, (void)s;
+	((struct settings *)arg)->download = true;
+	return arg;
+}
+
 #define OPTIONS(list) .options = list, .n_options = sizeof(list) / sizeof((list)[0])
 
 static const struct ini_kind kinds[] = {
@@ -216,6 +233,7 @@ static const struct ini_kind kinds[] = {
 	{ .name = "certificates", OPTIONS(certificate_options), .open = open_section },
 	{ .name = "routers", OPTIONS(router_options), .open = open_section },
 	{ .name = "alerts", OPTIONS(alert_options), .open = open_section },
+	{ .name = "download", .optional = true, OPTIONS(download_options), .open = open_download },
 };
 
 struct settings *settings_load(const char *file, FILE *errors)
@@ -257,6 +275,8 @@ void settings_free(struct settings *s)
 	free(s->file);
 	free(s->control);
 	free(s->webhook);
+	free(s->ranges);
+	free(s->binaries);
 	free(s->tls.ca);
 	free(s->tls.certificate);
 	free(s->tls.key);

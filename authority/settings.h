@@ -1,5 +1,5 @@
 /*
- * authority.conf: the sections [server], [store], [certificates] and [alerts]. See vine-authority(8).
+ * authority.conf: its sections and keys. See vine-authority(8).
  */
 #ifndef AUTHORITY_SETTINGS_H
 #define AUTHORITY_SETTINGS_H
@@ -35,6 +35,10 @@ struct settings {
 	int64_t silence,
 		disable; /* of a router, after which it is told; others do its work; 0: never */
 	char *webhook;	 /* URL; NULL: none */
+	bool download;	 /* VMs are served */
+	char *ranges;	 /* file of them; NULL: none are known */
+	char *binaries;	 /* directory of vine-tiny, for each kind of machine */
+	struct endpoint http; /* where VMs are served without TLS; port 0: nowhere */
 };
 
 /* NULL: all that is wrong is said in errors. */

@@ -210,6 +210,35 @@ static void decide_order(struct steer *s, const struct registry *registry, const
 	fn(arg, mem_json(json_pack("{s:s,s:s}", "router", r->object.name, "queue_order", order)));
 }
 
+/* ---- tinies -------------------------------------------------------------------- */
+
+/* Whether it is with this router, which is one of its own, but another one delivers to it. */
+static bool is_over(const struct tiny *t, const struct router *r, const struct monitor *m,
+		    mono_t now)
+{
+	const struct monitor_tiny *seen = monitor_tiny(m, t->record.id);
+
+	return t->host && t->host->router != r && seen && seen->up &&
+	       seen->router == r->record.id && !monitor_tiny_suspected(seen, now);
+}
+
+static void decide_tinies(const struct router *r, const struct monitor *m, mono_t now, steer_fn *fn,
+			  void *arg)
+{
+	json_t *names = mem_json(json_array());
+
+	list_for_each(node, &r->tinies) {
+		const struct tiny *t = container_of(node, struct tiny_place, by_router)->tiny;
+
+		if (json_array_size(names) < STEER_TINIES && is_over(t, r, m, now))
+			json_array_append_new(names, mem_json(json_string(t->object.name)));
+	}
+	if (json_array_size(names))
+		fn(arg,
+		   mem_json(json_pack("{s:s,s:O}", "router", r->object.name, "tinies", names)));
+	json_decref(names);
+}
+
 /* Those that had nothing to wish for this time begin anew. */
 static void drop_wishes(struct steer *s)
 {
@@ -231,6 +260,10 @@ void steer_run(struct steer *s, const struct registry *registry, const struct mo
 	const struct router *r;
 	size_t place = 0;
 
+	while ((r = registry_each(registry, RECORD_ROUTER, &place)))
+		if (router_carries(r))
+			decide_tinies(r, m, now, fn, arg);
+	place = 0;
 	if (!s->disable || monitor_count(m, MONITOR_SILENT) > monitor_count(m, MONITOR_OK))
 		return;
 	if (look) {

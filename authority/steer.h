@@ -7,7 +7,8 @@
  * long. Of several queue routers the first choice is the one with the shortest way to the
  * router, as that measures it: another one takes its place if it is much better, three times
  * in a row; at once if the first choice is silent. If most routers are silent, it is more
- * likely the authority that is cut off, and nothing is decided.
+ * likely the authority that is cut off, and nothing is decided. A tiny that has gone over to
+ * another one of its routers is delivered to by that one.
  *
  * Pure: time is an argument.
  */
@@ -18,6 +19,7 @@
 
 #define STEER_INTERVAL (10 * SEC) /* between two looks at queue routers */
 #define STEER_TIMES 3		  /* in a row */
+#define STEER_TINIES 50		  /* in one decision */
 
 struct steer;
 

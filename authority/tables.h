@@ -77,6 +77,8 @@ size_t tables_change_touched(const struct tables_change *, const uint32_t **ret)
 /* Routers whose own record changed, for those that know them (tables_neighbours). Until it is
  * finished they are in the order in which they were noted, twice if others came between. */
 size_t tables_change_routers(const struct tables_change *, const uint32_t **ret);
+/* Routers whose tinies changed, once it is finished. */
+size_t tables_change_tinies(const struct tables_change *, const uint32_t **ret);
 size_t tables_change_networks(const struct tables_change *);
 void tables_change_image(const struct tables_change *, unsigned step, uint32_t router,
 			 struct step_image *ret);

@@ -37,7 +37,7 @@ struct tables_change {
 	struct registry_observer observer;
 	struct state before, after; /* networks of the same IDs, once finished */
 	size_t room;
-	struct ids touched, routers;
+	struct ids touched, routers, tinies;
 	bool aliases;
 };
 
@@ -94,12 +94,19 @@ static void on_router(void *arg, uint32_t id)
 	ids_add(&c->routers, id);
 }
 
+static void on_tiny(void *arg, uint32_t router)
+{
+	struct tables_change *c = arg;
+
+	ids_add(&c->tinies, router);
+}
+
 struct tables_change *tables_change_new(struct registry *r)
 {
 	struct tables_change *c = mem_new(1, sizeof(*c));
 
 	c->registry = r;
-	c->observer = (struct registry_observer){ c, on_network, on_router };
+	c->observer = (struct registry_observer){ c, on_network, on_router, on_tiny };
 	registry_observe(r, &c->observer);
 	return c;
 }
@@ -116,6 +123,7 @@ void tables_change_free(struct tables_change *c)
 	free(c->after.parts);
 	free(c->touched.at);
 	free(c->routers.at);
+	free(c->tinies.at);
 	free(c);
 }
 
@@ -212,6 +220,7 @@ void tables_change_finish(struct tables_change *c)
 	find_parts(&c->after, &c->touched);
 	ids_sort(&c->touched);
 	ids_sort(&c->routers);
+	ids_sort(&c->tinies);
 	for (size_t i = 0; !c->aliases && i < c->touched.n; i++) {
 		free(find_aliases(c, c->touched.at[i], &n));
 		c->aliases = n;
@@ -228,6 +237,12 @@ size_t tables_change_routers(const struct tables_change *c, const uint32_t **ret
 {
 	*ret = c->routers.at;
 	return c->routers.n;
+}
+
+size_t tables_change_tinies(const struct tables_change *c, const uint32_t **ret)
+{
+	*ret = c->tinies.at;
+	return c->tinies.n;
 }
 
 size_t tables_change_networks(const struct tables_change *c)

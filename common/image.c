@@ -35,6 +35,7 @@ void image_free(struct image *image)
 	free(image->networks);
 	free(image->aliases);
 	free(image->peers);
+	tinies_free(image->tinies, image->n_tinies);
 	free(image);
 }
 
@@ -140,8 +141,7 @@ bool image_peer_equal(const struct image_peer *a, const struct image_peer *b)
 	return same;
 }
 
-/* Of names as they are in configurations, and of hosts. */
-static bool text_valid(const char *text, const char *more)
+bool text_valid(const char *text, const char *more)
 {
 	if (!text[0])
 		return false;
@@ -266,7 +266,7 @@ bool image_too_large(const struct image *image)
 
 	for (size_t i = 0; i < image->n_networks; i++)
 		rows += image->networks[i].table->n;
-	return rows > IMAGE_ROWS || image->n_peers > IMAGE_PEERS;
+	return rows > IMAGE_ROWS || image->n_peers > IMAGE_PEERS || image->n_tinies > IMAGE_TINIES;
 }
 
 bool image_valid(const struct image *image)
@@ -282,5 +282,5 @@ bool image_valid(const struct image *image)
 		if (!image_peer_valid(image->peers[i]) || image->peers[i]->id == image->router ||
 		    (i && image->peers[i - 1]->id >= image->peers[i]->id))
 			return false;
-	return self_valid(image);
+	return tinies_valid(image) && self_valid(image);
 }

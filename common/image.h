@@ -3,7 +3,7 @@
  * changes from the one that it runs (SPEC section 8; docs/image.md has the bytes).
  *
  * An image holds all that a router needs: networks with their rows, aliases, and the
- * routers that it talks to, by pinned keys. Send and receive tables differ while a
+ * routers and tinies that it talks to, by pinned keys. Send and receive tables differ while a
  * change goes through its steps; most networks are in both.
  *
  * Bytes are read as a stranger's, whether their signature is checked or not. Of one
@@ -26,12 +26,14 @@
 /* What a router takes: its memory is in proportion to these, not to the bytes. */
 #define IMAGE_ROWS (2u << 20)
 #define IMAGE_PEERS (1u << 16)
+#define IMAGE_TINIES (1u << 17)
 #define IMAGE_NAME 63
 #define IMAGE_ENDPOINT 261 /* text of "host:port" */
 #define IMAGE_ENDPOINTS 4
 #define IMAGE_KEYS 2 /* of one router: two while one replaces the other */
 #define IMAGE_KEY 255
 #define IMAGE_QUEUE_ROUTERS 8
+#define IMAGE_TINY_ADDRESSES 4
 #define IMAGE_STEPS 4 /* numbered from 0 */
 
 /* Of a router's tables: the higher generation is newer, then the higher number. */
@@ -67,6 +69,26 @@ struct image_peer {
 	uint32_t queue_routers[IMAGE_QUEUE_ROUTERS]; /* IDs, the best first */
 };
 
+/* A tiny (vine-tiny) that may connect to the addressee. Its addresses are its own; in which
+ * networks they are the rows say. */
+struct image_tiny {
+	uint32_t refs;
+	uint32_t id; /* no router has it */
+	bool here;   /* the addressee's rows that have its addresses mean it */
+	uint8_t n_addresses;
+	char name[IMAGE_NAME + 1];
+	struct image_key key; /* as a peer's */
+	struct ip addresses[IMAGE_TINY_ADDRESSES];
+};
+
+/* What is pinned of a peer or a tiny. */
+struct pinned {
+	uint32_t id;
+	const char *name;
+	const struct image_key *keys; /* in the order in which they came */
+	unsigned n_keys;
+};
+
 /* How one to whom nobody can connect keeps in touch with its queue routers. */
 enum image_limited {
 	IMAGE_NOT_LIMITED,
@@ -97,12 +119,14 @@ struct image {
 	struct alias *aliases; /* by from, to */
 	size_t n_peers;
 	struct image_peer **peers; /* by ID */
+	size_t n_tinies;
+	struct image_tiny **tinies; /* by ID */
 };
 
 /* Empty; NULL: out of memory. */
 struct image *image_new(void);
 void image_free(struct image *);
-/* Whether it is more than IMAGE_ROWS, IMAGE_PEERS. */
+/* Whether it is more than IMAGE_ROWS, _PEERS, _TINIES. */
 bool image_too_large(const struct image *);
 /* Whether everything in it is as it should be, as decoded ones are. */
 bool image_valid(const struct image *);
@@ -120,6 +144,14 @@ bool image_peer_equal(const struct image_peer *, const struct image_peer *);
 bool image_peer_keys_equal(const struct image_peer *, const struct image_peer *);
 /* Another one with the same in it, one reference; NULL: out of memory. */
 struct image_peer *image_peer_copy(const struct image_peer *);
+
+const struct image_tiny *image_tiny(const struct image *, uint32_t id);
+/* Empty, one reference; NULL: out of memory. */
+struct image_tiny *image_tiny_new(void);
+struct image_tiny *image_tiny_ref(const struct image_tiny *);
+void image_tiny_unref(struct image_tiny *);
+bool image_tiny_valid(const struct image_tiny *);
+bool image_tiny_equal(const struct image_tiny *, const struct image_tiny *);
 
 /* From one image to the next. */
 struct image_change;
@@ -143,7 +175,7 @@ enum image_kind { IMAGE_NONE, IMAGE_WHOLE, IMAGE_CHANGE };
 enum image_kind image_kind(const uint8_t *, size_t len);
 /* Whether the authority of this key has signed the bytes. */
 bool image_verify(const uint8_t *, size_t len, const uint8_t public_key[static SIGN_KEY]);
-/* 0, -EBADMSG, -ENOMEM; -EMSGSIZE: more than IMAGE_ROWS, IMAGE_PEERS. The signature is not
+/* 0, -EBADMSG, -ENOMEM; -EMSGSIZE: more than IMAGE_ROWS, _PEERS, _TINIES. The signature is not
  * looked at. */
 int image_decode(const uint8_t *, size_t len, struct image **ret);
 int image_change_decode(const uint8_t *, size_t len, struct image_change **ret);

@@ -27,6 +27,8 @@ void image_change_free(struct image_change *c)
 	free(c->aliases);
 	free(c->gone);
 	free(c->peers);
+	free(c->tinies_gone);
+	tinies_free(c->tinies, c->n_tinies);
 	free(c);
 }
 
@@ -194,7 +196,8 @@ struct image_change *image_change_new(const struct image *from, const struct ima
 	c->step = to->step;
 	c->self = to->self;
 	c->aliases = calloc(to->n_aliases + 1, sizeof(*c->aliases));
-	if (c->aliases && find_networks(c, from, to) && find_peers(c, from, to)) {
+	if (c->aliases && find_networks(c, from, to) && find_peers(c, from, to) &&
+	    tinies_find(c, from, to)) {
 		c->n_aliases = to->n_aliases;
 		if (to->n_aliases)
 			memcpy(c->aliases, to->aliases, to->n_aliases * sizeof(*c->aliases));
@@ -338,6 +341,8 @@ int image_apply_change(const struct image *from, const struct image_change *c, s
 	error = to->aliases ? apply_networks(from, c, to) : -ENOMEM;
 	if (!error)
 		error = apply_peers(from, c, to);
+	if (!error)
+		error = tinies_apply(from, c, to);
 	if (!error) {
 		to->n_aliases = c->n_aliases;
 		if (c->n_aliases)

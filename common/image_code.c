@@ -13,7 +13,7 @@
 
 #include "common/image_private.h"
 
-static const uint8_t magic[5] = { 'V', 'i', 'N', 'T', 1 };
+static const uint8_t magic[5] = { 'V', 'i', 'N', 'T', 2 };
 #define KIND_OFFSET 5
 
 /* ---- out ------------------------------------------------------------------------ */
@@ -140,6 +140,33 @@ static void put_peers(struct bytes *b, struct image_peer *const *peers, size_t n
 		put_peer(b, peers[i]);
 }
 
+static void put_tinies(struct bytes *b, struct image_tiny *const *tinies, size_t n)
+{
+	put(b, n, 4);
+	for (size_t i = 0; i < n; i++) {
+		const struct image_tiny *t = tinies[i];
+
+		put(b, t->id, 4);
+		put(b, t->here, 1);
+		put_text(b, t->name);
+		put(b, t->key.len, 1);
+		put_data(b, t->key.bytes, t->key.len);
+		put(b, t->n_addresses, 1);
+		for (unsigned k = 0; k < t->n_addresses; k++) {
+			struct prefix p = prefix_host(&t->addresses[k]);
+
+			put_prefix(b, &p);
+		}
+	}
+}
+
+static void put_ids(struct bytes *b, const uint32_t *ids, size_t n)
+{
+	put(b, n, 4);
+	for (size_t i = 0; i < n; i++)
+		put(b, ids[i], 4);
+}
+
 static void put_head(struct bytes *b, enum image_kind kind, uint8_t step, uint32_t router,
 		     struct version version)
 {
@@ -181,6 +208,7 @@ uint8_t *image_encode(const struct image *image, const struct signer *signer, si
 	}
 	put_aliases(&b, image->aliases, image->n_aliases);
 	put_peers(&b, image->peers, image->n_peers);
+	put_tinies(&b, image->tinies, image->n_tinies);
 	return sign(&b, signer, ret_len);
 }
 
@@ -208,10 +236,10 @@ uint8_t *image_change_encode(const struct image_change *c, const struct signer *
 		}
 	}
 	put_aliases(&b, c->aliases, c->n_aliases);
-	put(&b, c->n_gone, 4);
-	for (size_t i = 0; i < c->n_gone; i++)
-		put(&b, c->gone[i], 4);
+	put_ids(&b, c->gone, c->n_gone);
 	put_peers(&b, c->peers, c->n_peers);
+	put_ids(&b, c->tinies_gone, c->n_tinies_gone);
+	put_tinies(&b, c->tinies, c->n_tinies);
 	return sign(&b, signer, ret_len);
 }
 
@@ -349,20 +377,26 @@ static bool get_rows(struct source *s, uint32_t id, struct network_table **ret)
 	return network_table_valid(t) || bad(s);
 }
 
+static bool get_key(struct source *s, struct image_key *ret)
+{
+	const uint8_t *bytes;
+
+	ret->len = read_u8(&s->r);
+	bytes = read_bytes(&s->r, ret->len);
+	if (!bytes)
+		return bad(s);
+	memcpy(ret->bytes, bytes, ret->len);
+	return true;
+}
+
 static bool get_keys(struct source *s, struct image_peer *p)
 {
 	p->n_keys = read_u8(&s->r);
 	if (p->n_keys > IMAGE_KEYS)
 		return bad(s);
-	for (unsigned i = 0; i < p->n_keys; i++) {
-		const uint8_t *bytes;
-
-		p->keys[i].len = read_u8(&s->r);
-		bytes = read_bytes(&s->r, p->keys[i].len);
-		if (!bytes)
-			return bad(s);
-		memcpy(p->keys[i].bytes, bytes, p->keys[i].len);
-	}
+	for (unsigned i = 0; i < p->n_keys; i++)
+		if (!get_key(s, &p->keys[i]))
+			return false;
 	return true;
 }
 
@@ -447,6 +481,55 @@ static bool get_peers(struct source *s, struct image_peer ***ret, size_t *ret_n)
 	return true;
 }
 
+static bool get_tiny(struct source *s, struct image_tiny **ret)
+{
+	struct image_tiny *t = image_tiny_new();
+	uint8_t here;
+
+	if (!t)
+		return no_memory(s);
+	*ret = t;
+	t->id = read_u32(&s->r);
+	here = read_u8(&s->r);
+	t->here = here == 1;
+	if (here > 1 || !get_text(s, t->name, IMAGE_NAME) || !get_key(s, &t->key))
+		return bad(s);
+	t->n_addresses = read_u8(&s->r);
+	if (t->n_addresses > IMAGE_TINY_ADDRESSES)
+		return bad(s);
+	for (unsigned i = 0; i < t->n_addresses; i++) {
+		struct prefix p;
+
+		if (!get_prefix(s, &p) || p.len != ip_bits(&p.ip))
+			return bad(s);
+		t->addresses[i] = p.ip;
+	}
+	return image_tiny_valid(t) || bad(s);
+}
+
+/* As get_peers. */
+static bool get_tinies(struct source *s, struct image_tiny ***ret, size_t *ret_n)
+{
+	struct image_tiny **tinies = NULL;
+	size_t n = 0;
+
+	if (!get_array(s, 15, sizeof(*tinies), &n, &tinies))
+		return false;
+	*ret = tinies;
+	if (n > IMAGE_TINIES)
+		return too_large(s);
+	for (*ret_n = 0; *ret_n < n;) {
+		bool ok = get_tiny(s, &tinies[*ret_n]);
+
+		*ret_n += tinies[*ret_n] != NULL;
+		if (!ok)
+			return false;
+		if (*ret_n > 1 && tinies[*ret_n - 2]->id >= tinies[*ret_n - 1]->id)
+			return bad(s);
+	}
+	return true;
+}
+
 enum image_kind image_kind(const uint8_t *data, size_t len)
 {
 	if (len <= KIND_OFFSET || len > IMAGE_MAX || memcmp(data, magic, sizeof(magic)) != 0)
@@ -526,8 +609,9 @@ int image_decode(const uint8_t *data, size_t len, struct image **ret)
 	image->router = read_u32(&s.r);
 	image->version = get_version(&s);
 	if (get_self(&s, &image->self) && get_networks(&s, image) &&
-	    get_aliases(&s, &image->aliases, &image->n_aliases))
-		get_peers(&s, &image->peers, &image->n_peers);
+	    get_aliases(&s, &image->aliases, &image->n_aliases) &&
+	    get_peers(&s, &image->peers, &image->n_peers))
+		get_tinies(&s, &image->tinies, &image->n_tinies);
 	error = end(&s);
 	if (!error && !image_valid(image))
 		error = -EBADMSG;
@@ -568,13 +652,13 @@ static bool get_network_changes(struct source *s, struct image_change *c)
 	return true;
 }
 
-static bool get_gone(struct source *s, struct image_change *c)
+static bool get_ids(struct source *s, uint32_t **ret, size_t *ret_n)
 {
-	if (!get_array(s, 4, sizeof(*c->gone), &c->n_gone, &c->gone))
+	if (!get_array(s, 4, sizeof(**ret), ret_n, ret))
 		return false;
-	for (size_t i = 0; i < c->n_gone; i++) {
-		c->gone[i] = read_u32(&s->r);
-		if (i && c->gone[i - 1] >= c->gone[i])
+	for (size_t i = 0; i < *ret_n; i++) {
+		(*ret)[i] = read_u32(&s->r);
+		if (i && (*ret)[i - 1] >= (*ret)[i])
 			return bad(s);
 	}
 	return true;
@@ -596,8 +680,10 @@ int image_change_decode(const uint8_t *data, size_t len, struct image_change **r
 	c->version = get_version(&s);
 	c->base = get_version(&s);
 	if (get_self(&s, &c->self) && get_network_changes(&s, c) &&
-	    get_aliases(&s, &c->aliases, &c->n_aliases) && get_gone(&s, c))
-		get_peers(&s, &c->peers, &c->n_peers);
+	    get_aliases(&s, &c->aliases, &c->n_aliases) && get_ids(&s, &c->gone, &c->n_gone) &&
+	    get_peers(&s, &c->peers, &c->n_peers) &&
+	    get_ids(&s, &c->tinies_gone, &c->n_tinies_gone))
+		get_tinies(&s, &c->tinies, &c->n_tinies);
 	error = end(&s);
 	if (!error &&
 	    (version_compare(c->base, c->version) >= 0 || !c->router || c->step >= IMAGE_STEPS))

@@ -119,8 +119,8 @@ bool pair_key(EVP_PKEY *own, uint32_t self, const char *theirs, size_t len, uint
 	return ok;
 }
 
-bool pair_key_peer(EVP_PKEY *own, uint32_t self, const struct image_peer *p,
-		   uint8_t ret[static CRYPTO_KEY])
+bool pair_key_pinned(EVP_PKEY *own, uint32_t self, const struct pinned *p,
+		     uint8_t ret[static CRYPTO_KEY])
 {
 	for (unsigned i = p->n_keys; i-- > 0;)
 		if (pair_key(own, self, (const char *)p->keys[i].bytes, p->keys[i].len, p->id, ret))

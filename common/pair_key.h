@@ -21,9 +21,8 @@
  * key. */
 bool pair_key(EVP_PKEY *own, uint32_t self, const char *theirs, size_t len, uint32_t other,
 	      uint8_t ret[static CRYPTO_KEY]);
-/* The same with the newest key of a peer that is one: they are pinned in the order in which
- * they came. */
-bool pair_key_peer(EVP_PKEY *own, uint32_t self, const struct image_peer *,
-		   uint8_t ret[static CRYPTO_KEY]);
+/* The same with the newest one of those pinned that is a key. */
+bool pair_key_pinned(EVP_PKEY *own, uint32_t self, const struct pinned *,
+		     uint8_t ret[static CRYPTO_KEY]);
 
 #endif

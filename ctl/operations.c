@@ -168,9 +168,15 @@ static long long take_hours(json_t *arguments, long long otherwise)
 	return n * HOUR_MS;
 }
 
+static bool invites(const struct verb *v)
+{
+	return !strcmp(v->command, "tiny") && !strcmp(v->name, "invite");
+}
+
 static enum secret secret_of(const struct verb *v)
 {
 	return !strcmp(v->command, "token")	   ? SECRET_TOKEN
+	       : invites(v)			   ? SECRET_TOKEN
 	       : !strcmp(v->command, "credential") ? SECRET_CREDENTIAL
 	       : !strcmp(v->name, "token")	   ? SECRET_HOST
 						   : SECRET_NONE;
@@ -184,6 +190,10 @@ static bool complete(struct ask *a)
 
 	if (!strcmp(v->path, "/v1/register"))
 		json_object_set_new(a->arguments, "kind", json_string(v->command));
+	if (invites(v))
+		json_object_set_new(a->arguments, "registers", json_string("tiny"));
+	else if (!strcmp(v->command, "tiny") && !strcmp(v->path, "/v1/revoke"))
+		json_object_set_new(a->arguments, "kind", json_string("tiny"));
 	if (json_object_get(a->arguments, "token")) {
 		const char *given = json_string_value(json_object_get(a->arguments, "token"));
 
@@ -268,6 +278,22 @@ static char *full_secret(const struct ask *a, const struct identity *id)
 	return text;
 }
 
+/* What its VM is told: the authority is known by its key, since its CA is its own. */
+static void print_invitation(const struct ask *a, const json_t *result)
+{
+	const char *url = json_string_value(json_object_get(result, "url"));
+	const char *pin = json_string_value(json_object_get(result, "pin"));
+
+	if (!url || !pin) {
+		ctl_failed("the authority doesn't say where its VMs ask: is it of this version?");
+		return;
+	}
+	printf("curl -sSk --pinnedpubkey '%s' %s/tiny/%s | sudo sh\n", pin, url, a->secret);
+	printf("wget -qO- --no-check-certificate --pinnedpubkey='%s' --content-on-error "
+	       "%s/tiny/%s | sudo sh\n",
+	       pin, url, a->secret);
+}
+
 static int print(const struct ctl *ctl, const struct ask *a, const struct identity *id,
 		 json_t *result)
 {
@@ -282,7 +308,9 @@ static int print(const struct ctl *ctl, const struct ask *a, const struct identi
 		free(secret);
 		return client_print_json(result);
 	}
-	if (secret)
+	if (secret && invites(a->verb) && !a->dry_run)
+		print_invitation(a, result);
+	else if (secret)
 		printf("%s\n", secret);
 	else if (a->verb->lists[0].key)
 		show_list(a->verb->lists, result);
@@ -350,12 +378,13 @@ const struct command operation_commands[] = {
 	{ "site", "list|add|change", "Sites", run },
 	{ "router", "list|show|change|block|unblock", "Routers", run },
 	{ "host", "list|add|remove|token|address|unaddress", "Hosts", run },
+	{ "tiny", "list|show|revoke|invite", "VMs with vine-tiny", run },
 	{ "user", "list|roles", "Users", run },
 	{ "policy", "list|set|remove", "What sites permit and forbid", run },
-	{ "token", "create user|router|host", "Let somebody in", run },
+	{ "token", "create user|router|host|tiny", "Let somebody in", run },
 	{ "credential", "create OPERATION...", "Let a program act for you", run },
 	{ "space", "set PREFIX...", "The space of addresses", run },
-	{ "revoke", "user|router|token|credential NAME", "No longer believed", run },
+	{ "revoke", "user|router|tiny|token|credential NAME", "No longer believed", run },
 	{ "audit", "[--hours N]", "Who did or tried what", run },
 	{ 0 },
 };

@@ -217,6 +217,21 @@ static bool judge_all(struct contact *c, const struct control_message *m, struct
 	return true;
 }
 
+static void tell(struct contact *c, const struct control_message *m, mono_t now)
+{
+	struct reader r = reader_init(m->body, m->len);
+	struct config_network nets[PER_MESSAGE];
+	size_t n = read_u16(&r);
+
+	if (r.bad || n > PER_MESSAGE || reader_left(&r) < n * 5)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		nets[i].id = read_u32(&r);
+		nets[i].protection = read_u8(&r);
+	}
+	c->router->told(c->router->told_arg, c, nets, n, now);
+}
+
 /* The answer says how it is here, so that both judge by the same. If that, or what
  * came, stops a network or lets it go on, the other may have judged by something
  * older: it is told again. What changes nothing ends it. */
@@ -229,6 +244,8 @@ void announce_recv(struct contact *c, const struct control_message *m, mono_t no
 				       .body = body };
 	bool any;
 
+	if (c->router->told)
+		tell(c, m, now);
 	if (!judge_all(c, m, &w, &any, now))
 		return;
 	ack.len = 2 + writer_len(&w);

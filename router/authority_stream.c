@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "router/connections.h"
 #include "router/heartbeat.h"
+#include "router/tinies.h"
 
 #define HEARTBEAT (5 * SEC)	 /* from one to the next */
 #define HEARTBEAT_WAIT (4 * SEC) /* for its answer */
@@ -367,6 +368,7 @@ static void heartbeat_done(void *arg, const struct https_answer *answer, mono_t 
 		lost_silent(a, answer->error, now);
 	} else if (authority_is_good(answer)) {
 		a->refusals = 0;
+		tinies_heard(a->router);
 		a->heartbeat_error[0] = '\0';
 	} else if (answer->status) {
 		heartbeat_refused(a, answer, now);

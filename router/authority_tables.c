@@ -87,14 +87,13 @@ static void refuse(struct authority *a, const char *why, mono_t now)
 	confirm(a, a->settled, why, now);
 }
 
-static bool key_of(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
-		   FILE *errors)
+static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
 {
 	const struct authority *a = arg;
 
-	if (pair_key_peer(a->identity->key, a->identity->id, p, ret))
+	if (pair_key_pinned(a->identity->key, a->identity->id, p, ret))
 		return true;
-	fprintf(errors, "tables in which router %s has no key that is one\n", p->name);
+	fprintf(errors, "tables in which %s has no key that is one\n", p->name);
 	return false;
 }
 
@@ -125,8 +124,9 @@ static bool run(struct authority *a, struct image *image, mono_t now, char error
 }
 
 /* What the kernel doesn't send to the device is not carried, whatever the tables say. */
-static void check_covered(struct authority *a, const struct image *image)
+static void check_covered(struct authority *a)
 {
+	const struct image *image = router_tables(a->router);
 	const struct config *c = a->router->config;
 	char text[PREFIX_TEXT];
 
@@ -223,10 +223,11 @@ void authority_take(struct authority *a, const uint8_t *bytes, size_t len, mono_
 		return;
 	}
 	a->refused[0] = '\0';
-	check_covered(a, image);
+	check_covered(a);
 	counter_add(&a->router->events[EVENT_TABLES], 1);
-	log_info("authority: tables %s in force: %zu networks, %zu other routers",
-		 version_format(image->version, text), image->n_networks, image->n_peers);
+	log_info("authority: tables %s in force: %zu networks, %zu other routers, %zu tinies",
+		 version_format(image->version, text), image->n_networks, image->n_peers,
+		 image->n_tinies);
 	store(a, image->version, bytes, len, now);
 }
 
@@ -300,7 +301,7 @@ void authority_tables_begin(struct authority *a, mono_t now)
 		stored_failed(&a->stored);
 		return;
 	}
-	check_covered(a, image);
+	check_covered(a);
 	a->on_disk = a->settled = authority_runs(a);
 	log_info("authority: tables %s in force, from disk", version_format(a->on_disk, text));
 }

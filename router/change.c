@@ -470,7 +470,7 @@ static bool has_two_tables(const struct image *image)
 static bool want_image(const struct router *r, const struct given *g, struct wanted *ret,
 		       FILE *errors)
 {
-	const struct image *old = r->given ? r->given->image : NULL;
+	const struct image *old = r->given ? r->given->tables : NULL, *tables = g->tables;
 	struct table *empty = NULL;
 	uint64_t version = r->table_version + 1;
 
@@ -484,14 +484,14 @@ static bool want_image(const struct router *r, const struct given *g, struct wan
 	if (!old)
 		empty = table_new(r->config->id, NULL, 0, NULL, 0, version, NULL, NULL);
 	if (old || empty)
-		ret->send = update_side(old ? r->world->table : empty, old, SIDE_SEND, g->image,
+		ret->send = update_side(old ? r->world->table : empty, old, SIDE_SEND, tables,
 					SIDE_SEND, version, errors);
 	table_free(empty);
 	if (!ret->send)
 		return false;
 	ret->receive = ret->send;
-	if (has_two_tables(g->image))
-		ret->receive = update_side(ret->send, g->image, SIDE_SEND, g->image, SIDE_RECEIVE,
+	if (has_two_tables(tables))
+		ret->receive = update_side(ret->send, tables, SIDE_SEND, tables, SIDE_RECEIVE,
 					   version, errors);
 	if (ret->receive)
 		return true;
@@ -563,7 +563,7 @@ bool router_apply_image(struct router *r, struct image *image, image_key_fn *key
 	}
 	world_free(change_publish(r, &ch, &w));
 	change_finish(r, &ch, &w, now);
-	announce_image(r, old ? old->image : NULL, image, now);
+	announce_image(r, old ? old->tables : NULL, g->tables, now);
 	given_free(r->given);
 	r->given = g;
 	change_settle(r, now);
@@ -573,6 +573,11 @@ bool router_apply_image(struct router *r, struct image *image, image_key_fn *key
 const struct image *router_image(const struct router *r)
 {
 	return r->given ? r->given->image : NULL;
+}
+
+const struct image *router_tables(const struct router *r)
+{
+	return r->given ? r->given->tables : NULL;
 }
 
 const struct lndt_row *router_site(const struct router *r, const struct config *config,

@@ -18,59 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void config_peer_done(struct config_peer *p)
-{
-	crypto_wipe(p->key, sizeof(p->key));
-	free(p->name);
-	free(p->host);
-	free(p->key_file);
-	for (size_t i = 0; i < p->n_queue_routers; i++)
-		free(p->queue_routers[i]);
-	free(p->queue_routers);
-}
-
-void config_done(struct config *c)
-{
-	for (size_t i = 0; i < c->n_peers; i++)
-		config_peer_done(&c->peers[i]);
-	free(c->peers);
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		free(c->interfaces[i]);
-	free(c->interfaces);
-	for (size_t i = 0; i < c->n_queue_routers; i++)
-		free(c->queue_routers[i]);
-	free(c->queue_routers);
-	free(c->name);
-	free(c->control);
-	free(c->device);
-	free(c->networks);
-	free(c->udp);
-	free(c->tcp);
-	free(c->tls);
-	free(c->tls_certificate);
-	free(c->tls_key);
-	crypto_wipe(&c->proxy, sizeof(c->proxy));
-	for (size_t i = 0; i < c->n_urls; i++) {
-		free(c->urls[i].text);
-		free(c->urls[i].host);
-	}
-	free(c->urls);
-	free(c->identity);
-	free(c->state);
-	free(c->lndt);
-	free(c->gndt);
-	free(c->nets);
-	free(c->file);
-}
-
-void config_free(struct config *c)
-{
-	if (!c)
-		return;
-	config_done(c);
-	free(c);
-}
-
 static void draft_free(struct draft *d)
 {
 	if (!d)
@@ -193,12 +140,4 @@ struct config *config_load(const char *file, FILE *errors)
 	c = config_parse(file, text, len, true, errors);
 	free(text);
 	return c;
-}
-
-const struct config_peer *config_peer(const struct config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (strcmp(c->peers[i].name, name) == 0)
-			return &c->peers[i];
-	return NULL;
 }

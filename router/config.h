@@ -34,7 +34,7 @@ const char *inject_method_name(enum inject_method);
 
 #define RELAYS_MAX 16 /* queue routers of one peer, or of this router */
 
-/* [peer NAME] */
+/* [peer NAME], or [tiny NAME]: a client of this router's on one VM, at these addresses */
 struct config_peer {
 	char *name;
 	unsigned line;
@@ -50,6 +50,12 @@ struct config_peer {
 	size_t n_queue_routers;
 	uint32_t relays[RELAYS_MAX]; /* who they are */
 	unsigned n_relays;
+	bool tiny;
+	uint32_t network; /* its only one */
+	struct prefix *addresses;
+	size_t n_addresses;
+	/* This router's only way into the overlay: watched closely, and kept alive. */
+	bool designated;
 };
 
 /* https://host[:port] */
@@ -116,10 +122,10 @@ struct config {
 	char *state;	/* ... of what this router keeps */
 	/* [hosts] */
 	struct endpoint hosts; /* where they ask; ip.family 0: nowhere */
-	/* [lndt], [gndt ID], [network ID], [peer NAME] */
+	/* [lndt], [gndt ID], [network ID], [peer NAME], [tiny NAME] */
 	struct lndt_row *lndt;
 	size_t n_lndt;
-	struct gndt_row *gndt;
+	struct gndt_row *gndt; /* those of tinies among them */
 	size_t n_gndt;
 	struct config_network *nets; /* ascending, one for each network of lndt and gndt */
 	size_t n_nets;
@@ -134,6 +140,8 @@ struct config *config_load(const char *file, FILE *errors);
 /* The same from memory (tests, fuzzing); key files are not read if !keys. */
 struct config *config_parse(const char *name, const char *text, size_t len, bool keys,
 			    FILE *errors);
+/* "198.51.100.2:8463", "[2001:db8::1]:8463", "gw.example.org:8463"; false for anything else. */
+bool config_host_parse(const char *text, char host[static 256], uint16_t *ret_port);
 /* What a URL of [authority] says; false, and untouched, for anything else, or out of memory. */
 bool config_url_parse(const char *text, struct config_url *ret);
 /* Wipes the keys. NULL is fine. */

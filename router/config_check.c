@@ -7,14 +7,13 @@
  * is missing (a list that could not be read whole, an ID that is none) is left out:
  * it would only repeat, in other words, what was reported already.
  */
+#include "common/key_file.h"
 #include "router/config_private.h"
 #include "router/identity.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Peers in two orders, for looking up. */
@@ -85,8 +84,8 @@ static void check_names(struct draft *d, const struct index *ix)
 
 		if (i && strcmp(ix->by_name[i - 1]->p.name, p->p.name) == 0)
 			ini_error(d->ini, p->p.line, p->section->label, NULL,
-				  "one section for each peer", "the section is in line %u already",
-				  ix->by_name[i - 1]->p.line);
+				  "one section for each peer or tiny",
+				  "the section is in line %u already", ix->by_name[i - 1]->p.line);
 		if (d->c.name && strcmp(d->c.name, p->p.name) == 0)
 			ini_error(d->ini, p->p.line, p->section->label, NULL, "another name",
 				  "%s is this router's own name", p->p.name);
@@ -103,8 +102,8 @@ static void check_ids(struct draft *d, const struct index *ix)
 			continue;
 		if (i && ix->by_id[i - 1]->p.id == p->p.id)
 			ini_error(d->ini, line, p->section->label, "id", "an ID of its own",
-				  "%u is [peer %s]'s too, in line %u", p->p.id,
-				  ix->by_id[i - 1]->p.name,
+				  "%u is [%s]'s too, in line %u", p->p.id,
+				  ix->by_id[i - 1]->section->label,
 				  ini_line(ix->by_id[i - 1]->section, "id", 0));
 		if (p->p.id == d->c.id)
 			ini_error(d->ini, line, p->section->label, "id", "an ID of its own",
@@ -130,7 +129,7 @@ static void check_queue_routers(struct draft *d, const struct index *ix,
 				break;
 			}
 		}
-		if (!q)
+		if (!q || q->p.tiny)
 			ini_error(d->ini, line, s->label, key, "the name of a [peer NAME]",
 				  "there is no peer %s", names[i]);
 		else if (self && strcmp(q->p.name, self->p.name) == 0)
@@ -175,54 +174,19 @@ static void check_ways(struct draft *d, const struct index *ix)
 
 /* Key files */
 
-/* "" if it was read, else what is wrong. */
-static const char *read_key(const char *path, uint8_t key[static CRYPTO_KEY], char room[static 64])
-{
-	char text[128];
-	struct stat st;
-	const char *wrong = "";
-	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0) {
-		snprintf(room, 64, "can't be opened: %s", strerror(errno));
-		return room;
-	}
-	if (fstat(fd, &st)) {
-		wrong = "can't be looked at";
-	} else if (!S_ISREG(st.st_mode)) {
-		wrong = "is no regular file";
-	} else if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-		snprintf(room, 64, "is open to group or others (mode %04o)",
-			 (unsigned)st.st_mode & 07777);
-		wrong = room;
-	} else {
-		n = read(fd, text, sizeof(text) - 1);
-		while (n > 0 && strchr(" \t\r\n", text[n - 1]))
-			n--;
-		text[n > 0 ? n : 0] = '\0';
-		if (!crypto_key_parse(text, key))
-			wrong = "holds no key";
-		crypto_wipe(text, sizeof(text));
-	}
-	close(fd);
-	return wrong;
-}
-
 static void check_keys(struct draft *d)
 {
 	for (size_t i = 0; i < d->n_peers; i++) {
 		struct draft_peer *p = d->peers[i];
-		char room[64];
+		char room[KEY_FILE_WHY];
 		const char *wrong;
 
 		if (!p->p.key_file)
 			continue;
-		wrong = read_key(p->p.key_file, p->p.key, room);
+		wrong = key_file_read(p->p.key_file, p->p.key, room);
 		if (*wrong)
 			ini_error(d->ini, ini_line(p->section, "key-file", 0), p->section->label,
-				  "key-file", "a file of mode 0600 with 32 bytes in base64",
-				  "%s %s", p->p.key_file, wrong);
+				  "key-file", KEY_FILE_EXPECTED, "%s %s", p->p.key_file, wrong);
 	}
 }
 
@@ -274,30 +238,82 @@ static uint32_t resolve(struct draft *d, const struct index *ix, const struct dr
 	return 0;
 }
 
+static bool is_covered(const struct draft *d, const struct prefix *p)
+{
+	/* a default route takes what the kernel sends to the device anyway */
+	if (!d->c.n_networks || ini_bad(d->plain[KIND_INTERCEPT], "networks") || p->len == 0)
+		return true;
+	for (size_t i = 0; i < d->c.n_networks; i++)
+		if (prefix_covers(&d->c.networks[i], p))
+			return true;
+	return false;
+}
+
 static void check_covered(struct draft *d, const struct draft_route *r)
 {
 	char prefix[PREFIX_TEXT], what[PREFIX_TEXT + 64];
 
-	/* a default route takes what the kernel sends to the device anyway */
-	if (!d->c.n_networks || ini_bad(d->plain[KIND_INTERCEPT], "networks") || r->prefix.len == 0)
+	if (is_covered(d, &r->prefix))
 		return;
-	for (size_t i = 0; i < d->c.n_networks; i++)
-		if (prefix_covers(&d->c.networks[i], &r->prefix))
-			return;
 	snprintf(what, sizeof(what), "%s would never be intercepted",
 		 prefix_format(&r->prefix, prefix));
 	route_error(d, r, "a prefix inside networks of [intercept]", what);
 }
 
-static bool make_rows(struct draft *d, const struct index *ix)
+/* The tinies' rows. */
+static size_t count_addresses(const struct draft *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_peers; i++)
+		n += d->peers[i]->p.n_addresses;
+	return n;
+}
+
+static void tiny_error(struct draft *d, const struct draft_peer *t, size_t i, const char *expected,
+		       const char *what)
+{
+	char prefix[PREFIX_TEXT];
+
+	ini_error(d->ini, ini_line(t->section, "address", i), t->section->label, "address",
+		  expected, "%s %s", prefix_format(&t->p.addresses[i], prefix), what);
+}
+
+static void add_tiny(struct draft *d, const struct draft_peer *t)
 {
 	struct config *c = &d->c;
 
-	if (d->n_routes && !c->n_networks && !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
+	for (size_t i = 0; i < t->p.n_addresses; i++) {
+		const struct prefix *p = &t->p.addresses[i];
+
+		if (p->len < ip_bits(&p->ip))
+			tiny_error(d, t, i, "an address of the VM, which can't route for others",
+				   "is a prefix");
+		else if (!is_covered(d, p))
+			tiny_error(d, t, i, "an address inside networks of [intercept]",
+				   "would never be intercepted");
+		if (t->p.id && t->p.network)
+			c->gndt[c->n_gndt++] =
+				(struct gndt_row){ .network = t->p.network,
+						   .router = t->p.id,
+						   .prefix = *p,
+						   .file = c->file,
+						   .line = ini_line(t->section, "address", i) };
+	}
+}
+
+static bool make_rows(struct draft *d, const struct index *ix)
+{
+	struct config *c = &d->c;
+	size_t addresses = count_addresses(d);
+
+	if ((d->n_routes || addresses) && !c->n_networks &&
+	    !ini_bad(d->plain[KIND_INTERCEPT], "networks"))
 		ini_error(d->ini, d->plain[KIND_INTERCEPT]->line, "intercept", "networks",
 			  "the prefixes that go to the overlay",
-			  "is missing, and there is a [gndt]");
-	c->gndt = calloc(d->n_routes + 1, sizeof(*c->gndt));
+			  d->n_routes ? "is missing, and there is a [gndt]"
+				      : "is missing, and there is a [tiny]");
+	c->gndt = calloc(d->n_routes + addresses + 1, sizeof(*c->gndt));
 	if (!c->gndt)
 		return false;
 	for (size_t i = 0; i < d->n_routes; i++) {
@@ -313,6 +329,9 @@ static bool make_rows(struct draft *d, const struct index *ix)
 								  .file = c->file,
 								  .line = r->line };
 	}
+	for (size_t i = 0; i < d->n_peers; i++)
+		if (d->peers[i]->p.tiny)
+			add_tiny(d, d->peers[i]);
 	qsort(c->gndt, c->n_gndt, sizeof(*c->gndt), compare_gndt);
 	if (c->n_lndt)
 		qsort(c->lndt, c->n_lndt, sizeof(*c->lndt), compare_lndt);
@@ -330,6 +349,16 @@ static void take_conflict(void *arg, const char *text, const char *file, unsigne
 	for (size_t i = 0; i < d->n_routes; i++) {
 		if (d->routes[i].line == line) {
 			route_error(d, &d->routes[i], expected, text);
+			return;
+		}
+	}
+	for (size_t i = 0; i < d->n_peers; i++) {
+		const struct draft_peer *t = d->peers[i];
+
+		for (size_t k = 0; k < t->p.n_addresses; k++) {
+			if (ini_line(t->section, "address", k) != line)
+				continue;
+			ini_error(d->ini, line, t->section->label, "address", expected, "%s", text);
 			return;
 		}
 	}
@@ -378,13 +407,16 @@ static bool make_networks(struct draft *d)
 	size_t n = 0;
 
 	c->protection = config_protection(&d->security, &d->security, PROTECT_HMAC);
-	c->nets = calloc(c->n_lndt + d->n_routes + 1, sizeof(*c->nets));
+	c->nets = calloc(c->n_lndt + d->n_routes + d->n_peers + 1, sizeof(*c->nets));
 	if (!c->nets)
 		return false;
 	for (size_t i = 0; i < c->n_lndt; i++)
 		c->nets[n++].id = c->lndt[i].network;
 	for (size_t i = 0; i < d->n_routes; i++)
 		c->nets[n++].id = d->routes[i].network;
+	for (size_t i = 0; i < d->n_peers; i++)
+		if (d->peers[i]->p.network)
+			c->nets[n++].id = d->peers[i]->p.network;
 	qsort(c->nets, n, sizeof(*c->nets), compare_net);
 	for (size_t i = 0; i < n; i++) {
 		if (i && c->nets[i].id == c->nets[i - 1].id)
@@ -414,7 +446,7 @@ static void check_networks(struct draft *d)
 				  d->networks[i - 1]->section->line);
 		else if (!net)
 			ini_error(d->ini, own->section->line, own->section->label, NULL,
-				  "a network of [lndt] or of a [gndt ID]",
+				  "a network of [lndt], of a [gndt ID] or of a [tiny NAME]",
 				  "the network has no members and no routes");
 		else
 			net->protection =

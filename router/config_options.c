@@ -154,6 +154,7 @@ static void *open_gndt(void *arg, struct ini *ini, struct ini_section *s)
 	return g;
 }
 
+/* A peer of either kind. */
 static void *open_peer(void *arg, struct ini *ini, struct ini_section *s)
 {
 	struct draft *d = arg;
@@ -170,6 +171,7 @@ static void *open_peer(void *arg, struct ini *ini, struct ini_section *s)
 		return NULL;
 	p->section = s;
 	p->p.line = s->line;
+	p->p.tiny = p->p.transit = s->kind == &config_kinds[KIND_TINY];
 	p->p.name = strdup(s->argument);
 	if (!p->p.name) {
 		ini_no_memory(ini);
@@ -472,6 +474,31 @@ static const struct ini_option peer_options[] = {
 	  .fallback = "no" },
 };
 
+static const struct ini_option tiny_options[] = {
+	{ .key = "id",
+	  .type = &ini_id,
+	  INI_FIELD(struct config_peer, id),
+	  .min = 1,
+	  .max = ID_LAST,
+	  .flags = INI_REQUIRED },
+	{ .key = "key-file",
+	  .type = &config_key_file_type,
+	  INI_FIELD(struct config_peer, key_file),
+	  .flags = INI_REQUIRED },
+	{ .key = "network",
+	  .type = &ini_id,
+	  INI_FIELD(struct config_peer, network),
+	  .min = 1,
+	  .max = UINT32_MAX,
+	  .flags = INI_REQUIRED },
+	{ .key = "address",
+	  .type = &ini_prefix,
+	  INI_ITEMS(struct config_peer, addresses, n_addresses),
+	  .most = 8,
+	  .flags = INI_LIST | INI_REQUIRED,
+	  .expected = "addresses of the VM" },
+};
+
 #define OPTIONS(list) .options = list, .n_options = sizeof(list) / sizeof((list)[0])
 
 const struct ini_kind config_kinds[KINDS] = {
@@ -509,5 +536,9 @@ const struct ini_kind config_kinds[KINDS] = {
 	[KIND_PEER] = { .name = "peer",
 			.argument = "NAME",
 			OPTIONS(peer_options),
+			.open = open_peer },
+	[KIND_TINY] = { .name = "tiny",
+			.argument = "NAME",
+			OPTIONS(tiny_options),
 			.open = open_peer },
 };

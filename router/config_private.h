@@ -23,6 +23,7 @@ enum config_kind {
 	KIND_NETWORK,
 	KIND_GNDT,
 	KIND_PEER,
+	KIND_TINY,
 	KINDS
 };
 

@@ -72,6 +72,14 @@ static const char *router_name(const struct config *c, uint32_t id)
 	return "?";
 }
 
+static bool is_tiny(const struct config *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (c->peers[i].id == id)
+			return c->peers[i].tiny;
+	return false;
+}
+
 static void show_gndt(const struct config *c, show_fn *fn, void *arg)
 {
 	for (size_t i = 0, end; i < c->n_gndt; i = end) {
@@ -80,6 +88,8 @@ static void show_gndt(const struct config *c, show_fn *fn, void *arg)
 		for (end = i + 1; end < c->n_gndt && c->gndt[end].network == c->gndt[i].network &&
 				  c->gndt[end].router == c->gndt[i].router;)
 			end++;
+		if (is_tiny(c, c->gndt[i].router))
+			continue; /* in its own section */
 		snprintf(section, sizeof(section), "gndt %u", c->gndt[i].network);
 		show_prefixes(&c->gndt[i].prefix, sizeof(c->gndt[i]), end - i, section,
 			      router_name(c, c->gndt[i].router), fn, arg);
@@ -109,8 +119,11 @@ void config_each(const struct config *c,
 	}
 	show_gndt(c, fn, arg);
 	for (size_t i = 0; i < c->n_peers; i++) {
-		snprintf(section, sizeof(section), "peer %s", c->peers[i].name);
-		ini_each(&config_kinds[KIND_PEER], section, &c->peers[i], fn, arg);
+		enum config_kind kind = c->peers[i].tiny ? KIND_TINY : KIND_PEER;
+
+		snprintf(section, sizeof(section), "%s %s", config_kinds[kind].name,
+			 c->peers[i].name);
+		ini_each(&config_kinds[kind], section, &c->peers[i], fn, arg);
 	}
 }
 

@@ -102,7 +102,7 @@ static bool is_host_name(const char *text)
 	return !digits; /* or it is an address that is none */
 }
 
-static bool read_host(const char *text, char host[static 256], uint16_t *ret_port)
+bool config_host_parse(const char *text, char host[static 256], uint16_t *ret_port)
 {
 	const char *colon = strrchr(text, ':');
 	struct endpoint e;
@@ -132,7 +132,7 @@ static bool host_parse(const struct ini_value *v, void *field)
 	char host[256];
 	uint16_t port;
 
-	if (!read_host(v->text, host, &port)) {
+	if (!config_host_parse(v->text, host, &port)) {
 		ini_wrong(v);
 		return false;
 	}
@@ -208,9 +208,9 @@ bool config_url_parse(const char *text, struct config_url *ret)
 	if (text[len - 1] == '/')
 		len--;
 	snprintf(place, sizeof(place), "%.*s", (int)(len - n), text + n);
-	if (!read_host(place, host, &port)) {
+	if (!config_host_parse(place, host, &port)) {
 		strcat(place, ":443");
-		if (!read_host(place, host, &port))
+		if (!config_host_parse(place, host, &port))
 			return false;
 	}
 	copy = strndup(text, len);

@@ -11,7 +11,6 @@
 
 #include "common/log.h"
 #include "router/link_stream.h"
-#include "router/netcheck.h"
 #include "router/router.h"
 
 #define DIAL_TIME (4 * SEC)
@@ -74,7 +73,8 @@ void connections_ended(struct connections *cs, uint32_t id, const char *why, mon
 	struct connection *c = connections_find(cs, id);
 	struct contact *contact = c ? router_contact_by_id(cs->router, c->router) : NULL;
 
-	netcheck_ended(cs->router, id, why, now);
+	if (cs->router->netcheck_ops)
+		cs->router->netcheck_ops->ended(cs->router, id, why, now);
 	if (contact)
 		ways_ended(contact, id, why, now);
 	c = connections_find(cs, id);

@@ -10,7 +10,6 @@
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
-#include "router/netcheck.h"
 #include "router/relay.h"
 #include "router/router.h"
 
@@ -187,6 +186,7 @@ static void send_unreachable(struct contact *c, const struct note *n)
 
 static void recv_control(struct contact *c, const struct note *n, mono_t now)
 {
+	const struct netcheck_ops *check = c->router->netcheck_ops;
 	struct control_message m, answer;
 
 	if (!control_read(n->data, n->len, &m))
@@ -219,7 +219,7 @@ static void recv_control(struct contact *c, const struct note *n, mono_t now)
 	case CONTROL_OBSERVE:
 	case CONTROL_OBSERVED:
 	case CONTROL_CANDIDATES:
-		if (!netcheck_observed(c, &m, &n->way))
+		if (!check || !check->observed(c, &m, &n->way))
 			direct_recv(c, &m, &n->way, now);
 		break;
 	case CONTROL_KEEP:
@@ -252,9 +252,11 @@ static bool is_talking(const struct contact *c, mono_t now)
 
 void contact_note(struct contact *c, const struct note *n, mono_t now)
 {
+	const struct netcheck_ops *check = c->router->netcheck_ops;
+
 	switch (n->kind) {
 	case NOTE_HANDSHAKE:
-		if (netcheck_recv(c, &n->way, n->data, n->len, now))
+		if (check && check->recv(c, &n->way, n->data, n->len, now))
 			break;
 		ways_heard(c, &n->way, now);
 		/* by a relay only from where it would be answered */
@@ -294,6 +296,7 @@ static struct peer *peer_new(const struct router *r, const struct config_peer *c
 	p->id = config->id;
 	p->name = strdup(config->name);
 	p->transit = config->transit;
+	p->tiny = config->tiny;
 	p->relay = config->relay;
 	if (session_handshake_key(config->key, key))
 		p->handshake_key = crypto_key_new(r->crypto, PROTECT_HMAC, key, salt);
@@ -348,6 +351,7 @@ void contact_configure(struct contact *c, const struct config_peer *config, mono
 
 	c->config = *config;
 	atomic_store(&c->peer->transit, config->transit);
+	atomic_store(&c->peer->tiny, config->tiny);
 	atomic_store(&c->peer->relay, config->relay);
 	if (moved) {
 		watch_free(c->watch);

@@ -16,6 +16,7 @@
 #include "router/pmtu.h"
 #include "router/reach.h"
 #include "router/resolve.h"
+#include "router/tiny_watch.h"
 #include "router/worker.h"
 
 struct dial;
@@ -111,6 +112,8 @@ struct contact {
 	uint64_t announce_token; /* of the first message of this round */
 	uint64_t announce_open;	 /* messages without an answer, a bit each */
 	struct budget announce_lines;
+
+	struct tiny_watch tiny;
 
 	struct log_limit complaint;
 };

@@ -9,6 +9,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "router/tinies.h"
+
 static json_t *both(uint64_t in, uint64_t out)
 {
 	return json_pack("{s:I, s:I}", "in", (json_int_t)in, "out", (json_int_t)out);
@@ -69,9 +71,11 @@ static bool has_few(const struct router *r)
 {
 	unsigned n = 0;
 
-	list_for_each(node, &r->contacts)
-		if (++n > HEARTBEAT_FEW)
+	list_for_each(node, &r->contacts) {
+		n += !container_of(node, struct contact, node)->config.tiny;
+		if (n > HEARTBEAT_FEW)
 			return false;
+	}
 	return true;
 }
 
@@ -80,9 +84,12 @@ static void add_peers(json_t *body, struct router *r)
 	json_t *list = json_array();
 
 	list_for_each(node, &r->contacts) {
+		const struct contact *c = container_of(node, struct contact, node);
+
 		if (json_array_size(list) == HEARTBEAT_PEERS)
 			break;
-		json_array_append_new(list, peer_of(r, container_of(node, struct contact, node)));
+		if (!c->config.tiny)
+			json_array_append_new(list, peer_of(r, c));
 	}
 	json_object_set_new(body, "peers", list);
 }
@@ -100,6 +107,7 @@ static void add_listen(json_t *body, const struct config *c)
 char *heartbeat_body(struct router *r, struct version version, bool all, mono_t now)
 {
 	char text[VERSION_TEXT], *body;
+	json_t *tinies;
 	json_t *o =
 		json_pack("{s:s, s:f, s:i}", "version", version_format(version, text), "uptime",
 			  (double)mono_since(now, r->started) / SEC, "workers", (int)r->n_workers);
@@ -111,6 +119,9 @@ char *heartbeat_body(struct router *r, struct version version, bool all, mono_t 
 	add_listen(o, r->config);
 	if (all || has_few(r))
 		add_peers(o, r);
+	tinies = tinies_say(r, now);
+	if (tinies)
+		json_object_set_new(o, "tinies", tinies);
 	body = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return body;

@@ -13,6 +13,7 @@
  *   version "G.N" of the tables in force, uptime, load (of the machine, one minute), rss
  *   (bytes), workers, packets and bytes {in, out}, drops, udp_listen: [addresses],
  *   peers: [{id, up, rtt, lost, tx_bytes, rx_bytes, way}], the first HEARTBEAT_PEERS of them
+ *   tinies: [{id, up, endpoint, moved, twice}], which are no peers here (tinies.h)
  * Seconds; counters since the router has started. What isn't known isn't there. More peers
  * than HEARTBEAT_FEW are there only if `all` of them are asked for, which should be once in
  * HEARTBEAT_ALL: they are most of the bytes, and of what the authority has to do. */

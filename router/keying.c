@@ -209,6 +209,7 @@ static void finish(struct keying *k, mono_t now)
 	k->last.begun = now;
 	k->last.finished = true;
 	retire_old(k, k->last.epoch, now);
+	tiny_keyed(k->contact, k->last.epoch, now);
 }
 
 static void take_hello(struct keying *k, struct exchange *x, const struct hello *h, mono_t now)
@@ -583,6 +584,7 @@ static void due(struct timer *t, mono_t now)
 {
 	struct keying *k = container_of(t, struct keying, timer);
 
+	tiny_look(k->contact, now);
 	retire_due(k, now);
 	give_up_worn(k, now);
 	if (k->last.handshake && mono_since(now, k->last.begun) >= LINGER)

@@ -146,7 +146,8 @@ static void compare(struct contact *c, mono_t now)
 static void judge(struct contact *c, mono_t now)
 {
 	int64_t silence = liveness_silence(c, now), dead = DEAD + 2 * c->rtt;
-	int64_t patience = c->is_own_relay && c->rtt ? SILENT_RELAY : SILENT_WAY;
+	int64_t patience =
+		(c->is_own_relay || c->config.designated) && c->rtt ? SILENT_RELAY : SILENT_WAY;
 
 	if (reach_has_choice(&c->reach))
 		ways_set_silent(c, silence >= longer(patience, 2 * c->rtt), now);
@@ -182,7 +183,7 @@ static void due(struct timer *t, mono_t now)
 	struct contact *c = container_of(t, struct contact, ping_timer);
 	mono_t heard = { atomic_load_explicit(&c->peer->heard, memory_order_relaxed) };
 	int64_t silence = liveness_silence(c, now);
-	bool close = c->is_relay || c->relays.n;
+	bool close = c->is_relay || c->relays.n || c->config.designated;
 
 	if (c->up && mono_since(now, heard) >= CONTACT_UP &&
 	    (!keepalive_is_quiet(c, now) || silence >= CONTACT_UP))

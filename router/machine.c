@@ -245,6 +245,11 @@ static bool update_addresses(struct machine *m, const struct config *config)
 	return router_set_addresses(m->router, own, n, &address4, &address6, clock_now());
 }
 
+static int set_mtu(struct router *r, uint32_t mtu)
+{
+	return host_set_mtu(r->host, mtu);
+}
+
 static bool set_up_host(struct machine *m, const struct config *config, FILE *errors)
 {
 	struct router *r = m->router;
@@ -267,7 +272,8 @@ static bool set_up_host(struct machine *m, const struct config *config, FILE *er
 		fprintf(errors, "%s: %s: %s\n", config->device, what, strerror(-e));
 		return false;
 	}
-	r->host = m->host; /* from now on the device follows */
+	r->host = m->host;
+	r->set_mtu = set_mtu; /* from now on the device follows */
 	return true;
 }
 
@@ -610,6 +616,7 @@ void machine_close(struct machine *m)
 		close(m->notes.fd);
 	}
 	r->host = NULL;
+	r->set_mtu = NULL;
 	r->machine = NULL;
 	if (m->host)
 		host_close(m->host);

@@ -6,7 +6,8 @@
  * router that sealed the frame. An ICMP error may come from that router itself:
  * it is judged by the packet that it quotes, whose way it goes back. The inner
  * destination is a member of this site in this network, or the packet is in
- * transit: only from peers that may, TTL down by one, never back.
+ * transit: only from peers that may, or to a tiny of this router's, TTL down by one,
+ * never back.
  *
  * All by the receive table; by aliases while a change takes its steps.
  *
@@ -181,6 +182,14 @@ void member(struct worker *w, struct batch *b, struct batch *transit, mono_t now
 	transit_route(w, transit, now);
 }
 
+/* Its VM's packets go by no other router. */
+static bool is_tiny(const struct worker *w, uint32_t router)
+{
+	const struct peer *p = world_peer(w->view, router);
+
+	return p && atomic_load_explicit(&p->tiny, memory_order_relaxed);
+}
+
 static unsigned transit_one(struct worker *w, struct packet *p, mono_t now)
 {
 	const struct table *t = w->view->receive;
@@ -193,7 +202,8 @@ static unsigned transit_one(struct worker *w, struct packet *p, mono_t now)
 	r = gndt_lookup(t, slot, &p->inet.dst, NULL);
 	if (!r || r->routers[0] == w->view->self)
 		return DROP_NOT_MEMBER;
-	if (!sender || !atomic_load_explicit(&sender->transit, memory_order_relaxed))
+	if (!sender || !(atomic_load_explicit(&sender->transit, memory_order_relaxed) ||
+			 is_tiny(w, r->routers[0])))
 		return DROP_TRANSIT;
 	if (r->routers[0] == p->frame.source)
 		return DROP_LOOP;

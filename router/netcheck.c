@@ -209,8 +209,8 @@ static void look_after(struct netcheck_probe *p, mono_t now)
 	}
 }
 
-bool netcheck_recv(struct contact *c, const struct way *way, const uint8_t *data, size_t len,
-		   mono_t now)
+static bool recv_answer(struct contact *c, const struct way *way, const uint8_t *data, size_t len,
+			mono_t now)
 {
 	struct netcheck *k = c->router->netcheck;
 	struct reader r = reader_init(data, len);
@@ -238,7 +238,7 @@ bool netcheck_recv(struct contact *c, const struct way *way, const uint8_t *data
 	return false;
 }
 
-void netcheck_ended(struct router *r, uint32_t stream, const char *why, mono_t now)
+static void stream_ended(struct router *r, uint32_t stream, const char *why, mono_t now)
 {
 	struct netcheck *k = r->netcheck;
 	char text[NETCHECK_WHY];
@@ -282,7 +282,7 @@ static void look(struct netcheck *k, struct netcheck_target *t, mono_t now)
 			     0);
 }
 
-bool netcheck_observed(struct contact *c, const struct control_message *m, const struct way *way)
+static bool recv_observed(struct contact *c, const struct control_message *m, const struct way *way)
 {
 	struct netcheck *k = c->router->netcheck;
 	const struct config *config = c->router->config;
@@ -378,6 +378,7 @@ static void stop(struct netcheck *k, mono_t now)
 				end(&k->target[i].probe[j], NETCHECK_SKIPPED, "", now);
 	timer_cancel(r->loop, &k->timer);
 	r->netcheck = NULL;
+	r->netcheck_ops = NULL;
 	free(k);
 }
 
@@ -413,6 +414,8 @@ static void tick(struct timer *t, mono_t now)
 	stop(k, now);
 }
 
+static const struct netcheck_ops ops = { recv_answer, recv_observed, stream_ended };
+
 static struct netcheck *netcheck_new(struct router *r, mono_t now)
 {
 	struct netcheck *k = calloc(1, sizeof(*k));
@@ -429,6 +432,7 @@ static struct netcheck *netcheck_new(struct router *r, mono_t now)
 		return NULL;
 	}
 	r->netcheck = k;
+	r->netcheck_ops = &ops;
 	for (unsigned i = 0; i < k->n; i++)
 		for (unsigned j = 0; j < NETCHECK_WAYS; j++)
 			begin(&k->target[i].probe[j], now);

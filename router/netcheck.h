@@ -33,12 +33,4 @@ int netcheck_join(struct router *, struct netcheck_waiter *, netcheck_fn *, void
 /* Does not wait any more; with the last one the check ends. */
 void netcheck_leave(struct router *, struct netcheck_waiter *);
 
-/* A handshake frame's payload that came this way: whether it answers the check. */
-bool netcheck_recv(struct contact *, const struct way *, const uint8_t *data, size_t len,
-		   mono_t now);
-/* The same for a control message: where the peer sees us. */
-bool netcheck_observed(struct contact *, const struct control_message *, const struct way *);
-/* A stream has ended. */
-void netcheck_ended(struct router *, uint32_t stream, const char *why, mono_t now);
-
 #endif

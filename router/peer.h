@@ -65,6 +65,7 @@ struct peer {
 	char *name;
 	struct crypto_key *handshake_key; /* MAC of handshake frames */
 	_Atomic bool transit;		  /* may send on through this router */
+	_Atomic bool tiny;		  /* a VM, whose frames come and go by this router alone */
 	_Atomic bool relay;		  /* may use this router as its queue router */
 	/* The number of the last get frame to it; 0: it keeps nothing for this router. */
 	_Atomic uint32_t asked;

@@ -210,7 +210,7 @@ void router_update_mtu(struct router *r)
 	if (mtu == r->device_mtu)
 		return;
 	r->device_mtu = mtu;
-	if (r->host && host_set_mtu(r->host, mtu) < 0)
+	if (r->set_mtu && r->set_mtu(r, mtu) < 0)
 		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
 }
 

@@ -19,6 +19,17 @@
 #include "router/interception.h"
 #include "router/worker.h"
 
+/* Who is told what comes, while a check of what gets out is under way (netcheck.h). */
+struct netcheck_ops {
+	/* A handshake frame's payload that came this way: whether it answers the check. */
+	bool (*recv)(struct contact *, const struct way *, const uint8_t *data, size_t len,
+		     mono_t now);
+	/* The same for a control message: where the peer sees us. */
+	bool (*observed)(struct contact *, const struct control_message *, const struct way *);
+	/* A stream has ended. */
+	void (*ended)(struct router *, uint32_t stream, const char *why, mono_t now);
+};
+
 struct router {
 	struct config *config;
 	struct loop *loop;		   /* the control thread's */
@@ -38,10 +49,18 @@ struct router {
 	struct handshake_ctx *handshakes;
 	struct resolver *resolver;
 	struct connections *connections;
-	struct netcheck *netcheck;	 /* under way; NULL: none */
-	struct authority *authority;	 /* NULL: there is none */
-	struct host *host;		 /* NULL in a simulation */
-	struct machine *machine;	 /* this too */
+	struct netcheck *netcheck;		 /* under way; NULL: none */
+	const struct netcheck_ops *netcheck_ops; /* ... */
+	struct authority *authority;		 /* NULL: there is none */
+	struct host *host;			 /* NULL in a simulation */
+	/* Gives the device an MTU: 0 or -errno. NULL: there is none (yet). */
+	int (*set_mtu)(struct router *, uint32_t mtu);
+	struct machine *machine; /* this too */
+	/* Told which networks a peer says that both share, before they are judged; NULL:
+	 * nobody learns its networks so. */
+	void (*told)(void *arg, struct contact *, const struct config_network *, size_t n,
+		     mono_t now);
+	void *told_arg;
 	enum intercept_method intercept; /* in force: may be changed while it runs */
 	struct interception interception;
 	int64_t pause;				  /* ns that the last change of workers took them */
@@ -54,6 +73,8 @@ struct router {
 	counter_t drops[DROPS];
 	struct limited limited;
 	struct observing observing;
+	unsigned tinies_beat; /* of heartbeats that have tinies */
+	size_t tinies_turn;   /* whose it is */
 	struct log_limit odd; /* messages that outsiders can provoke */
 };
 
@@ -76,7 +97,7 @@ bool router_table_change(struct router *, const struct table_change *, size_t n,
 
 /* The key that this router and another one share, by what is pinned. False: there is
  * none, said why. */
-typedef bool image_key_fn(void *arg, const struct image_peer *, uint8_t ret[static CRYPTO_KEY],
+typedef bool image_key_fn(void *arg, const struct pinned *, uint8_t ret[static CRYPTO_KEY],
 			  FILE *errors);
 
 /* Runs the tables, networks and peers that the authority gives, whose signature the
@@ -88,6 +109,8 @@ bool router_apply_image(struct router *, struct image *, image_key_fn *, void *a
 
 /* The image in force; NULL: all is the configuration's. */
 const struct image *router_image(const struct router *);
+/* The networks of the image in force as they are here: with rows of this router's tinies. */
+const struct image *router_tables(const struct router *);
 /* The members of this site: of the image in force, else of this configuration. */
 const struct lndt_row *router_site(const struct router *, const struct config *, size_t *ret_n);
 

@@ -122,16 +122,17 @@ static json_t *peer(struct router *r, const struct contact *c, mono_t now)
 	peer_traffic(r, p, IN, &in, &bytes_in);
 	peer_traffic(r, p, OUT, &out, &bytes_out);
 	return json_pack("{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s?,"
-			 " s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 " s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "name", p->name, "id", (json_int_t)p->id, "state", show_state(c), "up",
 			 (int)c->up, "since", show_time(c->up ? c->up_since : c->down_since, now),
 			 "last_heard", show_time(heard, now), "rtt_seconds", show_seconds(c->rtt),
 			 "path", show_path(c), "endpoint", configured(&c->config), "resolve_error",
 			 c->resolve_error[0] ? c->resolve_error : NULL,
 
-			 "relay", (int)c->config.relay, "transit", (int)c->config.transit, "direct",
-			 (int)c->config.direct, "keys", keys(c, now), "stopped_networks",
-			 stopped(p), "bad_frames", show_count(bad_frames(r, p)), "traffic",
+			 "tiny", (int)c->config.tiny, "relay", (int)c->config.relay, "transit",
+			 (int)c->config.transit, "direct", (int)c->config.direct, "keys",
+			 keys(c, now), "stopped_networks", stopped(p), "bad_frames",
+			 show_count(bad_frames(r, p)), "traffic",
 			 show_traffic(in, bytes_in, out, bytes_out), "queue_routers",
 			 queue_routers(r, c, now), "relayed", relayed(r, p), "kept_bytes",
 			 show_count(p->backlog ? backlog_bytes(p->backlog) : 0));

@@ -54,6 +54,7 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 	if (c->peer->path)
 		spare(c, &c->peer->path->way, now);
 	ways_publish(c->peer, path);
+	tiny_moved(c, way, now);
 	stream = way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
 					 : NULL;
 	if (stream)

@@ -45,7 +45,7 @@ as()
 }
 
 # configure_given I [TEXT [MORE]]: all that a router needs, and where the test finds it; text of
-# [authority], of [router].
+# [authority], of [router]. What is intercepted is OVERLAY, or the virtual addresses.
 configure_given()
 {
 	mkdir -p "$WORK/r$1"
@@ -57,7 +57,7 @@ configure_given()
 		metrics = 127.0.0.1:9463
 		${3:-}
 		[intercept]
-		networks = 172.16.0.0/12
+		networks = ${OVERLAY:-172.16.0.0/12}
 		[listen]
 		udp = 0.0.0.0:8463
 		tcp = 0.0.0.0:8463

@@ -98,7 +98,8 @@ struct net;
 
 struct site {
 	struct net *net;
-	unsigned number;       /* also the router ID */
+	unsigned number;       /* also the router ID, */
+	uint32_t id;	       /* ... if this is 0 */
 	char name[8];	       /* "r1" */
 	struct router *router; /* NULL: not running */
 	struct loop *loop;

@@ -245,7 +245,7 @@ static struct image *image_number(uint64_t number)
 	return image;
 }
 
-static bool image_key(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
+static bool image_key(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY],
 		      FILE *errors)
 {
 	const struct site *s = arg;

@@ -133,8 +133,7 @@ static struct image *image_of(const struct state *before, const struct state *af
 }
 
 /* The keys that the configurations have. */
-static bool key_of(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
-		   FILE *errors)
+static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
 {
 	const struct config *c = arg;
 

@@ -75,8 +75,7 @@ static struct image *image_for(struct net *n, unsigned site, const struct phase 
 	return image;
 }
 
-static bool key_of(void *arg, const struct image_peer *p, uint8_t ret[static CRYPTO_KEY],
-		   FILE *errors)
+static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
 {
 	const struct config *c = arg;
 

@@ -238,8 +238,8 @@ static const struct link_ops link_ops = { "twin",	  link_recv,   link_send, link
 /* The same at both ends of a pair. */
 static void pair_key(const struct site *s, uint32_t peer, uint8_t key[static CRYPTO_KEY])
 {
-	uint32_t low = s->number < peer ? s->number : peer;
-	uint32_t high = s->number < peer ? peer : s->number;
+	uint32_t self = s->id ? s->id : s->number;
+	uint32_t low = self < peer ? self : peer, high = self < peer ? peer : self;
 
 	for (unsigned i = 0; i < CRYPTO_KEY; i++)
 		key[i] = (uint8_t)(low * 31 + high * 57 + i * 11);
@@ -268,7 +268,8 @@ char *site_text(const struct site *s)
 
 	assert_non_null(f);
 	fprintf(f, "[router]\nname = %s\nid = %u\naddress = 172.16.%u.1, fd00:76:0:%u::1\n%s\n",
-		s->name, s->number, s->number, s->number, s->router_lines ? s->router_lines : "");
+		s->name, s->id ? s->id : s->number, s->number, s->number,
+		s->router_lines ? s->router_lines : "");
 	fprintf(f, "[intercept]\nnetworks = 10.0.0.0/8, 172.16.0.0/12, fd00:76::/32\n");
 	fprintf(f, "[security]\n%s\n", s->security ? s->security : "");
 	for (unsigned i = 1; i <= NET_SITES; i++) {

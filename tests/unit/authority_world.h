@@ -219,6 +219,21 @@ static UNUSED void world_user(struct world *w, const char *name, const char *rol
 		   json_pack("{s:s,s:s,s:o}", "kind", "user", "name", name, "roles", list(roles))));
 }
 
+/* A VM that comes into a VN of root's, or again with another key. */
+static UNUSED void world_tiny(struct world *w, const char *vn, const char *name,
+			      const char *address, const char *routers, const char *key)
+{
+	if (!registry_token(w->registry, "t"))
+		assert_done(as(w, "root", "token-create",
+			       json_pack("{s:s,s:s,s:s,s:i,s:I}", "hash", "t", "registers", "tiny",
+					 "vn", vn, "count", 9, "expires",
+					 (json_int_t)w->now + 3600000)));
+	assert_done(world_ask(w, (struct request){ .operation = "tiny-join", .token = "t" },
+			      json_pack("{s:s,s:o,s:s,s:s,s:o,s:s,s:s}", "name", name, "addresses",
+					list(address), "source", "192.0.2.1", "range", "r",
+					"routers", list(routers), "key", key, "nonce", name)));
+}
+
 /* Everything that a registry holds, for comparison. */
 static UNUSED json_t *world_dump(const struct registry *r)
 {

@@ -59,6 +59,24 @@ __attribute__((unused)) static struct image_peer *image_add_peer(struct image *i
 	return p;
 }
 
+__attribute__((unused)) static struct image_tiny *image_add_tiny(struct image *image, uint32_t id,
+								 const char *name,
+								 const char *address)
+{
+	struct image_tiny *t = image_tiny_new();
+
+	t->id = id;
+	strcpy(t->name, name);
+	t->key.len = 32;
+	memset(t->key.bytes, (int)id, 32);
+	t->n_addresses = 1;
+	if (ip_parse(address, &t->addresses[0]))
+		abort();
+	image->tinies = realloc(image->tinies, (image->n_tinies + 1) * sizeof(*image->tinies));
+	image->tinies[image->n_tinies++] = t;
+	return t;
+}
+
 #define ROWS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 #endif

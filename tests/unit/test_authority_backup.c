@@ -207,8 +207,8 @@ static void under_load(struct store *from, struct store *to, const char *name)
 		 "{\"time\":1,\"caller\":\"-\",\"operation\":\"x\",\"target\":\"\xc3\xbc\","
 		 "\"allowed\":true,\"detail\":\"\"}");
 	put_text(from, "token/t",
-		 "{\"registers\":\"router\",\"site\":\"a0\",\"roles\":[],\"issuer\":\"jane\","
-		 "\"count\":1,\"used\":0,\"expires\":5}");
+		 "{\"registers\":\"router\",\"site\":\"a0\",\"roles\":[],\"vn\":0,"
+		 "\"anywhere\":false,\"issuer\":\"jane\",\"count\":1,\"used\":0,\"expires\":5}");
 	put_text(from, "credential/c",
 		 "{\"user\":\"jane\",\"operations\":[\"vn-join\"],\"vns\":[\"*\"],\"expires\":5}");
 	assert_int_equal(pthread_create(&thread, NULL, run_load, &l), 0);
@@ -303,7 +303,7 @@ static void test_earlier(void **state)
 	has_value(s, "user/joe",
 		  "{\"roles\":[\"adm\"],\"key\":\"\",\"revoked\":false,\"created\":1,"
 		  "\"expires\":0}");
-	has_value(s, "schema", "{\"version\":2}");
+	has_value(s, "schema", "{\"version\":3}");
 	store_close(s);
 	close(fd);
 }

@@ -317,7 +317,7 @@ static void put_audit(struct store *s, uint64_t time, unsigned n)
 
 #define HOUR 3600000ull
 #define END(milliseconds) \
-	"{\"registers\":\"user\",\"site\":\"\",\"roles\":[],\"issuer\":\"x\",\"count\":1,\"used\":0," \
+	"{\"registers\":\"user\",\"site\":\"\",\"vn\":0,\"anywhere\":false,\"roles\":[],\"issuer\":\"x\",\"count\":1,\"used\":0," \
 	"\"expires\":" milliseconds "}"
 
 static void tick_at(struct retention *t, uint64_t now, uint64_t since)

@@ -396,6 +396,7 @@ static void test_deadline(void **state)
 	struct server server, *s = &server;
 	struct http *h = http_new(w->base, 100, 1, api_handle, &server.api);
 	const uint16_t port = free_port();
+	EVP_PKEY *key = pki_key_new();
 	char names[] = "localhost", *const list[] = { names };
 	struct endpoint e;
 	char text[32];
@@ -405,7 +406,8 @@ static void test_deadline(void **state)
 
 	server_begin(w, s);
 	assert_non_null(h);
-	assert_true(http_certify(h, s->api.ca, time(NULL), 3600, list, 1));
+	assert_non_null(key);
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	assert_int_equal(endpoint_parse(text, &e), 0);
 	assert_int_equal(http_listen(h, &e), 0);
@@ -424,6 +426,7 @@ static void test_deadline(void **state)
 	SSL_free(jane);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
+	EVP_PKEY_free(key);
 	http_free(h);
 	server_end(s);
 }
@@ -438,6 +441,7 @@ static void test_share(void **state)
 	const uint16_t port = free_port();
 	char names[] = "localhost", *const list[] = { names }, text[4096];
 	struct endpoint e;
+	EVP_PKEY *key = pki_key_new();
 	static const char post[] = "POST /v1/vns HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n";
 	static const char get[] = "GET / HTTP/1.1\r\n\r\n";
 	int fds[3 * MOST], known;
@@ -446,7 +450,7 @@ static void test_share(void **state)
 
 	server_begin(w, s);
 	assert_non_null(h);
-	assert_true(http_certify(h, s->api.ca, time(NULL), 3600, list, 1));
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	assert_int_equal(endpoint_parse(text, &e), 0);
 	assert_int_equal(http_listen(h, &e), 0);
@@ -481,6 +485,7 @@ static void test_share(void **state)
 	for (int i = 0; i < 3 * MOST; i++)
 		close(fds[i]);
 	close(known);
+	EVP_PKEY_free(key);
 	http_free(h);
 	server_end(s);
 }

@@ -48,7 +48,7 @@ static const struct row {
 	{ "policy-set", "+sa", "sa" },
 	{ "policy-remove", "+sa", "sa" },
 	{ "list-policies", "+sa", "" },
-	{ "token-create", "+adm +sa", "sa" },
+	{ "token-create", "+adm +sa +vna", "sa vna" },
 	{ "delegate", "+adm +sa +vna +eu", "" },
 	{ "revoke", "+adm +sa +vna +eu", "sa vna eu" },
 	{ "audit", "+adm", "" },
@@ -56,6 +56,8 @@ static const struct row {
 	{ "check", "+adm +sa", "" },
 	{ "renew", "+vr +adm +sa +vna +eu", "" },
 	{ "steer", "", "" },
+	{ "list-tinies", "+adm +sa +vna +eu", "" },
+	{ "tiny-join", "", "" },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
@@ -172,6 +174,9 @@ static json_t *arguments_of(const char *o, const char *role)
 		return json_pack("{s:s,s:s,s:s}", "site", "vr", "name", "q", "effect", "forbid");
 	if (!strcmp(o, "policy-remove"))
 		return json_pack("{s:s,s:s}", "site", "vr", "name", "p");
+	if (!strcmp(o, "token-create") && !strcmp(role, "vna"))
+		return json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "tiny", "vn",
+				 "mine", "expires", (json_int_t)NOW + 100000);
 	if (!strcmp(o, "token-create"))
 		return json_pack("{s:s,s:s,s:s,s:I}", "hash", "h", "registers", "router", "site",
 				 "vr", "expires", (json_int_t)NOW + 100000);

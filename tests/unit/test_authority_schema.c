@@ -31,6 +31,8 @@ static const char *const records[][2] = {
 	  "{\"id\":1,\"site\":\"s\",\"key\":\"\",\"endpoint\":\"\",\"queue_routers\":[],"
 	  "\"blocks\":[],\"disabled\":false,\"revoked\":false,\"created\":1}" },
 	{ "vn/1", VN("v") },
+	{ "token/t", "{\"registers\":\"user\",\"site\":\"\",\"roles\":[\"eu\"],\"issuer\":\"joe\","
+		     "\"count\":1,\"used\":0,\"expires\":5}" },
 	{ "change/c", "{\"time\":1,\"caller\":\"user/joe\",\"operation\":\"vn-change\","
 		      "\"before\":{\"vn/1\":" VN("u") "},\"after\":{\"vn/1\":" VN("v") "}}" },
 	{ "audit/1", "{\"time\":1,\"caller\":\"-\",\"operation\":\"x\",\"target\":\"\","
@@ -155,7 +157,7 @@ static void upgrade(struct store *s)
 	assert_int_equal(schema_open(s, error), 0);
 	read_all(s, &again);
 	assert_int_equal(again, revision);
-	put_record(s, SCHEMA_KEY, "{\"version\":3}");
+	put_record(s, SCHEMA_KEY, "{\"version\":1000}");
 	assert_int_equal(schema_open(s, error), -EPERM);
 	assert_non_null(strstr(error, "newer"));
 }

@@ -6,6 +6,8 @@
  */
 #include "tests/unit/authority_world.h"
 
+#include <errno.h>
+
 #include "authority/publish.h"
 #include "authority/steer.h"
 
@@ -274,9 +276,99 @@ static void test_operation(void **state)
 	assert_rows(s, "1 10.0.0.1/32, 1 172.16.1.1/32, 3 172.16.3.1/32");
 }
 
+static void say(struct scene *s, const char *router, const char *tinies)
+{
+	char body[256], error[MONITOR_ERROR] = "";
+
+	s->now = mono_add(s->now, 10 * SEC);
+	snprintf(body, sizeof(body), "{\"tinies\":[%s]}", tinies);
+	if (monitor_heartbeat(s->monitor, registry_router(s->world.registry, router), body,
+			      strlen(body), s->now, error))
+		fail_msg("%s", error);
+	steer_run(s->steer, s->world.registry, s->monitor, s->now, carry_out, s);
+}
+
+static const char *at(const struct scene *s, const char *tiny)
+{
+	return registry_host(s->world.registry, tiny)->router->object.name;
+}
+
+/* A tiny at the one and the other of its routers; what others say of it; two that have its key. */
+static void test_tiny(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->world;
+	const struct monitor_tiny *t;
+	char error[MONITOR_ERROR];
+	json_t *o;
+
+	world_tiny(w, "vn", "vm", "10.9.0.1", "a q1", "k");
+	assert_int_equal(registry_tiny(w->registry, "vm")->record.id, 6);
+	say(s, "a", "{\"id\":6,\"up\":true,\"endpoint\":\"192.0.2.1:99\"}");
+	t = monitor_tiny(s->monitor, 6);
+	assert_true(t->up);
+	assert_string_equal(t->endpoint, "192.0.2.1:99");
+	/* It is none of q2's; nobody knows 9. */
+	say(s, "q2", "{\"id\":6,\"up\":true},{\"id\":9,\"up\":true}");
+	assert_int_equal(t->router, 1);
+	assert_null(monitor_tiny(s->monitor, 9));
+	assert_string_equal(at(s, "vm"), "a");
+	/* One that doesn't have it says nothing of where it is. */
+	say(s, "q1", "{\"id\":6,\"up\":false}");
+	assert_true(t->up);
+	assert_int_equal(s->decisions, 0);
+	say(s, "q1", "{\"id\":6,\"up\":true}");
+	assert_string_equal(at(s, "vm"), "q1");
+	assert_int_equal(s->decisions, 1);
+	say(s, "a", "{\"id\":6,\"up\":false}");
+	say(s, "a", "");
+	assert_int_equal(s->decisions, 1);
+	assert_false(monitor_tiny_suspected(t, s->now));
+	assert_false(monitor_tiny_gone(s->monitor, 6, s->now));
+	/* To and fro: it stays where it is, and is told. */
+	s->now = mono_add(s->now, 60 * SEC);
+	for (int i = 0; i < 2; i++) {
+		say(s, "a", "{\"id\":6,\"up\":true}");
+		say(s, "q1", "{\"id\":6,\"up\":true}");
+	}
+	assert_true(monitor_tiny_suspected(t, s->now));
+	assert_int_equal(s->decisions, 3);
+	s->now = mono_add(s->now, 20 * 60 * SEC);
+	assert_false(monitor_tiny_suspected(t, s->now));
+	say(s, "q1", "{\"id\":6,\"up\":true,\"moved\":2}");
+	assert_false(monitor_tiny_suspected(t, s->now));
+	say(s, "q1", "{\"id\":6,\"up\":true,\"moved\":3}");
+	assert_true(monitor_tiny_suspected(t, s->now));
+	s->now = mono_add(s->now, 20 * 60 * SEC);
+	say(s, "q1", "{\"id\":6,\"up\":true,\"twice\":true}");
+	assert_true(monitor_tiny_suspected(t, s->now));
+	/* Gone for a minute. */
+	say(s, "q1", "{\"id\":6,\"up\":false}");
+	assert_false(monitor_tiny_gone(s->monitor, 6, s->now));
+	assert_true(monitor_tiny_gone(s->monitor, 6, mono_add(s->now, 60 * SEC)));
+	o = monitor_tiny_json(s->monitor, w->registry, 6, s->now, NOW);
+	assert_string_equal(json_string_value(json_object_get(o, "at")), "q1");
+	json_decref(o);
+	/* What is no list of tinies. */
+	for (int i = 0; i < 4; i++) {
+		static const char *const bad[] = {
+			"{\"tinies\":1}", "{\"tinies\":[1]}", "{\"tinies\":[{\"id\":0}]}",
+			"{\"tinies\":[{\"id\":6,\"endpoint\":\"a b\"}]}"
+		};
+
+		assert_int_equal(monitor_heartbeat(s->monitor, registry_router(w->registry, "a"),
+						   bad[i], strlen(bad[i]), s->now, error),
+				 -EINVAL);
+	}
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "tiny", "name", "vm")));
+	monitor_tick(s->monitor, w->registry, s->now);
+	assert_null(monitor_tiny(s->monitor, 6));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_tiny, begin, end),
 		cmocka_unit_test_setup_teardown(test_silent, begin, end),
 		cmocka_unit_test_setup_teardown(test_cut_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_never, begin, end),

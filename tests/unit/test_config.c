@@ -1,8 +1,9 @@
 /* links: common/ini common/ini_error common/ini_types common/addr
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
- * common/crypto common/wire router/config router/config_options router/config_types router/proxy
- * router/config_check router/config_show router/identity common/pki */
+ * common/crypto common/wire router/config router/config_done router/config_options
+ * router/config_types router/proxy
+ * router/config_check common/key_file router/config_show router/identity common/pki */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -697,7 +698,8 @@ static void test_conf_samples(void **state)
 	assert_int_equal(glob("conf/*.conf", 0, NULL, &g), 0);
 	assert_true(g.gl_pathc >= 4);
 	for (size_t i = 0; i < g.gl_pathc; i++)
-		config_free(load_sample(g.gl_pathv[i]));
+		if (strcmp(g.gl_pathv[i], "conf/tiny.conf") != 0) /* see test_tiny_config.c */
+			config_free(load_sample(g.gl_pathv[i]));
 	globfree(&g);
 }
 

@@ -1,8 +1,9 @@
 /* links: common/ini common/ini_error common/ini_types common/addr
  * common/table common/table_new common/table_update common/table_rows
  * common/table_conflicts common/vector common/lpm common/lpm_change
- * common/crypto common/wire router/config router/config_options router/config_types router/proxy
- * router/config_check router/config_show router/identity common/pki */
+ * common/crypto common/wire router/config router/config_done router/config_options
+ * router/config_types router/proxy
+ * router/config_check common/key_file router/config_show router/identity common/pki */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,8 +85,8 @@ static void test_wrong_files(void **state)
 		  "f:6: [lndt] x: can't be a key here; expected a network ID, a number from 1 to 4294967295 or "
 		  "a dotted quad\n" },
 		{ HEAD "[network 8]\nencrypt = aes-256-gcm\n",
-		  "f:4: [network 8]: the network has no members and no routes; expected a network of [lndt] or "
-		  "of a [gndt ID]\n" },
+		  "f:4: [network 8]: the network has no members and no routes; expected a network of [lndt], "
+		  "of a [gndt ID] or of a [tiny NAME]\n" },
 		{ HEAD "[network 8]\n[lndt]\n8 = 10.0.0.1\n[network 0.0.0.8]\n",
 		  "f:7: [network 0.0.0.8]: the section is in line 4 already; expected one section for each "
 		  "network\n" },
@@ -120,7 +121,7 @@ static void test_wrong_files(void **state)
 		{ HEAD "[peer -]\nid = 1\n",
 		  "f:4: [peer -]: \"-\" is no name; expected at most 63 letters, digits, '.', '_' and '-'\n" },
 		{ HEAD PEER_B "[peer b]\nid = 9\nkey-file = x\n",
-		  "f:8: [peer b]: the section is in line 4 already; expected one section for each peer\n" },
+		  "f:8: [peer b]: the section is in line 4 already; expected one section for each peer or tiny\n" },
 		{ HEAD "[peer a]\nid = 9\nkey-file = x\n",
 		  "f:4: [peer a]: a is this router's own name; expected another name\n" },
 		{ HEAD PEER_B "[peer c]\nkey-file = x\nid = 0.0.0.2\n",
@@ -222,6 +223,42 @@ static void test_endpoints(void **state)
 	}
 }
 
+/* A tiny is a peer that may send through this router, with its addresses behind it. */
+static void test_tinies(void **state)
+{
+	static const char *const rows[][2] = {
+		{ HEAD NETWORKS "[tiny v]\nid = 7\nkey-file = k\nnetwork = 8\n",
+		  "f:6: [tiny v] address: is missing; expected addresses of the VM\n" },
+		{ HEAD NETWORKS "[tiny v]\nid = 7\nkey-file = k\nnetwork = 8\n"
+				"address = 172.16.0.0/24, 10.0.0.1\n",
+		  "f:10: [tiny v] address: 172.16.0.0/24 is a prefix; expected an address of the VM, "
+		  "which can't route for others\n"
+		  "f:10: [tiny v] address: 10.0.0.1/32 would never be intercepted; expected an address "
+		  "inside networks of [intercept]\n" },
+		{ HEAD NETWORKS PEER_B "queue-routers = v\n"
+				       "[tiny v]\nid = 2\nkey-file = k\nnetwork = 8\n"
+				       "address = 172.16.0.1\n",
+		  "f:10: [peer b] queue-routers: there is no peer v; expected the name of a [peer "
+		  "NAME]\n"
+		  "f:12: [tiny v] id: 2 is [peer b]'s too, in line 7; expected an ID of its own\n" },
+	};
+	struct config *c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		expect_errors(rows[i][0], rows[i][1]);
+	c = parse_good(HEAD NETWORKS "[tiny v]\nid = 7\nkey-file = k\nnetwork = 8\n"
+				     "address = 172.16.0.1, 172.16.0.2\n"
+				     "[network 8]\nencrypt = aes-256-gcm\n");
+	assert_int_equal(c->n_peers, 1);
+	assert_true(c->peers[0].tiny && c->peers[0].transit && !c->peers[0].relay);
+	assert_int_equal(c->n_gndt, 2);
+	assert_int_equal(c->gndt[0].router, 7);
+	assert_int_equal(c->n_nets, 1);
+	assert_int_equal(c->nets[0].protection, PROTECT_AES_256_GCM);
+	config_free(c);
+}
+
 /* Errors of reading and of checking, in the order of lines. */
 static void test_many_errors(void **state)
 {
@@ -272,7 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrong_files), cmocka_unit_test(test_wrong_ways),
 		cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_many_errors),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_large),	    cmocka_unit_test(test_tinies),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

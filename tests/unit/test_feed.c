@@ -1,4 +1,4 @@
-/* links: common/feed common/image common/image_code common/image_change common/network
+/* links: common/feed common/image common/image_code common/image_change common/image_tiny common/network
  * common/sign common/addr common/wire */
 /*
  * The stream: lines however they are cut, what is refused, which tables a router takes.

@@ -1,4 +1,4 @@
-/* links: common/image common/image_code common/image_change common/network common/sign
+/* links: common/image common/image_code common/image_change common/image_tiny common/network common/sign
  * common/addr common/wire */
 /*
  * Images and changes: there and back, every cut and every turned bit, changes that are
@@ -34,6 +34,7 @@ static int teardown(void **state)
 static struct image *sample(void)
 {
 	struct image *image = image_new();
+	struct image_tiny *tiny;
 	struct image_peer *p;
 
 	image->version = (struct version){ 3, 41 };
@@ -61,6 +62,12 @@ static struct image *sample(void)
 	p->queue_routers[0] = 4;
 	p->queue_routers[1] = 2;
 	image_add_peer(image, 4, "r4", NULL);
+	image_add_tiny(image, 10, "vm-a", "172.16.1.9");
+	tiny = image_add_tiny(image, 11, "vm-b", "172.16.1.10");
+	tiny->here = true;
+	tiny->n_addresses = 2;
+	ip_parse("fd00::1", &tiny->addresses[1]);
+	image_add_tiny(image, 12, "vm-c", "172.16.1.11");
 	assert_true(image_valid(image));
 	return image;
 }
@@ -93,6 +100,10 @@ static void there_and_back(void **state)
 	assert_int_equal(b->self.queue_routers[1], 2);
 	assert_string_equal(image_peer(b, 2)->endpoints[2], "gate.example.org:65535");
 	assert_null(image_peer(b, 1));
+	assert_string_equal(image_tiny(b, 11)->name, "vm-b");
+	assert_true(image_tiny(b, 11)->here && !image_tiny(b, 10)->here);
+	assert_int_equal(image_tiny(b, 11)->addresses[1].family, 6);
+	assert_null(image_tiny(b, 4));
 	assert_int_equal(image_network(b, 9, SIDE_SEND)->table->n, 2);
 	assert_int_equal(image_network(b, 9, SIDE_RECEIVE)->table->n, 1);
 	assert_ptr_equal(image_network(b, 8, SIDE_SEND), image_network(b, 8, SIDE_RECEIVE));
@@ -128,6 +139,9 @@ static struct image_change *sample_change(struct image **ret_from, struct image 
 	image_add_peer(to, 2, "r2", "192.0.2.9:8463");
 	image_add_peer(to, 4, "r4", NULL);
 	image_add_peer(to, 5, "r5", NULL);
+	image_add_tiny(to, 10, "vm-a", "172.16.1.9");
+	image_add_tiny(to, 12, "vm-c", "172.16.1.11")->key.bytes[0] = 0;
+	image_add_tiny(to, 13, "vm-d", "172.16.1.12");
 	assert_true(image_valid(to));
 	*ret_from = from;
 	*ret_to = to;
@@ -154,6 +168,9 @@ static void change_there_and_back(void **state)
 	assert_int_equal(again->n_networks, 4);
 	assert_int_equal(again->n_gone, 1);
 	assert_int_equal(again->n_peers, 2);
+	assert_int_equal(again->n_tinies_gone, 1);
+	assert_int_equal(again->n_tinies, 2);
+	assert_ptr_equal(image_tiny(made, 10), image_tiny(from, 10));
 	assert_ptr_equal(image_network(made, 8, SIDE_SEND)->table,
 			 image_network(from, 8, SIDE_SEND)->table);
 	/* again, on its result, on another base, for another router */
@@ -199,6 +216,10 @@ static void change_is_exact(void **state)
 	from->peers[1]->id = 4;
 	assert_int_equal(image_apply_change(from, c, &made), -EBADMSG);
 	from->peers[1]->id = 3;
+	/* ... or a tiny */
+	from->tinies[1]->id = 12;
+	assert_int_equal(image_apply_change(from, c, &made), -EBADMSG);
+	from->tinies[1]->id = 11;
 	assert_int_equal(image_apply_change(from, c, &made), 0);
 	image_free(made);
 	image_change_free(c);
@@ -314,6 +335,13 @@ static void what_is_not_good(void **state)
 	assert_bad(image->peers[0]->n_keys = 0);
 	assert_bad(image->peers[0]->keys[0].len = 0);
 	assert_bad(image->peers[1]->queue_routers[0] = 3);
+	assert_bad(image->tinies[0]->id = 1); /* the addressee */
+	assert_bad(image->tinies[0]->id = 4); /* a peer */
+	assert_bad(image->tinies[0]->id = 11);
+	assert_bad(image->tinies[0]->name[0] = '/');
+	assert_bad(image->tinies[0]->key.len = 0);
+	assert_bad(image->tinies[0]->n_addresses = 0);
+	assert_bad(image->tinies[1]->addresses[1] = image->tinies[1]->addresses[0]);
 	assert_bad(image->self.limited = IMAGE_MODES);
 	assert_bad(image->self.limited = IMAGE_NOT_LIMITED);
 	assert_bad(image->self.queue_routers[0] = 1); /* itself */
@@ -397,7 +425,7 @@ static uint8_t *put_number(uint8_t *at, uint32_t n)
  * here their bytes are zeros, none of which is good. */
 static void too_large(void **state)
 {
-	static const uint8_t head[] = { 'V', 'i', 'N', 'T', 1, IMAGE_WHOLE, 0, 0, 0, 0, 1 };
+	static const uint8_t head[] = { 'V', 'i', 'N', 'T', 2, IMAGE_WHOLE, 0, 0, 0, 0, 1 };
 	size_t room = IMAGE_ROWS + IMAGE_PEERS * 15 + 1000;
 	uint8_t *bytes = calloc(1, room), *at = bytes + sizeof(head) + 16 + 2, *end;
 	struct image *image;

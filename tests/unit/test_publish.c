@@ -56,6 +56,25 @@ static void assert_peers(struct scene *s, unsigned i)
 	}
 }
 
+/* Those that may connect to it, as the registry has them. */
+static UNUSED void assert_tinies(struct scene *s, unsigned i)
+{
+	const struct image *image = s->fakes[i].runs;
+	size_t n = 0;
+
+	list_for_each(node, &registry_router_id(s->w.registry, i)->tinies) {
+		const struct tiny *tiny = container_of(node, struct tiny_place, by_router)->tiny;
+		const struct image_tiny *t = image_tiny(image, tiny->record.id);
+
+		n++;
+		assert_non_null(t);
+		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
+		assert_true(ip_equal(&t->addresses[0], &tiny->record.addresses.at[0]));
+		assert_int_equal(t->here, tiny->host && tiny->host->router->record.id == i);
+	}
+	assert_int_equal(image->n_tinies, n);
+}
+
 /* Everybody runs what the registry says. */
 static void assert_current(struct scene *s)
 {
@@ -74,6 +93,7 @@ static void assert_current(struct scene *s)
 			assert_true(network_table_equal(image->networks[k].table, l.at[k]));
 		}
 		assert_peers(s, i);
+		assert_tinies(s, i);
 		networks_done(&l);
 	}
 }
@@ -702,10 +722,62 @@ static void one_at_a_time(void **state)
 	assert_int_equal(s->late, 0);
 }
 
+/* They are told to the routers that they may connect to, with the tables, and are out of both
+ * at once; a key that is another one is told alone. */
+static void tinies(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+	unsigned changes;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h31");
+	run(s, SEC);
+	world_tiny(w, "a", "vm1", "10.0.0.1", "r1 r2", "one");
+	world_tiny(w, "a", "vm2", "10.0.0.2", "r1 r2", "two");
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].runs->n_tinies, 2);
+	assert_int_equal(s->fakes[2].runs->n_tinies, 2);
+	assert_int_equal(s->fakes[2].runs->n_networks, 0);
+	assert_int_equal(s->fakes[3].runs->n_tinies, 0);
+	/* r3 knows where they are. */
+	assert_int_equal(image_network(s->fakes[3].runs, 1, SIDE_SEND)->table->n, 4);
+	changes = s->fakes[1].changes;
+	world_tiny(w, "a", "vm1", "10.0.0.1", "r1 r2", "another");
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].changes, changes + 1);
+	assert_int_equal(s->fakes[1].wholes, 1);
+	assert_done(as(w, "root", "revoke", json_pack("{s:s,s:s}", "kind", "tiny", "name", "vm1")));
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[1].runs->n_tinies, 1);
+	/* The one that is left goes over. */
+	assert_done(world_ask(
+		w, (struct request){ .caller = { .kind = CALLER_AUTHORITY }, .operation = "steer" },
+		json_pack("{s:s,s:[s,s]}", "router", "r2", "tinies", "vm1", "vm2")));
+	publish_changed(s->p, w->revision, s->now);
+	run(s, SEC);
+	assert_current(s);
+	assert_int_equal(s->fakes[2].runs->n_networks, 1);
+	/* An authority that is started again says the same. */
+	s->generation++;
+	publish_free(s->p);
+	begin(s);
+	attach_all(s);
+	run(s, SEC);
+	assert_current(s);
+}
+
 int main(void)
 {
 #define scene_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		scene_test(tinies),
 		scene_test(batches),
 		scene_test(merge_in_steps),
 		scene_test(late_and_back),

@@ -513,7 +513,7 @@ static void what_is_refused(void **state)
 	bad->router = 7;
 	image_add_peer(bad, 9, "chicago", NULL); /* its key is none */
 	send_image(w, NULL, bad);
-	confirmed(w, "{\"version\":\"1.4\",\"error\":\"tables in which router chicago has no key "
+	confirmed(w, "{\"version\":\"1.4\",\"error\":\"tables in which chicago has no key "
 		     "that is one\"}");
 	assert_int_equal(router_events(w->router, EVENT_TABLES_REFUSED), 4);
 	assert_int_equal(status(w).version.number, 4);

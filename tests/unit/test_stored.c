@@ -1,5 +1,5 @@
 /* links: router/stored router/disk common/feed common/image common/image_code
- * common/image_change common/network common/sign common/addr common/wire common/loop
+ * common/image_change common/image_tiny common/network common/sign common/addr common/wire common/loop
  * common/clock */
 /*
  * The last good tables on disk: what is there after a restart, whatever was cut, altered or

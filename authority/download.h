@@ -1,0 +1,61 @@
+/*
+ * The download server: GET /tiny/TOKEN answers with a script that makes a VM a tiny, POST to the
+ * same gives one VM its identity, GET /tiny/binary/ARCH-DIGEST the program. docs/tiny-download.md
+ * says what each does.
+ */
+#ifndef AUTHORITY_DOWNLOAD_H
+#define AUTHORITY_DOWNLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "authority/settings.h"
+#include "common/addr.h"
+
+struct api;
+struct event_base;
+struct evhttp_request;
+struct download;
+
+/* With ranges and programs as the settings say. NULL: said why on stderr. The settings outlive
+ * it. */
+struct download *download_new(const struct settings *);
+void download_free(struct download *); /* NULL is fine */
+/* Both anew; what is wrong is said, and all stays as it was. */
+void download_reload(struct download *);
+/* Without TLS, for /tiny/ alone. 0 or -errno. */
+int download_listen(struct download *, struct event_base *, struct api *, const struct endpoint *);
+
+/* Whether a path is of the download server. */
+bool download_has(const char *path);
+/* Answers, sooner or later. */
+void download_handle(struct api *, struct evhttp_request *, const char *path);
+
+/* ---- download_script.c ---- */
+
+#define DOWNLOAD_ARCHS 2
+extern const char *const download_archs[DOWNLOAD_ARCHS + 1]; /* as uname -m has them; then NULL */
+
+/* A program. */
+struct download_binary {
+	unsigned refs;
+	size_t size;
+	char digest[65]; /* SHA-256, hexadecimal */
+	uint8_t data[];
+};
+
+struct download_place {
+	const char *base;					/* "https://authority:8464" */
+	const char *token;					/* or "join" */
+	const char *ca;						/* PEM; NULL: no TLS */
+	const struct ip *at;					/* the address that was called */
+	const struct download_binary *binaries[DOWNLOAD_ARCHS]; /* NULL: there is none */
+};
+
+/* The script; to be freed. */
+char *download_script(const struct download_place *, size_t *ret_len);
+/* A script that says why not. */
+char *download_refusal(const char *why);
+
+#endif
