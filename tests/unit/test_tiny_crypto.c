@@ -1,0 +1,12 @@
+/* links: common/crypto common/crypto_frame common/crypto_mb common/crypto_openssl
+ * tiny/crypto_manager */
+/*
+ * What test_crypto_mb.c asks of libipsec-mb, of the part of it that vine-tiny has.
+ */
+#include "common/crypto_manager.h"
+
+#define HAS_VAES ((imb_get_feature_flags() & IMB_CPUFLAGS_AVX512_T2) == IMB_CPUFLAGS_AVX512_T2)
+#define MB_LACKS(kind) \
+	((kind) == PROTECT_CHACHA20_POLY1305 || ((kind) == PROTECT_AES_256_GCM && !HAS_VAES))
+
+#include "test_crypto_mb.c"
