@@ -1,10 +1,11 @@
 /*
  * Managers of libipsec-mb with nothing in them but the code that frames are protected by, and
  * that only where it is faster than OpenSSL's. The library's own managers name all of its
- * algorithms, for all processors: 14 MB of a static program, of which this takes half a one.
+ * algorithms, for all processors: 14 MB of a static program, of which this takes 0.7.
  *
- * HMAC-SHA256: 16 or 8 frames side by side, and 2 by the SHA instructions. AES-256-GCM: with
- * VAES and AVX-512; with less, OpenSSL takes hardly longer. ChaCha20-Poly1305 is OpenSSL's.
+ * HMAC-SHA256: 16 or 8 frames side by side, and 2 by the SHA instructions. AES-256-GCM and
+ * ChaCha20-Poly1305: with AVX-512 and its extensions (VAES, IFMA); with less, OpenSSL takes
+ * hardly longer.
  *
  * The functions are those that the library puts into its managers. They have no header: so
  * what is declared here is that of one version of it, and the Makefile takes no other. The
@@ -42,6 +43,12 @@ void aes_gcm_dec_256_vaes_avx512(const struct gcm_key_data *, struct gcm_context
 				 uint8_t *out, const uint8_t *in, uint64_t len, const uint8_t *iv,
 				 const uint8_t *aad, uint64_t aad_len, uint8_t *tag,
 				 uint64_t tag_len);
+
+void gen_keystr_poly_key_avx512(const void *key, const void *nonce, uint64_t len, void *stream);
+IMB_JOB *submit_job_chacha20_poly_enc_avx512(IMB_JOB *, void *poly_key);
+IMB_JOB *submit_job_chacha20_poly_dec_avx512(IMB_JOB *, const void *stream, uint64_t len);
+void poly1305_aead_update_fma_avx512(const void *data, uint64_t len, void *hash, const void *key);
+void poly1305_aead_complete_fma_avx512(void *hash, const void *key, void *tag);
 
 struct manager {
 	IMB_MGR mgr; /* zero but for what crypto_mb.c uses */
@@ -101,6 +108,45 @@ static void gcm_pre(const void *key, struct gcm_key_data *data)
 	aes_gcm_precomp_256_vaes_avx512(data);
 }
 
+/* ---- ChaCha20-Poly1305 ----------------------------------------------------------------- */
+
+#define BLOCK 64   /* of ChaCha20 */
+#define AHEAD 1024 /* bytes of the cipher's stream that opening makes at once, at most */
+
+static IMB_JOB *chacha_job(IMB_MGR *m)
+{
+	return &m->jobs[0];
+}
+
+static IMB_JOB *chacha_run(IMB_MGR *m)
+{
+	IMB_JOB *j = &m->jobs[0];
+	const void *aad = j->u.CHACHA20_POLY1305.aad;
+	uint64_t aad_len = j->u.CHACHA20_POLY1305.aad_len_in_bytes;
+	uint64_t len = j->msg_len_to_cipher_in_bytes, lengths[2] = { aad_len, len };
+	uint64_t hash[3] = { 0 };
+	uint64_t used = BLOCK;
+	alignas(64) uint8_t stream[AHEAD]; /* its first block is the key of Poly1305 */
+
+	if (j->cipher_direction == IMB_DIR_ENCRYPT) {
+		submit_job_chacha20_poly_enc_avx512(j, stream);
+		poly1305_aead_update_fma_avx512(aad, aad_len, hash, stream);
+		poly1305_aead_update_fma_avx512(j->dst, len, hash, stream);
+	} else {
+		used += len < AHEAD - BLOCK ? len : AHEAD - BLOCK;
+		gen_keystr_poly_key_avx512(j->enc_keys, j->iv, used, stream);
+		poly1305_aead_update_fma_avx512(aad, aad_len, hash, stream);
+		poly1305_aead_update_fma_avx512(j->src, len, hash, stream);
+		submit_job_chacha20_poly_dec_avx512(j, stream + BLOCK, used - BLOCK);
+	}
+	poly1305_aead_update_fma_avx512(lengths, sizeof(lengths), hash, stream);
+	poly1305_aead_complete_fma_avx512(hash, stream, j->auth_tag_output);
+	crypto_wipe(stream, used);
+	crypto_wipe(hash, sizeof(hash));
+	j->status = IMB_STATUS_COMPLETED;
+	return j;
+}
+
 /* ---- managers -------------------------------------------------------------------------- */
 
 static bool has(uint64_t features)
@@ -125,6 +171,8 @@ IMB_MGR *crypto_manager_new(bool wide)
 		m->mgr.gcm256_pre = gcm_pre;
 		m->mgr.gcm256_enc = aes_gcm_enc_256_vaes_avx512;
 		m->mgr.gcm256_dec = aes_gcm_dec_256_vaes_avx512;
+		m->mgr.get_next_job = chacha_job;
+		m->mgr.submit_job_nocheck = chacha_run;
 	}
 	return &m->mgr;
 }
