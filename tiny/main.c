@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/notify.h"
+#include "router/sandbox.h"
 #include "tiny/lock.h"
 #include "tiny/tiny.h"
 #include "tiny/uninstall.h"
@@ -83,6 +84,17 @@ static int catch_signals(struct program *p)
 
 /* ---- running ------------------------------------------------------------------------ */
 
+/* Once all is open. A container that does not let it has a box of its own around it. */
+static void give_up_privileges(void)
+{
+	const char *what;
+	int e = sandbox_enter(&what);
+
+	if (e < 0)
+		log_warn("%s: %s: going on with more privileges than are needed", what,
+			 strerror(-e));
+}
+
 static int serve(struct tiny_config *config)
 {
 	struct program p = { .signals = { .fd = -1 } };
@@ -103,6 +115,7 @@ static int serve(struct tiny_config *config)
 		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
 	p.tiny = tiny_open(config, p.loop, clock_now(), stderr);
 	if (p.tiny) {
+		give_up_privileges();
 		log_info("tiny %s (%u) is set up", config->name, config->id);
 		notify("READY=1");
 	}
