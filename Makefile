@@ -183,6 +183,7 @@ $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
 $(FUZZ)/librouter.a: $(call fuzz_objects,$(ROUTER_LIB))
+$(FUZZ)/libtiny.a: $(call fuzz_objects,$(addprefix tiny/,config.c servers.c mnl.c))
 $(FUZZ)/libauthority.a: $(call fuzz_objects,$(filter-out authority/main.c,$(AUTHORITY)))
 %.a:
 	$(call say,AR)
@@ -230,6 +231,7 @@ $(BUILD)/sim/%: $(OBJ)/tests/sim/%.o $(BUILD)/libsim.a $(BUILD)/librouter.a $(BU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -Wl,--start-group $^ -Wl,--end-group $(LIBS_TEST)
 
+$(BUILD)/fuzz/fuzz_tiny: $(FUZZ)/libtiny.a
 $(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ)/libauthority.a \
 	$(FUZZ)/libcommon.a
 	$(call say,LINK)
