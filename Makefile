@@ -83,12 +83,18 @@ LINK = $(CC) $(LDFLAGS_ALL) -Wl,--as-needed -o $@
 FUZZ_FLAGS = $(BASE) $(PKG_CFLAGS) -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 FUZZ_MODE := address,undefined
 
-COMMON := $(filter-out common/crypto_$(if $(filter yes,$(MB)),nomb,mb).c,$(wildcard common/*.c))
+WITH_MB := common/crypto_mb.c common/crypto_manager.c
+COMMON := $(filter-out $(if $(filter yes,$(MB)),common/crypto_nomb.c,$(WITH_MB)),$(wildcard common/*.c))
 ROUTER := $(wildcard router/*.c)
 CTL := $(wildcard ctl/*.c)
 AUTHORITY := $(wildcard authority/*.c)
 ROUTER_LIB := $(filter-out router/main.c,$(ROUTER))
-UNIT := $(wildcard tests/unit/test_*.c)
+# libipsec-mb as vine-tiny takes it: parts that are known of one version of it
+# (tiny/crypto_manager.c).
+TINY_MB := $(if $(filter yes,$(MB)),$(shell printf '%s\n' '$(hash)include <intel-ipsec-mb.h>' \
+	'$(hash)if IMB_VERSION_NUM != IMB_VERSION(1, 3, 0)' '$(hash)error' '$(hash)endif' | \
+	$(CC) -E -x c - > /dev/null 2>&1 && ls $$($(CC) -print-file-name=libIPSec_MB.a) 2> /dev/null))
+UNIT := $(filter-out $(if $(TINY_MB),,tests/unit/test_tiny_crypto.c),$(wildcard tests/unit/test_*.c))
 SIM := $(wildcard tests/sim/sim_*.c)
 SIM_LIB := $(filter-out $(SIM),$(wildcard tests/sim/*.c))
 FUZZERS := $(wildcard tests/fuzz/fuzz_*.c)
@@ -136,22 +142,24 @@ TINY_ROUTER := accept adjacency announce answer backlog change classify config_d
 	config_options config_show config_types connections contact dial direct first_hop fit \
 	give_back given given_tables hold inbound inject_raw keepalive keying limited link_stream link_udp \
 	liveness mailbox member netlink offload open outbound path pmtu probe proxy queue reach \
-	relay resolve ring route router seal stream_tcp stream_tls streams tiny_watch tun ways ways_path \
-	worker workers world
-TINY_COMMON := addr clock crypto crypto_frame crypto_nomb crypto_openssl handshake image image_tiny inet \
+	relay resolve ring route router sandbox seal stream_tcp stream_tls streams tiny_watch tun ways \
+	ways_path worker workers world
+TINY_COMMON := addr clock crypto crypto_frame crypto_openssl handshake image image_tiny inet \
 	inet_check inet_cut inet_icmp ini ini_error ini_types key_file log loop lpm lpm_change \
 	network notify packet session table table_conflicts table_new table_rows table_update \
 	vector wire
-TINY := $(wildcard tiny/*.c) $(TINY_ROUTER:%=router/%.c) $(TINY_COMMON:%=common/%.c)
-TINY_LIBS := -linih -lurcu-qsbr -lurcu-common -lcares
+TINY := $(filter-out tiny/crypto_manager.c,$(wildcard tiny/*.c)) $(TINY_ROUTER:%=router/%.c) \
+	$(TINY_COMMON:%=common/%.c)
+TINY_WITH_MB := common/crypto_mb.c tiny/crypto_manager.c
+TINY_LIBS := -lssl -lcrypto -linih -lurcu-qsbr -lurcu-common -lcares
 TINY_CFLAGS = $(BASE) $(CFLAGS) $(if $(SAN),$(MODE),-fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
 TINY_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),$(MODE),-static -s -Wl$(comma)--gc-sections \
-	-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)noexecstack$(comma)-z$(comma)noseparate-code)
+	-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)noexecstack$(comma)-z$(comma)noseparate-code \
+	-Wl$(comma)-T$(comma)tiny/static.ld)
 
-# tiny_rules PROGRAM,COMPILER. A static program can't use getaddrinfo and its like, of which the
-# linker warns; the one caller, in libraries, is never called. OpenSSL's tables for unwinding the
-# stack, half a megabyte, are left out: nothing here unwinds.
+# tiny_rules PROGRAM,COMPILER,SOURCES,LIBRARIES. A static program can't use getaddrinfo and its like, of which the
+# linker warns; the one caller, in libraries, is never called.
 define tiny_rules
 $(BUILD)/$(1).obj/%.o: %.c $(BUILD)/$(1).obj/flags
 	@$(if $(Q),printf '  %-5s %s\n' TINY '$(1): $$<')
@@ -159,15 +167,12 @@ $(BUILD)/$(1).obj/%.o: %.c $(BUILD)/$(1).obj/flags
 	$(Q)$(2) $$(TINY_CFLAGS) -MMD -MP -c -o $$@ $$<
 $(BUILD)/$(1).obj/flags: FORCE
 	$$(call remember,$(2) $$(TINY_CFLAGS))
-$(BUILD)/$(1).obj/lib%.a: $(BUILD)/$(1).obj/flags
-	$(Q)$$$$($(2) -print-prog-name=objcopy) -R .eh_frame $$$$($(2) -print-file-name=lib$$*.a) $$@
-$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/$(1).obj/%.o,$(TINY)) \
-	$(BUILD)/$(1).obj/libssl.a $(BUILD)/$(1).obj/libcrypto.a
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/$(1).obj/%.o,$(TINY) $(3)) tiny/static.ld
 	$$(call say,LINK)
-	$(Q)$(2) $$(TINY_LDFLAGS) -o $$@ $$^ $(TINY_LIBS) 2> $$@.log || { cat $$@.log; exit 1; }
+	$(Q)$(2) $$(TINY_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(4) $(TINY_LIBS) 2> $$@.log || { cat $$@.log; exit 1; }
 endef
-$(eval $(call tiny_rules,vine-tiny,$(CC)))
-$(eval $(call tiny_rules,vine-tiny-aarch64,aarch64-linux-gnu-gcc))
+$(eval $(call tiny_rules,vine-tiny,$(CC),$(if $(TINY_MB),$(TINY_WITH_MB),common/crypto_nomb.c),$(TINY_MB)))
+$(eval $(call tiny_rules,vine-tiny-aarch64,aarch64-linux-gnu-gcc,common/crypto_nomb.c,))
 
 tiny: $(BUILD)/vine-tiny
 tiny-aarch64: $(BUILD)/vine-tiny-aarch64
@@ -178,6 +183,7 @@ $(BUILD)/librouter.a: $(call objects,$(ROUTER_LIB))
 $(BUILD)/libsim.a: $(call objects,$(SIM_LIB))
 $(FUZZ)/libcommon.a: $(call fuzz_objects,$(COMMON))
 $(FUZZ)/librouter.a: $(call fuzz_objects,$(ROUTER_LIB))
+$(FUZZ)/libtiny.a: $(call fuzz_objects,$(addprefix tiny/,config.c servers.c mnl.c))
 $(FUZZ)/libauthority.a: $(call fuzz_objects,$(filter-out authority/main.c,$(AUTHORITY)))
 %.a:
 	$(call say,AR)
@@ -217,6 +223,7 @@ ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t),$(call links,$(t)))))
 endif
 
+$(BUILD)/unit/test_tiny_crypto: LIBS_MB = $(TINY_MB)
 $(BUILD)/unit/%:
 	$(call say,LINK)
 	$(Q)mkdir -p $(@D)
@@ -227,6 +234,7 @@ $(BUILD)/sim/%: $(OBJ)/tests/sim/%.o $(BUILD)/libsim.a $(BUILD)/librouter.a $(BU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -Wl,--start-group $^ -Wl,--end-group $(LIBS_TEST)
 
+$(BUILD)/fuzz/fuzz_tiny: $(FUZZ)/libtiny.a
 $(BUILD)/fuzz/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ)/librouter.a $(FUZZ)/libauthority.a \
 	$(FUZZ)/libcommon.a
 	$(call say,LINK)

@@ -26,7 +26,7 @@ struct crypto_key;
 enum crypto_choice {
 	CRYPTO_FASTEST, /* of each algorithm, what is faster on this processor */
 	CRYPTO_OPENSSL,
-	CRYPTO_MB /* libipsec-mb */
+	CRYPTO_MB /* libipsec-mb, for what is there of it */
 };
 
 /* For threads 0 to threads-1; all that these will ever need is allocated now.

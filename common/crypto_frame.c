@@ -30,8 +30,9 @@ struct crypto *crypto_new(unsigned threads, enum crypto_choice choice)
 		return NULL;
 	}
 	for (int p = PROTECT_HMAC; p < PROTECTIONS; p++) {
-		bool mb = c->mb &&
-			  (choice == CRYPTO_MB || crypto_mb_is_faster(c->mb, (enum protection)p));
+		enum protection kind = (enum protection)p;
+		bool mb = c->mb && crypto_mb_has(c->mb, kind) &&
+			  (choice == CRYPTO_MB || crypto_mb_is_faster(c->mb, kind));
 
 		c->ops[p] = mb ? &crypto_mb : &crypto_openssl;
 	}

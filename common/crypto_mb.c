@@ -20,13 +20,10 @@
  * are checked here, so the library's checks of them are left out. It makes no system
  * calls but those of malloc.
  */
-#define NO_COMPAT_IMB_API_053 /* old names, which clash with OpenSSL's */
-
-#include <intel-ipsec-mb.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/code.h"
+#include "common/crypto_manager.h"
 #include "common/crypto_private.h"
 
 #define NEVER SIZE_MAX
@@ -46,7 +43,6 @@ struct mb {
 	unsigned threads;
 	size_t lanes;	 /* frames that the wide managers hash at once */
 	size_t wide_min; /* frames that are worth a call of a wide one */
-	bool wide_chacha;
 	struct thread *thread[CRYPTO_THREADS];
 };
 
@@ -282,40 +278,10 @@ static bool has(uint64_t features)
 	return (imb_get_feature_flags() & features) == features;
 }
 
-/* The best code for this processor, or that for its SHA instructions. The library
- * tests itself here. */
-static IMB_MGR *manager_new(bool best)
-{
-	void *memory = aligned_alloc(64, aligned_size(imb_get_mb_mgr_size()));
-	IMB_MGR *m = memory ? imb_set_pointers_mb_mgr(memory, 0, 1) : NULL;
-
-	if (!m) {
-		free(memory);
-		return NULL;
-	}
-	if (best)
-		init_mb_mgr_auto(m, NULL);
-	else
-		init_mb_mgr_sse(m);
-	if (imb_get_errno(m) || !(m->features & IMB_FEATURE_SELF_TEST_PASS)) {
-		free(m);
-		return NULL;
-	}
-	return m;
-}
-
-static void manager_free(IMB_MGR *m)
-{
-	if (!m)
-		return;
-	crypto_wipe(m, imb_get_mb_mgr_size());
-	free(m);
-}
-
 static void thread_free(struct thread *t)
 {
-	manager_free(t->wide);
-	manager_free(t->narrow);
+	crypto_manager_free(t->wide);
+	crypto_manager_free(t->narrow);
 	crypto_wipe(t, sizeof(*t));
 	free(t);
 }
@@ -327,9 +293,9 @@ static struct thread *thread_new(void)
 	if (!t)
 		return NULL;
 	memset(t, 0, sizeof(*t));
-	t->wide = manager_new(true);
+	t->wide = crypto_manager_new(true);
 	if (has(IMB_FEATURE_SHANI))
-		t->narrow = manager_new(false);
+		t->narrow = crypto_manager_new(false);
 	for (size_t i = 0; i < CRYPTO_CHUNK; i++) {
 		t->job[i].hash_alg = IMB_AUTH_HMAC_SHA_256;
 		t->job[i].auth_tag_output_len_in_bytes = FRAME_MAC;
@@ -353,14 +319,13 @@ static void choose_width(struct mb *mb)
 		mb->lanes = 8;
 		mb->wide_min = ALONE_MIN;
 	}
-	mb->wide_chacha = has(IMB_CPUFLAGS_AVX512_T2);
 }
 
 struct mb *crypto_mb_new(unsigned threads)
 {
 	struct mb *mb;
 
-	if (imb_get_version() < IMB_VERSION(1, 3, 0) || !has(IMB_CPUFLAGS_SSE))
+	if (!has(IMB_CPUFLAGS_SSE))
 		return NULL;
 	mb = calloc(1, sizeof(*mb));
 	if (!mb)
@@ -380,7 +345,7 @@ bool crypto_mb_grow(struct mb *mb, unsigned threads)
 	while (mb->threads < threads && (mb->thread[mb->threads] = thread_new()))
 		mb->threads++;
 	if (mb->threads > before)
-		code_forget((uintptr_t)mb->thread[0]->wide->gcm256_enc); /* its self-tests' */
+		crypto_managers_made(mb->thread[0]->wide);
 	return mb->threads >= threads;
 }
 
@@ -393,12 +358,22 @@ void crypto_mb_free(struct mb *mb)
 	free(mb);
 }
 
+bool crypto_mb_has(const struct mb *mb, enum protection kind)
+{
+	switch (kind) {
+	case PROTECT_HMAC: return true; /* what it does not do goes on to OpenSSL */
+	case PROTECT_AES_256_GCM: return mb->thread[0]->wide->gcm256_enc;
+	case PROTECT_CHACHA20_POLY1305: return mb->thread[0]->wide->submit_job_nocheck;
+	default: return false;
+	}
+}
+
 bool crypto_mb_is_faster(const struct mb *mb, enum protection kind)
 {
 	switch (kind) {
 	case PROTECT_HMAC: return mb->thread[0]->narrow || mb->wide_min != NEVER;
 	case PROTECT_AES_256_GCM: return true;
-	case PROTECT_CHACHA20_POLY1305: return mb->wide_chacha;
+	case PROTECT_CHACHA20_POLY1305: return has(IMB_CPUFLAGS_AVX512_T2);
 	default: return false;
 	}
 }

@@ -26,6 +26,13 @@ void crypto_mb_free(struct mb *mb)
 	(void)mb;
 }
 
+bool crypto_mb_has(const struct mb *mb, enum protection kind)
+{
+	(void)mb;
+	(void)kind;
+	return false;
+}
+
 bool crypto_mb_is_faster(const struct mb *mb, enum protection kind)
 {
 	(void)mb;

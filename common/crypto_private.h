@@ -65,7 +65,8 @@ struct crypto_key {
 struct mb *crypto_mb_new(unsigned threads);
 bool crypto_mb_grow(struct mb *, unsigned threads);
 void crypto_mb_free(struct mb *);
-/* Whether it is the faster one. */
+/* Whether it can, and whether it is the faster one then. */
+bool crypto_mb_has(const struct mb *, enum protection);
 bool crypto_mb_is_faster(const struct mb *, enum protection);
 
 #endif

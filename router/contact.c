@@ -98,6 +98,19 @@ void contact_bye(struct contact *c)
 
 /* ---- where it is ---------------------------------------------------------------- */
 
+/* Silent where it was, and its name leads elsewhere now. */
+static bool has_moved(const struct contact *c)
+{
+	const struct path *path = c->peer->path;
+
+	if (!c->dead || !path || path->way.kind == WAY_RELAY)
+		return false;
+	for (unsigned i = 0; i < c->n_addresses; i++)
+		if (ip_equal(&c->addresses[i], &path->way.remote.ip))
+			return false;
+	return true;
+}
+
 static void resolved(void *arg, const struct ip *ips, size_t n, const char *error, mono_t now)
 {
 	struct contact *c = arg;
@@ -112,6 +125,8 @@ static void resolved(void *arg, const struct ip *ips, size_t n, const char *erro
 	c->n_addresses = (unsigned)n;
 	for (unsigned i = 0; i < RUNGS; i++)
 		c->trial[i].address = 0;
+	if (has_moved(c))
+		ways_begin_anew(c, now);
 	ways_update(c, now);
 	if (!keying_is_ready(&c->keying) || !c->up || c->moved)
 		keying_want(&c->keying, now);

@@ -153,6 +153,8 @@ static void judge(struct contact *c, mono_t now)
 		ways_set_silent(c, silence >= longer(patience, 2 * c->rtt), now);
 	if (!c->dead && silence >= (dead < DEAD_MAX ? dead : DEAD_MAX)) {
 		c->dead = true;
+		if (c->watch) /* has it moved? */
+			watch_refresh(c->watch);
 		if (c->is_relay)
 			limited_relay_dead(c, now);
 	}

@@ -11,8 +11,8 @@
  *
  * Arguments are looked at where a call can do much more than is needed here:
  * families of sockets, kinds of ioctl, no new executable memory, threads but no
- * processes. The rest is the kernel's own access control. Names that the
- * installed libseccomp or this machine does not know are passed over.
+ * processes. The rest is the kernel's own access control. Calls that this machine
+ * does not have are passed over.
  */
 #include "router/sandbox.h"
 
@@ -83,46 +83,63 @@ static int drop_caps(void)
 /* ---- the filter ---------------------------------------------------------- */
 
 /* Allowed whatever their arguments. */
-static const char *const allowed[] = {
+static const int allowed[] = {
 	/* descriptors and files */
-	"read", "readv", "pread64", "write", "writev", "pwrite64", "close", "close_range", "lseek",
-	"_llseek", "fcntl", "fcntl64", "dup", "dup2", "dup3", "pipe2", "eventfd2", "open", "openat",
-	"openat2", "stat", "stat64", "lstat", "lstat64", "fstat", "fstat64", "newfstatat",
-	"fstatat64", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
-	"getdents", "getdents64", "getcwd", "fsync", "fdatasync", "ftruncate", "ftruncate64",
-	"flock", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
-	"chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "umask", "fadvise64",
-	"statfs", "fstatfs",
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(close_range), SCMP_SYS(lseek),
+	SCMP_SYS(_llseek), SCMP_SYS(fcntl), SCMP_SYS(fcntl64), SCMP_SYS(dup), SCMP_SYS(dup2),
+	SCMP_SYS(dup3), SCMP_SYS(pipe2), SCMP_SYS(eventfd2), SCMP_SYS(open), SCMP_SYS(openat),
+	SCMP_SYS(openat2), SCMP_SYS(stat), SCMP_SYS(stat64), SCMP_SYS(lstat), SCMP_SYS(lstat64),
+	SCMP_SYS(fstat), SCMP_SYS(fstat64), SCMP_SYS(newfstatat), SCMP_SYS(fstatat64),
+	SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents), SCMP_SYS(getdents64),
+	SCMP_SYS(getcwd), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+	SCMP_SYS(ftruncate64), SCMP_SYS(flock), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat), SCMP_SYS(chmod), SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(chown),
+	SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(umask), SCMP_SYS(fadvise64),
+	SCMP_SYS(statfs), SCMP_SYS(fstatfs),
 	/* sockets; socket itself is below */
-	"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername",
-	"getsockopt", "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg",
-	"recvmmsg", "shutdown", "socketpair", "send", "recv",
+	SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+	SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+	SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
+	SCMP_SYS(send), SCMP_SYS(recv),
 	/* waiting */
-	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
-	"poll", "ppoll", "select", "_newselect", "pselect6", "nanosleep", "clock_nanosleep",
-	"timerfd_create", "timerfd_settime", "timerfd_gettime",
+	SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	SCMP_SYS(select), SCMP_SYS(_newselect), SCMP_SYS(pselect6), SCMP_SYS(nanosleep),
+	SCMP_SYS(clock_nanosleep), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
+	SCMP_SYS(timerfd_gettime),
 	/* ... as machines of 32 bits have them */
-	"ppoll_time64", "pselect6_time64", "clock_nanosleep_time64", "recvmmsg_time64",
-	"timerfd_settime64", "timerfd_gettime64", "clock_gettime64", "clock_getres_time64",
-	"rt_sigtimedwait_time64",
+	SCMP_SYS(ppoll_time64), SCMP_SYS(pselect6_time64), SCMP_SYS(clock_nanosleep_time64),
+	SCMP_SYS(recvmmsg_time64), SCMP_SYS(timerfd_settime64), SCMP_SYS(timerfd_gettime64),
+	SCMP_SYS(clock_gettime64), SCMP_SYS(clock_getres_time64), SCMP_SYS(rt_sigtimedwait_time64),
 	/* time, identity, limits */
-	"clock_gettime", "clock_getres", "gettimeofday", "time", "times", "getpid", "gettid",
-	"getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
-	"getpgrp", "getrusage", "getrlimit", "ugetrlimit", "prlimit64", "sysinfo", "uname",
-	"getcpu", "getrandom", "capget", "capset", "prctl",
+	SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time),
+	SCMP_SYS(times), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getppid), SCMP_SYS(getuid),
+	SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getresuid),
+	SCMP_SYS(getresgid), SCMP_SYS(getgroups), SCMP_SYS(getpgrp), SCMP_SYS(getrusage),
+	SCMP_SYS(getrlimit), SCMP_SYS(ugetrlimit), SCMP_SYS(prlimit64), SCMP_SYS(sysinfo),
+	SCMP_SYS(uname), SCMP_SYS(getcpu), SCMP_SYS(getrandom), SCMP_SYS(capget), SCMP_SYS(capset),
+	SCMP_SYS(prctl),
 	/* memory; mmap and mprotect are below */
-	"brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "munlock", "mincore",
+	SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock),
+	SCMP_SYS(mlock2), SCMP_SYS(munlock), SCMP_SYS(mincore),
 	/* threads and signals; clone is below */
-	"futex", "futex_time64", "futex_waitv", "membarrier", "set_robust_list", "get_robust_list",
-	"rseq", "set_tid_address", "arch_prctl", "sched_yield", "sched_getaffinity",
-	"sched_setaffinity", "sched_getparam", "sched_getscheduler", "rt_sigaction",
-	"rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigreturn",
-	"sigaltstack", "signalfd", "signalfd4", "tgkill", "restart_syscall", "exit", "exit_group"
+	SCMP_SYS(futex), SCMP_SYS(futex_time64), SCMP_SYS(futex_waitv), SCMP_SYS(membarrier),
+	SCMP_SYS(set_robust_list), SCMP_SYS(get_robust_list), SCMP_SYS(rseq),
+	SCMP_SYS(set_tid_address), SCMP_SYS(arch_prctl), SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam),
+	SCMP_SYS(sched_getscheduler), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigtimedwait),
+	SCMP_SYS(sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(signalfd), SCMP_SYS(signalfd4),
+	SCMP_SYS(tgkill), SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group)
 };
 
 /* The leak checker stops the process's threads from one of its own making. */
-static const char *const for_leak_checker[] = { "ptrace", "clone",    "wait4",
-						"mmap",	  "mprotect", "kill" };
+static const int for_leak_checker[] = { SCMP_SYS(ptrace), SCMP_SYS(clone),    SCMP_SYS(wait4),
+					SCMP_SYS(mmap),	  SCMP_SYS(mprotect), SCMP_SYS(kill) };
 #ifdef __SANITIZE_ADDRESS__
 #define LEAK_CHECKER true
 #else
@@ -130,69 +147,71 @@ static const char *const for_leak_checker[] = { "ptrace", "clone",    "wait4",
 #endif
 
 /* The end of the process. */
-static const char *const evil[] = {
+static const int evil[] = {
 	/* other programs and processes */
-	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
-	"pidfd_getfd", "kcmp", "personality", "modify_ldt",
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(kcmp), SCMP_SYS(personality), SCMP_SYS(modify_ldt),
 	/* parts of the kernel of wide reach */
-	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "init_module", "finit_module",
-	"delete_module", "kexec_load", "kexec_file_load", "keyctl", "add_key", "request_key",
-	"iopl", "ioperm", "syslog",
+	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
+	SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
+	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(keyctl), SCMP_SYS(add_key),
+	SCMP_SYS(request_key), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(syslog),
 	/* another view of files */
-	"mount", "umount", "umount2", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount",
-	"fspick", "mount_setattr", "pivot_root", "chroot", "unshare", "setns", "open_by_handle_at",
-	"mknod", "mknodat", "quotactl", "swapon", "swapoff", "acct",
+	SCMP_SYS(mount), SCMP_SYS(umount), SCMP_SYS(umount2), SCMP_SYS(move_mount),
+	SCMP_SYS(open_tree), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount),
+	SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
+	SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(open_by_handle_at), SCMP_SYS(mknod),
+	SCMP_SYS(mknodat), SCMP_SYS(quotactl), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct),
 	/* the machine's state, and whom we run as */
-	"reboot", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname",
-	"setdomainname", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid",
-	"setgroups"
+	SCMP_SYS(reboot), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(adjtimex),
+	SCMP_SYS(clock_adjtime), SCMP_SYS(sethostname), SCMP_SYS(setdomainname), SCMP_SYS(setuid),
+	SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid),
+	SCMP_SYS(setresgid), SCMP_SYS(setgroups)
 };
 
 /* Allowed if (argument & mask) == value. */
 static const struct {
-	const char *name;
+	int call;
 	unsigned argument;
 	uint64_t mask, value;
 } narrowed[] = {
-	{ "socket", 0, 0xffffffff, AF_UNIX },
-	{ "socket", 0, 0xffffffff, AF_INET },
-	{ "socket", 0, 0xffffffff, AF_INET6 },
-	{ "socket", 0, 0xffffffff, AF_NETLINK },
-	{ "socket", 0, 0xffffffff, AF_PACKET }, /* rings */
-	{ "ioctl", 1, 0xffffff00, 0x8900 },	/* SIOC...: interfaces */
-	{ "ioctl", 1, 0xc000ff00, 0x40005400 }, /* TUNSET... */
-	{ "ioctl", 1, 0xc000ff00, 0x80005400 }, /* TUNGET... */
-	{ "ioctl", 1, 0xffffffff, 0x5401 },	/* TCGETS: isatty */
-	{ "ioctl", 1, 0xffffffff, 0x541b },	/* FIONREAD */
-	{ "ioctl", 1, 0xffffffff, 0x5421 },	/* FIONBIO */
-	{ "mmap", 2, PROT_EXEC, 0 },
-	{ "mmap2", 2, PROT_EXEC, 0 },
-	{ "mprotect", 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(socket), 0, 0xffffffff, AF_UNIX },
+	{ SCMP_SYS(socket), 0, 0xffffffff, AF_INET },
+	{ SCMP_SYS(socket), 0, 0xffffffff, AF_INET6 },
+	{ SCMP_SYS(socket), 0, 0xffffffff, AF_NETLINK },
+	{ SCMP_SYS(socket), 0, 0xffffffff, AF_PACKET }, /* rings */
+	{ SCMP_SYS(ioctl), 1, 0xffffff00, 0x8900 },	/* SIOC...: interfaces */
+	{ SCMP_SYS(ioctl), 1, 0xc000ff00, 0x40005400 }, /* TUNSET... */
+	{ SCMP_SYS(ioctl), 1, 0xc000ff00, 0x80005400 }, /* TUNGET... */
+	{ SCMP_SYS(ioctl), 1, 0xffffffff, 0x5401 },	/* TCGETS: isatty */
+	{ SCMP_SYS(ioctl), 1, 0xffffffff, 0x541b },	/* FIONREAD */
+	{ SCMP_SYS(ioctl), 1, 0xffffffff, 0x5421 },	/* FIONBIO */
+	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mmap2), 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	/* clone3 is not allowed: its flags are out of a filter's reach */
-	{ "clone", 0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD },
+	{ SCMP_SYS(clone), 0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static bool is_for_leak_checker(const char *name)
+static bool is_for_leak_checker(int call)
 {
 	for (size_t i = 0; i < COUNT(for_leak_checker) && LEAK_CHECKER; i++)
-		if (!strcmp(for_leak_checker[i], name))
+		if (for_leak_checker[i] == call)
 			return true;
 	return false;
 }
 
 /* Negative numbers are calls that other machines have, or nobody. */
-static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const names[], size_t n)
+static int add_all(scmp_filter_ctx filter, uint32_t action, const int calls[], size_t n)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < n && !r; i++) {
-		int number = seccomp_syscall_resolve_name(names[i]);
-
-		if (number >= 0 && (action == SCMP_ACT_ALLOW || !is_for_leak_checker(names[i])))
-			r = seccomp_rule_add(filter, action, number, 0);
-	}
+	for (size_t i = 0; i < n && !r; i++)
+		if (calls[i] >= 0 && (action == SCMP_ACT_ALLOW || !is_for_leak_checker(calls[i])))
+			r = seccomp_rule_add(filter, action, calls[i], 0);
 	return r;
 }
 
@@ -201,14 +220,14 @@ static int add_narrowed(scmp_filter_ctx filter)
 	int r = 0;
 
 	for (size_t i = 0; i < COUNT(narrowed) && !r; i++) {
-		int number = seccomp_syscall_resolve_name(narrowed[i].name);
+		int call = narrowed[i].call;
 		struct scmp_arg_cmp cmp = { .arg = narrowed[i].argument,
 					    .op = SCMP_CMP_MASKED_EQ,
 					    .datum_a = narrowed[i].mask,
 					    .datum_b = narrowed[i].value };
 
-		if (number >= 0 && !is_for_leak_checker(narrowed[i].name))
-			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &cmp);
+		if (call >= 0 && !is_for_leak_checker(call))
+			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &cmp);
 	}
 	return r;
 }

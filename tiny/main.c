@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/notify.h"
+#include "router/sandbox.h"
 #include "tiny/lock.h"
 #include "tiny/status.h"
 #include "tiny/tiny.h"
@@ -88,6 +89,17 @@ static int catch_signals(struct program *p)
 
 /* ---- running ------------------------------------------------------------------------ */
 
+/* Once all is open. A container that does not let it has a box of its own around it. */
+static void give_up_privileges(void)
+{
+	const char *what;
+	int e = sandbox_enter(&what);
+
+	if (e < 0)
+		log_warn("%s: %s: going on with more privileges than are needed", what,
+			 strerror(-e));
+}
+
 static int serve(struct tiny_config *config)
 {
 	struct program p = { .signals = { .fd = -1 } };
@@ -110,6 +122,7 @@ static int serve(struct tiny_config *config)
 	if (p.tiny) {
 		if (status_open(&p.status, locked, p.loop, p.tiny) < 0)
 			log_warn("--status will not be answered");
+		give_up_privileges();
 		log_info("tiny %s (%u) is set up", config->name, config->id);
 		notify("READY=1");
 	}

@@ -132,7 +132,9 @@ void *mnl_nlmsg_get_payload_tail(const struct nlmsghdr *h)
 
 bool mnl_nlmsg_ok(const struct nlmsghdr *h, int len)
 {
-	return len >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) && (int)h->nlmsg_len <= len;
+	/* with what aligns its end: attributes may reach up to there */
+	return len >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) &&
+	       h->nlmsg_len <= (unsigned)len && MNL_ALIGN(h->nlmsg_len) <= (unsigned)len;
 }
 
 struct nlmsghdr *mnl_nlmsg_next(const struct nlmsghdr *h, int *len)
@@ -168,7 +170,7 @@ uint32_t mnl_attr_get_u32(const struct nlattr *a)
 
 bool mnl_attr_ok(const struct nlattr *a, int len)
 {
-	return len >= (int)sizeof(*a) && a->nla_len >= sizeof(*a) && (int)a->nla_len <= len;
+	return len >= (int)sizeof(*a) && a->nla_len >= sizeof(*a) && a->nla_len <= len;
 }
 
 struct nlattr *mnl_attr_next(const struct nlattr *a)

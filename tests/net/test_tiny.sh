@@ -30,6 +30,11 @@ done
 check "tinies start" eval "configure_tiny 1 5 1 && configure_tiny 1 6 1 && configure_tiny 2 5 1 &&
 	start_tiny 1 5 && start_tiny 1 6 && start_tiny 2 5"
 
+# CAP_NET_ADMIN and CAP_NET_RAW, and a filter of system calls.
+privileges() { awk '/^(CapPrm|CapBnd|NoNewPrivs|Seccomp):/ { print $2 }' "/proc/$1/status"; }
+check "privileges have been given up" wait_for 5 eval \
+	'[ "$(privileges ${tiny_pid[15]} | xargs)" = "0000000000003000 0000000000000000 1 2" ]'
+
 # ---- Everybody to everybody ---------------------------------------------------
 
 for v in $vms; do

@@ -99,5 +99,50 @@ check "two routers: the second one says goodbye: the first one carries" eval \
 	"stop_router 2 && wait_for 3 answers vm15 $(host4 1)"
 check "two routers: ends" stop_tiny 1 5
 
+# ---- IPv6 inside ------------------------------------------------------------------------
+
+# A VM that has an address of it too: its own there as well.
+vm6=fd00:77:1::5
+address vm15 eth0 "$vm6/128"
+configure 1 "more=$overlay$(tiny_section 1 5 | sed "s/^address = .*/&, $vm6/")
+" && sed -i 's/^networks = 10.0.0.0\/8$/networks = 10.0.0.0\/8, fd00:76::\/31/' "$(conf 1)"
+check "IPv6: the router knows the address" ctl_text 1 reload
+configure_tiny 1 5 1 protocol=udp
+sed -i 's/^networks = .*/&, fd00:76::\/31/' "$WORK/vm15.conf"
+check "IPv6: starts" start_tiny 1 5
+check "IPv6: to a site" wait_for 10 answers vm15 "$(host6 1)"
+check "IPv6: from a site" pings h1 "$vm6" 10
+check "IPv6: and IPv4 beside it" pings vm15 "$(host4 1)" 10
+check "IPv6: iperf3" eval "listening h1 5201 || iperf_server h1; iperf vm15 $(host6 1) -t 1"
+check "IPv6: ends" stop_tiny 1 5
+
+# ---- A router that moves ------------------------------------------------------------------
+
+# Its name leads to another address from now on, and it has left the old one. The VM has a
+# hosts file of its own: a program for start_tiny.
+moved=203.0.113.6
+echo "$(wan4 1) hub.example" > "$WORK/hosts"
+cat > "$WORK/with-hosts" <<- END
+	#!/bin/sh
+	mount --bind "$WORK/hosts" /etc/hosts && exec "$BUILD/vine-tiny" "\$@"
+END
+chmod +x "$WORK/with-hosts"
+configure_tiny 1 5 1 protocol=udp
+sed -i "s/^router = .*/router = hub.example:8463/" "$WORK/vm15.conf"
+check "by name: starts" start_tiny 1 5 "$WORK/with-hosts"
+check "by name: is up" wait_for 10 answers vm15 "$(host4 1)"
+check "the router moves to another address" eval "address gw1 wan $moved/32 &&
+	ip -n $(ns gw1) addr del $(wan4 1)/30 dev wan &&
+	ip -n $(ns gw1) route add 198.51.100.5 dev wan &&
+	ip -n $(ns gw1) route replace default via 198.51.100.5 &&
+	ip -n $(ns net) route add $moved dev to1"
+echo "$moved hub.example" > "$WORK/hosts"
+now_ms from
+check "the tiny follows" wait_for 20 answers vm15 "$(host4 1)"
+now_ms until
+note "after $((until - from)) ms"
+check "to the new address" grep -qE "hub.example: (up by|moved to) $moved:8463" "$WORK/vm15.log"
+check "by name: ends" stop_tiny 1 5
+
 check "routers end" stop_routers
 finish
