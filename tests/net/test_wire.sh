@@ -64,7 +64,7 @@ drops_rose()
 nothing_through()
 {
 	at_least "$1: there were frames" "$2" 1
-	check "$1: each was dropped and counted" wait_for 3 drops_rose "$2"
+	check "$1: each was dropped and counted" wait_for 15 drops_rose "$2"
 	is "$1: nothing got through" "$(packets_in 1)" "$packets"
 	is "$1: the endpoint is where it was" "$(peer 1 2 .path.remote)" "$remote"
 }
@@ -86,7 +86,7 @@ for protection in sign=hmac-sha256 encrypt=aes-256-gcm; do
 	sniff seen net to2 "udp src port 8463 and src host $(wan4 2) and udp[8] & 15 = 0"
 	capture=$spawned
 	check "$protection: ping while it is watched" pings h2 "$(host4 1)" 20
-	check "$protection: frames are captured" wait_for 3 captured seen 20
+	check "$protection: frames are captured" wait_for 15 captured seen 20
 	end "$capture" INT
 	sniff answers attacker eth0 "ip and dst host $ATTACKER"
 	answers=$spawned
@@ -101,7 +101,7 @@ for protection in sign=hmac-sha256 encrypt=aes-256-gcm; do
 	capture=$spawned
 	cut_off
 	check "$protection: frames are held up" unreachable h2 "$(host4 1)" 20
-	check "$protection: and captured" wait_for 3 captured fresh 20
+	check "$protection: and captured" wait_for 15 captured fresh 20
 	end "$capture" INT
 	sniff inner h1 eth0 "src host $(host4 2)"
 	inner=$spawned
