@@ -129,7 +129,7 @@ installing()
 }
 check "make install" installing install
 for part in sbin/vine-router bin/vinectl share/man/man8/vine-router.8 share/man/man1/vinectl.1 \
-	bin/vine-host share/man/man1/vine-host.1 lib/systemd/system/vine-host.service \
+	bin/vine-host sbin/vine-tiny "lib/vine/vine-tiny-$(uname -m)" share/man/man1/vine-host.1 lib/systemd/system/vine-host.service \
 	share/man/man5/vine-router.conf.5 share/doc/vine/router.conf; do
 	check "make install: $part" test -s "$install_root/usr/$part"
 done

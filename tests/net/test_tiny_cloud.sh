@@ -121,14 +121,15 @@ for from in $all; do
 	done
 done
 
-ssh_options="-F /dev/null -i $WORK/ssh/user -o IdentitiesOnly=yes -o BatchMode=yes \
-	-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5"
 ssh_servers()
 {
 	local v
 	mkdir -p "$WORK/ssh" && ssh-keygen -qt ed25519 -N '' -f "$WORK/ssh/host" &&
 		ssh-keygen -qt ed25519 -N '' -f "$WORK/ssh/user" &&
-		cp "$WORK/ssh/user.pub" "$WORK/ssh/authorized" || return
+		cp "$WORK/ssh/user.pub" "$WORK/ssh/authorized" &&
+		printf '%s\n' "IdentityFile $WORK/ssh/user" 'IdentitiesOnly yes' 'BatchMode yes' \
+			'StrictHostKeyChecking no' 'UserKnownHostsFile /dev/null' 'LogLevel ERROR' \
+			'ConnectTimeout 5' 'User root' > "$WORK/ssh/config" || return
 	for v in $all; do
 		inside "$v" /usr/sbin/sshd -D -e -f /dev/null -h "$WORK/ssh/host" -o PidFile=none \
 			-o AuthorizedKeysFile="$WORK/ssh/authorized" -o StrictModes=no \
@@ -142,9 +143,8 @@ ssh_servers()
 # ssh_says FROM TO: who it is that answers, and whom it sees.
 ssh_says()
 {
-	# shellcheck disable=SC2086
-	[ "$(on "$1" ssh $ssh_options "root@${at[$2]}" 'echo $(hostname) ${SSH_CONNECTION%% *}')" \
-		= "$2 ${at[$1]}" ]
+	[ "$(on "$1" ssh -F "$WORK/ssh/config" "${at[$2]}" \
+		'echo "$(hostname) ${SSH_CONNECTION%% *}"')" = "$2 ${at[$1]}" ]
 }
 check "sshd" ssh_servers
 for pair in "vm15 vm25" "vm25 vm16" "vm16 h3" "h3 vm25"; do
@@ -156,11 +156,9 @@ mpi()
 {
 	local hosts="${at[*]}"
 	mkdir -p "$WORK/tmp"
-	TMPDIR=$WORK/tmp timeout 40 bash -c "$(declare -f inside on); $(declare -p NET_PREFIX WORK); \
-		inside $1 mpirun --allow-run-as-root -np ${#at[@]} --map-by node --host ${hosts// /,} \
-		--mca plm_rsh_agent 'ssh $ssh_options' --mca pml ob1 --mca btl self,tcp \
-		--mca oob_tcp_if_include 10.0.0.0/8,172.16.0.0/12 \
-		--mca btl_tcp_if_include 10.0.0.0/8,172.16.0.0/12 '$WORK/all'" > "$WORK/mpi.out" 2>&1
+	inside "$1" env TMPDIR="$WORK/tmp" timeout 40 mpirun --allow-run-as-root -np ${#at[@]} \
+		--map-by node --host "${hosts// /,}" --mca plm_rsh_agent "ssh -F $WORK/ssh/config" \
+		--mca pml ob1 --mca btl self,tcp "$WORK/all" > "$WORK/mpi.out" 2>&1
 }
 check "an MPI program" mpicc -O1 -Wall -o "$WORK/all" "$here/mpi/all.c"
 for from in vm15 h3; do
