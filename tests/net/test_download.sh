@@ -58,6 +58,7 @@ as()
 	on auth "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
 }
 
+# The routers are there in the registry only: they are never silent (that would be no choice).
 # A program of some size, which is up as soon as it is started.
 program()
 {
@@ -78,7 +79,8 @@ configured()
 {
 	mkdir -p "$BIN" && program > "$BIN/vine-tiny-x86_64" && program > "$BIN/vine-tiny-aarch64" &&
 		sed -i "s/^listen.*/listen = 0.0.0.0:$PORT/" "$DIR/authority.conf" &&
-		printf '[download]\nranges = %s\nbinaries = %s\nhttp = %s:8080\n' "$WORK/ranges.conf" \
+		printf '[download]\nranges = %s\nbinaries = %s\nhttp = %s:8080\n[routers]\nsilence = 1h\n' \
+			"$WORK/ranges.conf" \
 			"$BIN" $AT >> "$DIR/authority.conf" &&
 		cat > "$WORK/ranges.conf" <<- END
 			[range near]
