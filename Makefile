@@ -33,7 +33,7 @@ else
 BUILD ?= build
 endif
 PREFIX ?= /usr/local
-FUZZ_SECONDS ?= 15
+FUZZ_SECONDS ?= 10
 PROVE ?= prove
 CLANG ?= clang
 ROUNDS ?= 5
