@@ -62,23 +62,6 @@ static void call_free(struct call *c)
 
 /* ---- answers ------------------------------------------------------------------- */
 
-static const char *reason_of(int status)
-{
-	switch (status) {
-	case 200: return "OK";
-	case 307: return "Temporary Redirect";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 409: return "Conflict";
-	case 413: return "Content Too Large";
-	case 503: return "Service Unavailable";
-	default: return "Internal Server Error";
-	}
-}
-
 void api_answer(struct evhttp_request *q, int status, json_t *body)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(q);
@@ -98,7 +81,7 @@ void api_answer(struct evhttp_request *q, int status, json_t *body)
 		evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
 	if (status == 503)
 		evhttp_add_header(headers, "Retry-After", "1");
-	evhttp_send_reply(q, status, reason_of(status), b);
+	evhttp_send_reply(q, status, http_reason(status), b);
 	evbuffer_free(b);
 }
 
@@ -109,7 +92,7 @@ void api_problem(struct evhttp_request *q, int status, const char *detail)
 	mem_printable(text);
 	api_answer(q, status,
 		   mem_json(json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
-				      reason_of(status), "status", status, "detail", text)));
+				      http_reason(status), "status", status, "detail", text)));
 	free(text);
 }
 

@@ -175,23 +175,6 @@ void download_free(struct download *d)
 
 /* ---- answers ------------------------------------------------------------------- */
 
-static const char *reason_of(int status)
-{
-	switch (status) {
-	case 200: return "OK";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 409: return "Conflict";
-	case 413: return "Content Too Large";
-	case 429: return "Too Many Requests";
-	case 503: return "Service Unavailable";
-	default: return "Internal Server Error";
-	}
-}
-
 /* The text is cleared behind it. */
 static void answer(struct evhttp_request *q, int status, const char *type, char *text, size_t len)
 {
@@ -206,7 +189,7 @@ static void answer(struct evhttp_request *q, int status, const char *type, char 
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	if (status == 429 || status == 503)
 		evhttp_add_header(headers, "Retry-After", "1");
-	evhttp_send_reply(q, status, reason_of(status), b);
+	evhttp_send_reply(q, status, http_reason(status), b);
 	evbuffer_free(b);
 }
 

@@ -444,3 +444,21 @@ void http_peer(struct evhttp_request *q, time_t now, struct http_peer *ret)
 	else if (!(ret->key = pki_certified_key_text(c)))
 		ret->invalid = "out of memory";
 }
+
+const char *http_reason(int status)
+{
+	switch (status) {
+	case 200: return "OK";
+	case 307: return "Temporary Redirect";
+	case 400: return "Bad Request";
+	case 401: return "Unauthorized";
+	case 403: return "Forbidden";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 409: return "Conflict";
+	case 413: return "Content Too Large";
+	case 429: return "Too Many Requests";
+	case 503: return "Service Unavailable";
+	default: return "Internal Server Error";
+	}
+}

@@ -36,6 +36,8 @@ int http_listen(struct http *, const struct endpoint *);
 void http_wait(struct evhttp_request *, unsigned seconds);
 /* No more of them. */
 void http_deaf(struct http *);
+/* The phrase that goes with a status. */
+const char *http_reason(int status);
 
 /* Who asks. */
 struct http_peer {

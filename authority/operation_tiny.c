@@ -81,21 +81,33 @@ static bool owns_tiny(const struct task *t, const struct tiny *tiny)
 	return tiny->host && owns_site(t, tiny->host->router->site);
 }
 
-bool revoke_tiny(struct task *t)
+/* The caller's own that this argument names. NULL: refused. */
+static const struct tiny *argument_tiny(struct task *t, const char *argument)
 {
 	const struct tiny *tiny;
-	struct record rec;
 	const char *name;
 
-	if (!argument_name(t, "name", &name))
-		return false;
+	if (!argument_name(t, argument, &name))
+		return NULL;
 	tiny = registry_tiny(t->registry, name);
 	if (!tiny)
-		return refuse(t, 404, "there is no tiny '%s'", name);
-	if (!owns_tiny(t, tiny))
-		return refuse(t, 403, "tiny '%s' is not the caller's", name);
+		refuse(t, 404, "there is no tiny '%s'", name);
+	else if (!owns_tiny(t, tiny))
+		refuse(t, 403, "tiny '%s' is not the caller's", name);
+	else
+		return tiny;
+	return NULL;
+}
+
+bool revoke_tiny(struct task *t)
+{
+	const struct tiny *tiny = argument_tiny(t, "name");
+	struct record rec;
+
+	if (!tiny)
+		return false;
 	if (tiny->record.revoked)
-		return refuse(t, 409, "tiny '%s' is revoked already", name);
+		return refuse(t, 409, "tiny '%s' is revoked already", tiny->object.name);
 	if (!commit_hosts(t, tiny->host, NULL, NULL))
 		return false;
 	drop_host(t, tiny->host);
@@ -483,18 +495,13 @@ bool operation_list_tinies(struct task *t)
 {
 	const struct tiny **all, *tiny;
 	json_t *list = mem_json(json_array());
-	const char *name = NULL;
 	size_t n = 0, place = 0;
 
 	set_result(t, mem_json(json_pack("{s:o}", "tinies", list)));
 	if (argument(t, "tiny")) {
-		if (!argument_name(t, "tiny", &name))
-			return false;
-		tiny = registry_tiny(t->registry, name);
+		tiny = argument_tiny(t, "tiny");
 		if (!tiny)
-			return refuse(t, 404, "there is no tiny '%s'", name);
-		if (!owns_tiny(t, tiny))
-			return refuse(t, 403, "tiny '%s' is not the caller's", name);
+			return false;
 		json_array_append_new(list, show_tiny(t, tiny));
 		return true;
 	}

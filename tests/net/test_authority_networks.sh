@@ -9,36 +9,18 @@
 # only what is. So every packet of the run is judged.
 # alone: what the machine's queues drop would count too
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
 internet
 site 1 a1=10 a2=20 a3=30
 site 2 b1=10 b2=20
 site 3 c1=10 c2=20
-AT=203.0.113.2
-URL=https://$AT:8464
-DIR=$WORK/authority
 hosts=(a1 a2 a3 b1 b2 c1 c2) # a3 never is in any network
 declare -A at=([a1]=172.16.1.10 [a2]=172.16.1.20 [a3]=172.16.1.30 [b1]=172.16.2.10
 	[b2]=172.16.2.20 [c1]=172.16.3.10 [c2]=172.16.3.20)
-node a && cable a wan net toa && address a wan $AT/30 && address net toa 203.0.113.1/30 &&
-	ip -n "$(ns a)" route add default via 203.0.113.1
+authority_node
 
 # ---- Authority and routers ----------------------------------------------------
-
-up_or_gone()
-{
-	gone "$1" || tail -n +"$2" "$WORK/serve.log" | grep -q ' is up: '
-}
-
-serve()
-{
-	local from
-	touch "$WORK/serve.log"
-	from=$(($(wc -l < "$WORK/serve.log") + 1))
-	spawn serve a "$BUILD/vine-authority" serve --config "$DIR/authority.conf"
-	authority=$spawned
-	wait_for 20 up_or_gone "$spawned" "$from" && alive "$spawned"
-}
 
 # admin VERB...: vinectl as the administrator, whose hosts all of these are.
 admin()

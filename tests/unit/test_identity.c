@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "authority/ca.h"
 #include "common/pki.h"
 #include "router/identity.h"
+#include "tests/unit/directory.h"
 
 #define NOW 1800000000
 #define LIFE (90 * 86400)
@@ -81,26 +81,12 @@ static int begin(void **state)
 	return 0;
 }
 
-static void empty(const char *directory)
-{
-	char path[400];
-	struct dirent *e;
-	DIR *d = opendir(directory);
-
-	while (d && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", directory, e->d_name);
-		unlink(path);
-	}
-	closedir(d);
-	rmdir(directory);
-}
-
 static int end(void **state)
 {
 	struct place *p = *state;
 
-	empty(p->ca_directory);
-	empty(p->directory);
+	directory_remove(p->ca_directory);
+	directory_remove(p->directory);
 	ca_free(p->ca);
 	EVP_PKEY_free(p->key);
 	free(p);
@@ -198,7 +184,7 @@ static char *another_ca(struct place *p)
 	assert_non_null(ca);
 	text = strdup(ca_bundle(ca));
 	ca_free(ca);
-	empty(directory);
+	directory_remove(directory);
 	return text;
 }
 

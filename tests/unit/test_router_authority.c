@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "router/router.h"
 #include "router/stored.h"
 #include "tests/unit/image_world.h"
+#include "tests/unit/directory.h"
 
 /* ---- requests -------------------------------------------------------------------- */
 
@@ -256,20 +256,6 @@ static int begin_old(void **state)
 	return 0;
 }
 
-static void empty(const char *directory)
-{
-	char path[400];
-	struct dirent *e;
-	DIR *d = opendir(directory);
-
-	while (d && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", directory, e->d_name);
-		unlink(path);
-	}
-	closedir(d);
-	rmdir(directory);
-}
-
 static int end(void **state)
 {
 	struct world_of_one *w = *state;
@@ -278,8 +264,8 @@ static int end(void **state)
 	end_router(w);
 	signer_free(w->signer);
 	ca_free(w->ca);
-	empty(w->ca_directory);
-	empty(w->directory);
+	directory_remove(w->ca_directory);
+	directory_remove(w->directory);
 	free(w);
 	rcu_unregister_thread();
 	return 0;
