@@ -50,7 +50,7 @@ is "a VM's direct traffic beside a tiny" \
 	"$(cell 'Direct traffic' "a VM on the cloud's LAN, TCP" with/without)" "1 [0.98 to 1.02]"
 is "... and what is noise" \
 	"$(cell 'Direct traffic' "a VM on the cloud's LAN, TCP" without/without)" "0.96 [0.9 to 1.1]"
-row="100 Mbit/s, 6.8 ms; one router"
+row="100 Mbit/s and 6.8 ms; one router"
 is "the overlay's path: a ratio" "$(cell 'The overlay beside' "$row" 'TCP, to a VM')" \
 	"0.96 [0.95 to 0.97]"
 is "... what it adds" "$(cell 'The overlay beside' "$row" 'RTT p50, to a VM')" "150 [100 to 200]"
