@@ -245,18 +245,6 @@ static struct image *image_number(uint64_t number)
 	return image;
 }
 
-static bool image_key(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY],
-		      FILE *errors)
-{
-	const struct site *s = arg;
-
-	(void)errors;
-	memset(ret, 1, CRYPTO_KEY);
-	if (p->id == 2)
-		memcpy(ret, s->router->config->peers[0].key, CRYPTO_KEY);
-	return true;
-}
-
 /* And of images: first from none, then from one to the next, there and back. */
 static void applying_images(void **state)
 {
@@ -279,7 +267,8 @@ static void applying_images(void **state)
 			struct image *image = image_number(number);
 
 			fault.left = at;
-			done = router_apply_image(s->router, image, image_key, s, n->now, stderr);
+			done = router_apply_image(s->router, image, config_key, s->router->config,
+						  n->now, stderr);
 			assert_true(done || fault.left == 0);
 			fault.left = 0;
 			if (!done) {

@@ -132,18 +132,6 @@ static struct image *image_of(const struct state *before, const struct state *af
 	return image;
 }
 
-/* The keys that the configurations have. */
-static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
-{
-	const struct config *c = arg;
-
-	(void)errors;
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (c->peers[i].id == p->id)
-			memcpy(ret, c->peers[i].key, CRYPTO_KEY);
-	return true;
-}
-
 static bool apply(struct net *n, unsigned site, struct image *image, FILE *errors)
 {
 	struct router *r = n->sites[site].router;
@@ -152,7 +140,7 @@ static bool apply(struct net *n, unsigned site, struct image *image, FILE *error
 		strcpy(image->peers[i]->endpoints[0],
 		       endpoint_format(&n->sites[image->peers[i]->id].own[0],
 				       (char[ENDPOINT_TEXT]){ 0 }));
-	return router_apply_image(r, image, key_of, r->config, n->now, errors);
+	return router_apply_image(r, image, config_key, r->config, n->now, errors);
 }
 
 static uint64_t numbers;
