@@ -506,11 +506,9 @@ static void announce_network(struct router *r, const struct image_network *was,
 	const struct network_table *t = is->table;
 	size_t n;
 
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < t->n; i = network_table_next(t, i)) {
 		struct contact *c;
 
-		if (i && t->rows[i].router == t->rows[i - 1].router)
-			continue;
 		if (was && was->protection == is->protection &&
 		    (network_table_of(was->table, t->rows[i].router, &n), n))
 			continue;
