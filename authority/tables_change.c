@@ -243,11 +243,6 @@ size_t tables_change_tinies(const struct tables_change *c, const uint32_t **ret)
 	return c->tinies.n;
 }
 
-size_t tables_change_networks(const struct tables_change *c)
-{
-	return c->before.networks.n;
-}
-
 /* ---- steps --------------------------------------------------------------------- */
 
 unsigned tables_change_steps(const struct tables_change *c)
