@@ -155,7 +155,7 @@ world_ends()
 	is "$1: all that was acknowledged is there, and nothing that was refused" \
 		"$(figure '.faults[:5][], (.faults | length)')" 0
 	at_least "$1: changes were acknowledged" "$(figure .acknowledged)" "$((4 * $2))"
-	check "$1: routers have them" wait_for 20 current
+	check "$1: routers have them" wait_for 20 all_current
 	end_datagrams "$1"
 	note "$1: $(figure 'del(.faults, ."long pauses")')"
 	note "$1: $2 kills, a cycle took $(sort -n "$WORK/cycles" | awk '{ a[NR] = $1 }
