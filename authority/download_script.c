@@ -6,11 +6,10 @@
  * does it is one group without quotes, so that of a part of it any shell says the same: that the
  * end came unexpectedly.
  */
-#include "authority/download.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "authority/download_private.h"
 #include "authority/memory.h"
 
 /* The file as it is; the Makefile knows that this depends on it. */
