@@ -117,7 +117,7 @@ port=${port##*:}
 now_ms begun
 end "${authority[$port]}" KILL
 check "the process that has the routers is killed: a user is served" wait_for 10 admin vn list
-at_most "... within 3 s" "$(since "$begun")" 3000
+at_most "... within 2 s" "$(since "$begun")" 2000
 note "$(since "$begun") ms"
 check "... the other one has the routers" wait_for 10 grep -q "this process has the routers now" \
 	"$WORK/serve-$((8464 + 8465 - port)).log"
@@ -131,7 +131,7 @@ note "$(since "$begun") ms after the end of the first"
 check "r2 too" wait_for 30 on_other 2
 routers=$(since "$begun")
 note "$routers ms"
-at_most "... within 5 s: the lease of two, and a pause" "$routers" 5000
+at_most "... within 2 s: no beat for 1.2" "$routers" 2000
 check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
 check "a host leaves" admin vn leave vn1 h2
 check "... and is not reached any more" wait_for 5 no_reach
@@ -192,7 +192,7 @@ note "$(since "$begun") ms after"
 check "r2 too" wait_for 30 on_other 2
 routers=$(since "$begun")
 note "$routers ms"
-at_most "... within 5 s: 3 until TCP is found dead" "$routers" 5000
+at_most "... within 2.7 s: 2 until TCP is found dead" "$routers" 2700
 check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
 check "routers end" stop_routers
 finish

@@ -283,7 +283,7 @@ static int end_of_stream(struct world *w, bool unread)
 	assert_int_equal(w->status, 200);
 	p = push_new(w->base, w->service, s->api.ca, PROTECT_NONE);
 	assert_non_null(p);
-	push_begin(p);
+	push_begin(p, 0);
 	while (!service_published(w->service, &at) || !service_idle(w->service))
 		event_base_loop(w->base, EVLOOP_ONCE);
 	evhttp_set_gencb(s->evhttp, on_stream, p);
