@@ -189,7 +189,9 @@ static void on_progress(const SSL *ssl, int where, int value)
 	struct connection *c = SSL_get_ex_data(ssl, connection_index);
 
 	(void)value;
-	if (!(where & SSL_CB_HANDSHAKE_DONE) || !c)
+	/* Its end is said before a ticket is written, or not at all then. */
+	if (!(where == SSL_CB_ACCEPT_EXIT || (where & SSL_CB_HANDSHAKE_DONE)) || !c ||
+	    !SSL_is_init_finished(ssl))
 		return;
 	opened(c);
 	if (is_believed(ssl))

@@ -663,6 +663,33 @@ static void by_the_proxy(void **state)
 	assert_null(asked("/stream")->q.proxy);
 }
 
+/* Who is lost is said to the others, and a sign of life that is missing is noticed by when it
+ * was to come. */
+static void silent_stream(void **state)
+{
+	static const char soon[] = "{\"type\":\"alive\",\"next\":500}\n";
+	struct world_of_one *w = *state;
+
+	assert_null(strstr(asked("/stream")->url, "without"));
+	stream(w, soon, strlen(soon));
+	assert_true(status(w).connected);
+	for (int i = 0; i < 10; i++) {
+		run_until(w, 2400 * MSEC);
+		assert_true(status(w).connected);
+		stream(w, soon, strlen(soon));
+	}
+	run_until(w, 2600 * MSEC);
+	assert_false(status(w).connected);
+	run_until(w, 160 * MSEC);
+	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
+	assert_non_null(strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E2%3A2"));
+	connect_it(w);
+	run_until(w, 5 * SEC); /* it has held, and the first is not passed over any more */
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 160 * MSEC);
+	assert_non_null(strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E1"));
+}
+
 static void answer_late(struct world_of_one *w, struct https_request *r)
 {
 	struct https_answer a = { .error = "timed out", .silent = true, .body = "" };
@@ -856,6 +883,7 @@ int main(void)
 		TEST(sent_on),
 		TEST(by_the_proxy),
 		TEST(silent_places),
+		TEST(silent_stream),
 		TEST(refused_heartbeats),
 		TEST(a_slow_disk),
 		TEST(a_pause_after_slow_failures),
