@@ -203,8 +203,8 @@ static bool has_ended(struct election *e, mono_t now)
 	e->looked = now;
 	late = mono_since(now, e->taken) > HOLD;
 	pthread_mutex_unlock(&e->lock);
-	return late || (service_revision(e->service) >= e->term &&
-			service_term(e->service) != e->term);
+	return late ||
+	       (service_revision(e->service) >= e->term && service_term(e->service) != e->term);
 }
 
 static bool is_vacant(const struct election *e, mono_t now)

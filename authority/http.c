@@ -5,8 +5,8 @@
  *
  * Who is believed gets a ticket, with which its next connections cost half as much: the
  * certificate and the result are in the ticket, so that each request is looked at as on the
- * first connection, by the record of who asks. A ticket is good for a few minutes, brings no
- * other one, and is of no more use when the server's certificate or the CAs are other ones.
+ * first connection, by the record of who asks. A ticket is good once, within minutes, brings
+ * no other one, and is of no more use when the server's certificate or the CAs are other ones.
  *
  * Who has shown no certificate that is believed is a stranger. It is given only so long, from
  * the first byte of the handshake to the last of its answer, and may say only so much: else a
@@ -289,7 +289,8 @@ static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 	SSL_CTX_set_info_callback(c, on_progress);
 	SSL_CTX_set_client_hello_cb(c, on_hello, NULL);
 	if (SSL_CTX_set_num_tickets(c, 0) &&
-	    SSL_CTX_set_session_id_context(c, context, sizeof(context)) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
+	    SSL_CTX_set_session_id_context(c, context, sizeof(context)) &&
+	    SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
 	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
 	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&
 	    SSL_CTX_add1_chain_cert(c, ca_certificate(ca)))

@@ -15,7 +15,7 @@
 #include "common/image.h"
 
 #define FEED_LINE (IMAGE_MAX / 3 * 4 + 1024) /* longest line */
-#define FEED_NEXT 3600000 /* ms: what is said of a sign of life is less */
+#define FEED_NEXT 3600000		     /* ms: what is said of a sign of life is less */
 #define VERSION_TEXT 42
 #define FEED_ERROR 200
 

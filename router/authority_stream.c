@@ -324,8 +324,7 @@ static void connect_now(struct authority *a, mono_t now)
 	feed_init(&a->feed);
 	a->since = now;
 	a->patience = SILENCE;
-	a->stream =
-		what ? authority_ask_own(a, what, NULL, 0, 0, stream_data, stream_done) : NULL;
+	a->stream = what ? authority_ask_own(a, what, NULL, 0, 0, stream_data, stream_done) : NULL;
 	free(what);
 	if (!a->stream) {
 		lost(a, "no request can be made of it", now);

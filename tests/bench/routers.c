@@ -32,7 +32,7 @@ struct router {
 	struct routers *all;
 	unsigned i;
 	struct client stream, post;
-	SSL_SESSION *session; /* of both */
+	SSL_SESSION *session;	       /* of both */
 	struct event again;	       /* stream: it is tried again, or has taken too long */
 	struct event answer;	       /* post: the same */
 	struct event beat;	       /* the next heartbeat */

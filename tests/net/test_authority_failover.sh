@@ -1,6 +1,6 @@
 #!/bin/bash
 # Two processes of one authority on one etcd: the one that has the routers is killed, then its
-# machine dies without a word; users and routers go on with the other, while hosts' traffic
+# machine dies without a word, then it hangs; users and routers go on with the other, while hosts' traffic
 # has not noticed.
 # alone: times have bounds
 . "$(dirname "$0")/lib.sh"
@@ -194,5 +194,24 @@ routers=$(since "$begun")
 note "$routers ms"
 at_most "... within 2.7 s: 2 until TCP is found dead" "$routers" 2700
 check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
+
+# ---- A process that hangs, while its machine answers -----------------------------------
+
+check "its machine speaks again" on a nft delete table ip silent
+check "... and it is served" serve "$port"
+port=$((8464 + 8465 - port))
+now_ms begun
+check "the other one hangs" kill -STOP "${authority[$port]}"
+check "r1 has the first" wait_for 30 on_other 1
+check "r2 too" wait_for 30 on_other 2
+routers=$(since "$begun")
+note "$routers ms"
+at_most "... within 5 s: 2.5 without a sign of life" "$routers" 5000
+kill -CONT "${authority[$port]}"
+check "it goes on, without the routers" wait_for 10 grep -q "another process has the routers now" \
+	"$WORK/serve-$port.log"
+check "... which stay where they are" eval 'on_other 1 && on_other 2'
+check "... and changes go by it" eval \
+	'URLS=https://$AT:$port admin vn shutdown vn2 && wait_for 10 current'
 check "routers end" stop_routers
 finish

@@ -545,8 +545,7 @@ static void test_resumed(void **state)
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	assert_int_equal(endpoint_parse(text, &e), 0);
 	assert_int_equal(http_listen(h, &e), 0);
-	SSL_CTX_set_session_cache_mode(context,
-				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(context, note_ticket);
 	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 401);
 	assert_null(ticket);
@@ -564,12 +563,17 @@ static void test_resumed(void **state)
 	assert_non_null(ticket);
 	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 200);
 	assert_true(resumed);
+	/* A ticket is used once. */
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 200);
+	assert_false(resumed);
 	ask(w, "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "jane"));
 	answers(w, 1);
 	assert_int_equal(w->status, 200);
 	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
 	assert_true(resumed);
 	/* With other CAs, or another certificate of the server, all is looked at anew. */
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
+	assert_false(resumed);
 	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
 	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
 	assert_false(resumed);

@@ -682,7 +682,8 @@ static void silent_stream(void **state)
 	assert_false(status(w).connected);
 	run_until(w, 160 * MSEC);
 	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
-	assert_non_null(strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E2%3A2"));
+	assert_non_null(
+		strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E2%3A2"));
 	connect_it(w);
 	run_until(w, 5 * SEC); /* it has held, and the first is not passed over any more */
 	answer(w, asked("/stream"), 0, "");
