@@ -4,11 +4,10 @@
  *
  * Before anything else a trap is set which tells when the last line didn't arrive.
  */
-#include "authority/download.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "authority/download_private.h"
 #include "authority/memory.h"
 
 /* The file as it is; the Makefile knows that this depends on it. */

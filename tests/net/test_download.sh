@@ -4,9 +4,10 @@
 # than was promised; who is refused; many at once for one place. The program is one that only
 # says that it is up; test_tiny.sh has the real one.
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
+AUTHORITY=auth # a is a VM
 AT=192.0.2.1
-PORT=8464
 URL=https://$AT:$PORT
 DIR=$WORK/authority
 BIN=$WORK/binaries
@@ -36,26 +37,6 @@ inside()
 		mount --bind "$W/etc" /etc && mount --bind "$W/run" /run || exit 99
 		eval "$PREPARE" || exit 99
 		exec "$@"' sh "$@"
-}
-
-serve()
-{
-	touch "$WORK/serve.log"
-	spawn serve auth "$BUILD/vine-authority" serve --config "$DIR/authority.conf"
-	authority=$spawned
-	wait_for 20 authority_up && alive "$authority"
-}
-
-authority_up()
-{
-	gone "$authority" || grep -q ' is up: ' "$WORK/serve.log"
-}
-
-as()
-{
-	local who=$1
-	shift
-	on auth "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
 }
 
 # The routers are there in the registry only: they are never silent (that would be no choice).
@@ -96,9 +77,8 @@ configured()
 			owner = admin
 		END
 }
-check "init" on auth "$BUILD/vine-authority" init --name $AT --directory "$DIR"
+check "init" authority_begin
 check "ranges and programs" configured
-cp -r "$DIR/admin" "$WORK/id-admin"
 printf '[range x]\nprovider = A\nexclusive = yes\n' > "$WORK/wrong.conf"
 sed "s|^ranges.*|ranges = $WORK/wrong.conf|" "$DIR/authority.conf" > "$DIR/wrong.conf"
 wrong_ranges()
