@@ -107,7 +107,7 @@ chosen = $(if $(T),$(foreach f,$(1),$(if $(filter $(T),$(basename $(notdir $(f))
 # Those that run or wait longest come first: then they don't keep all others waiting at the end.
 LONG := %/test_store_crash %/test_store %/test_store_etcd %/test_store_sqlite %/sim_workers \
 	%/sim_way %/test_authority_resume %/test_neighbours
-long_first = $(filter $(LONG),$(1)) $(filter-out $(LONG),$(1))
+long_first = $(foreach l,$(LONG),$(filter $(l),$(1))) $(filter-out $(LONG),$(1))
 UNIT_BIN := $(call long_first,$(call programs,$(call chosen,$(UNIT))))
 SIM_BIN := $(call long_first,$(call programs,$(call chosen,$(SIM))))
 FUZZ_BIN := $(call programs,$(call chosen,$(FUZZERS)))

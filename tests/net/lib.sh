@@ -560,12 +560,14 @@ flood_count()
 	echo $((5000 * 1000 * $3 / (now - from + 1)))
 }
 
-# iperf NODE ADDRESS OPTION...: Mbit/s as received, on success. Between two clients the
-# server listens anew, and resets who has come just before: that one comes again.
+# iperf NODE ADDRESS [OPTION...]: Mbit/s as received, on success, of 30 MB or as long as -t says.
+# Between two clients the server listens anew, and resets who has come just before: that one comes
+# again.
 iperf()
 {
 	local node=$1 to=$2 try
 	shift 2
+	[[ " $* " == *" -t "* ]] || set -- -n 30M "$@"
 	for try in 1 2 3; do
 		on "$node" timeout 30 iperf3 -J -c "$to" --connect-timeout 3000 "$@" \
 			> "$WORK/iperf.json" 2>&1

@@ -80,8 +80,8 @@ part_direct()
 	wait "$watching"
 	is "nat and nat: nothing was lost on the way there" "$(lost)" 0
 	at_most "nat and nat: nor out of order, but for the change" "$(disordered)" 2
-	check "nat and nat: iperf3 there" iperf h3 "$(host4 4)" -t 1
-	check "nat and nat: iperf3 back" iperf h3 "$(host4 4)" -t 1 -R
+	check "nat and nat: iperf3 there" iperf h3 "$(host4 4)"
+	check "nat and nat: iperf3 back" iperf h3 "$(host4 4)" -R
 
 	under_load "nat and nat, the direct path is cut" h3 "$(host4 4)" 8 3000 - cut_between 3 4
 	check "nat and nat, cut: it goes by the queue router" eval "goes_by_relay 3 4 &&

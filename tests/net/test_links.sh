@@ -60,8 +60,8 @@ traffic()
 	flood "flood$2" "$h" "$(host6 1)" 500
 	wait "$spawned"
 	check "$name: ping -f loses nothing" flood_result "flood$2"
-	check "$name: iperf3 there" wait_for 10 iperf "$h" "$(host4 1)" -t 1
-	check "$name: iperf3 back" wait_for 10 iperf "$h" "$(host6 1)" -t 1 -R
+	check "$name: iperf3 there" wait_for 10 iperf "$h" "$(host4 1)"
+	check "$name: iperf3 back" wait_for 10 iperf "$h" "$(host6 1)" -R
 }
 
 # ---- The sites --------------------------------------------------------------------
