@@ -2,6 +2,7 @@
 # Packets given back past the kernel's routing: straight to the interface, with what is
 # known of neighbours, routes and links kept up to date; and the method changed while
 # packets flow.
+# takes 45 s
 . "$(dirname "$0")/lib.sh"
 setup
 internet

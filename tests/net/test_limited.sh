@@ -2,6 +2,7 @@
 # Limited routers and their queue routers: each mode, what it costs, direct paths, queue routers
 # that die.
 #   PARTS="modes direct death"   what is run (default: all)
+# takes 145 s
 . "$(dirname "$0")/lib.sh"
 . "$here/limited.sh"
 setup

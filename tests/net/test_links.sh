@@ -1,6 +1,7 @@
 #!/bin/bash
 # Links by TCP and TLS, through proxies, and the ladder from one to the other: site 1
 # listens on all of them, the others come to it, each with a firewall of its own.
+# takes 50 s
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
 . "$here/flows.sh"

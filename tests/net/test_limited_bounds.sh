@@ -1,7 +1,7 @@
 #!/bin/bash
-# Peers of a queue router that don't read, and crowds of strangers: others don't suffer.
-# alone: others' rates and times are compared with those before
-#   PARTS="slow crowd"                                what is run (default: both)
+# Direct paths whose ends move, peers of a queue router that don't read, crowds of strangers.
+# alone: times have bounds, rates are compared
+#   PARTS="direct slow crowd"                         what is run (default: all)
 #   CROWD=10000                                       connections of strangers
 #   CROWDS="8463:drip 443:tls 8463:half-open"         what they do (all: every way there is)
 . "$(dirname "$0")/lib.sh"
@@ -15,6 +15,22 @@ limited_sites
 resident()
 {
 	sed -n "s/^VmRSS:\s*\([0-9]*\) kB/\1/p" "/proc/${router_pid[$1]}/status"
+}
+
+# ---- Direct paths whose ends move -----------------------------------------------------
+
+part_direct()
+{
+	local what
+	begin "a direct path's end moves" 1 3 4
+	check "direct path" eval "answers h3 $(host4 4); wait_for 15 goes_directly 3 4"
+	# Both NATs must be opened anew.
+	for what in rebind move readdress; do
+		under_load "direct path: $what" h3 "$(host4 4)" 4 1000 1000 $what 3
+		check "direct path: $what: there is one again" wait_for 5 eval \
+			"goes_directly 3 4 && goes_directly 4 3"
+	done
+	over "direct path"
 }
 
 # ---- Who does not read ---------------------------------------------------------------
@@ -165,5 +181,5 @@ part_crowd()
 	MODE=
 }
 
-run_parts slow crowd
+run_parts direct slow crowd
 finish
