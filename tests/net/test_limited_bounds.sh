@@ -1,7 +1,9 @@
 #!/bin/bash
-# Direct paths whose ends move, peers of a queue router that don't read, crowds of strangers.
+# Limited routers where times and rates have bounds: firewalls that forget mappings or give others,
+# addresses that change, also of public routers and of direct paths' ends; peers of a queue router
+# that don't read; crowds of strangers.
 # alone: times have bounds, rates are compared
-#   PARTS="direct slow crowd"                         what is run (default: all)
+#   PARTS="nat direct slow crowd"                     what is run (default: all)
 #   CROWD=10000                                       connections of strangers
 #   CROWDS="8463:drip 443:tls 8463:half-open"         what they do (all: every way there is)
 . "$(dirname "$0")/lib.sh"
@@ -17,7 +19,23 @@ resident()
 	sed -n "s/^VmRSS:\s*\([0-9]*\) kB/\1/p" "/proc/${router_pid[$1]}/status"
 }
 
-# ---- Direct paths whose ends move -----------------------------------------------------
+# ---- Mappings and addresses that change -----------------------------------------------
+
+part_nat()
+{
+	local what
+	for MODE in udp channel; do
+		begin "$MODE" 1 3
+		for what in forget rebind move readdress; do
+			under_load "$MODE, nat: $what" h3 "$(host4 1)" 3 1000 1000 $what 3
+		done
+		over "$MODE"
+	done
+	MODE=
+	begin "a public router moves" 1 7
+	under_load "public" h7 "$(host4 1)" 3 1000 1000 move 7
+	over "public"
+}
 
 part_direct()
 {
@@ -26,7 +44,7 @@ part_direct()
 	check "direct path" eval "answers h3 $(host4 4); wait_for 15 goes_directly 3 4"
 	# Both NATs must be opened anew.
 	for what in rebind move readdress; do
-		under_load "direct path: $what" h3 "$(host4 4)" 4 1000 1000 $what 3
+		under_load "direct path: $what" h3 "$(host4 4)" 3 1000 1000 $what 3
 		check "direct path: $what: there is one again" wait_for 5 eval \
 			"goes_directly 3 4 && goes_directly 4 3"
 	done
@@ -181,5 +199,5 @@ part_crowd()
 	MODE=
 }
 
-run_parts direct slow crowd
+run_parts nat direct slow crowd
 finish
