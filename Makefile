@@ -150,7 +150,7 @@ TINY_ROUTER := accept adjacency announce answer backlog change classify config_d
 	ways_path worker workers world
 TINY_COMMON := addr clock crypto crypto_frame crypto_openssl handshake image image_tiny inet \
 	inet_check inet_cut inet_icmp ini ini_error ini_types key_file log loop lpm lpm_change \
-	network notify packet session table table_conflicts table_new table_rows table_update \
+	network notify packet session signals table table_conflicts table_new table_rows table_update \
 	vector wire
 TINY := $(filter-out tiny/crypto_manager.c,$(wildcard tiny/*.c)) $(TINY_ROUTER:%=router/%.c) \
 	$(TINY_COMMON:%=common/%.c)
@@ -417,4 +417,4 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -252,6 +252,22 @@ sniffed()
 	tcpdump -nn -r "$WORK/$1.pcap" 2> /dev/null | wc -l
 }
 
+# hops NODE ADDRESS: as traceroute sees them.
+hops()
+{
+	local family=-4
+	[[ $2 != *:* ]] || family=-6
+	on "$1" traceroute $family -n -q 1 -w 2 -m 6 "$2" | awk 'NR > 1 { print $2 }' | xargs
+}
+
+# path_mtu NODE ADDRESS: as tracepath finds it.
+path_mtu()
+{
+	local family=-4
+	[[ $2 != *:* ]] || family=-6
+	on "$1" timeout 20 tracepath $family -n -m 6 "$2" | sed -n 's/.*Resume: pmtu \([0-9]*\).*/\1/p'
+}
+
 # listening NODE PORT
 listening()
 {

@@ -15,22 +15,6 @@ by_device()
 	on "gw$1" cat /proc/net/dev | sed -n 's/^ *vine0: *//p' | awk '{ print $10 }'
 }
 
-# hops NODE ADDRESS: as traceroute sees them.
-hops()
-{
-	local family=-4
-	[[ $2 != *:* ]] || family=-6
-	on "$1" traceroute $family -n -q 1 -w 2 -m 6 "$2" | awk 'NR > 1 { print $2 }' | xargs
-}
-
-# path_mtu NODE ADDRESS: as tracepath finds it.
-path_mtu()
-{
-	local family=-4
-	[[ $2 != *:* ]] || family=-6
-	on "$1" timeout 20 tracepath $family -n -m 6 "$2" | sed -n 's/.*Resume: pmtu \([0-9]*\).*/\1/p'
-}
-
 # pings_once NODE ADDRESS COUNT [PING-OPTION...]: no loss, and no answer comes twice. Large
 # ones one by one: a few fill ping's own socket.
 pings_once()

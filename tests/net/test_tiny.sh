@@ -110,6 +110,15 @@ on vm15 ip link del docker0
 check "until they go" wait_for 3 eval "goes vm15 10.8.3.1 vine0 && goes vm15 10.9.0.7 vine0"
 check "the overlay has been there all the time" pings vm15 "$(host4 1)" 5
 
+# TCP of the VM is told to make super-packets that are one message each; not where others'
+# come through.
+super_max() { on vm15 ip -d link show vine0 | sed -nE 's/.* gso_max_size ([0-9]+).*/\1/p'; }
+is "the VM's own super-packets leave as one message" "$(super_max)" 61041
+on vm15 sysctl -qw net.ipv4.ip_forward=1
+check "where it forwards, the device takes any" wait_for 3 eval '[ "$(super_max)" = 65536 ]'
+on vm15 sysctl -qw net.ipv4.ip_forward=0
+check "until it does no more" wait_for 3 eval '[ "$(super_max)" = 61041 ]'
+
 # ---- Sources are checked -----------------------------------------------------------
 
 # A VM that puts on the address of its neighbour: only its own goes through.
