@@ -178,10 +178,12 @@ check "neither curl nor wget" says 'neither curl nor wget' c \
 cp "$WORK/script" "$WORK/whole"
 cut_off()
 {
-	local size n shell
+	local size n shell first
 	size=$(stat -c %s "$WORK/whole")
+	first=$(head -n 1 "$WORK/whole" | wc -c)
 	for shell in dash bash; do
-		for n in 250 400 1000 3000 $((size / 2)) $((size - 200)) $((size - 12)) $((size - 3)); do
+		for n in $((first - 1)) "$first" $((first + 1)) 250 400 1000 3000 $((size / 2)) $((size - 200)) \
+			$((size - 12)) $((size - 3)); do
 			head -c "$n" "$WORK/whole" > "$WORK/script"
 			says 'not arrived whole' c : $shell || {
 				echo "after $n bytes, with $shell"
@@ -190,6 +192,21 @@ cut_off()
 		done
 	done
 }
+# In the first line, of which a part is no command: the shell says that it ends unexpectedly.
+cut_off_at_once()
+{
+	inside c : sh -c 'for shell in dash bash; do
+		first=$(head -n 1 "$1" | wc -c)
+		for n in $(seq $((first - 2))); do
+			! said=$(head -c "$n" "$1" | $shell 2>&1) || exit
+			case $said in
+			*"end of file"* | *newline*) ;;
+			*) echo "after $n bytes, with $shell: $said"; exit 1 ;;
+			esac
+		done
+	done' sh "$WORK/whole" && [ "$(installed c)" = 0 ]
+}
+check "cut off in its first line" cut_off_at_once
 check "cut off anywhere" cut_off
 cp "$WORK/whole" "$WORK/script"
 is "none of these used anything up" "$(tinies '.tinies | length')" 2
