@@ -113,16 +113,6 @@ drained()
 	[ "$(on "h$1" ss -Hlun 'sport = :9000' | awk '{ print $2 }')" = 0 ]
 }
 
-# What the kernel lost where one machine's cable goes into the next one: its queue is shared
-# with all that this computer does.
-lost_on_cables()
-{
-	local n
-	for n in "${nodes[@]}"; do
-		ip -n "$(ns "$n")" -s -j link show type veth | jq '.[].stats64.tx.dropped'
-	done | awk '{ n += $1 } END { print n + 0 }'
-}
-
 # What was sent last has come once a ping behind it has.
 end_datagrams()
 {

@@ -2,6 +2,7 @@
 # Routers that have their tables from an authority: what it takes to begin, networks made by
 # vinectl between hosts of two sites, the authority gone, a router started without it, tables
 # that are not to be taken, a router that is revoked, certificates that renew themselves.
+# takes 50 s
 . "$(dirname "$0")/lib.sh"
 . "$here/authority.sh"
 setup

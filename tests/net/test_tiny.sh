@@ -52,8 +52,8 @@ is "the providers' filters have seen nothing else" "$(filtered 1) $(filtered 2)"
 for pair in "vm15 vm25 $(vm4 2 5)" "vm15 vm16 $(vm4 1 6)" "vm25 h2 $(host4 2)" "h1 vm16 $(vm4 1 6)"; do
 	read -r from server to <<< "$pair"
 	listening "$server" 5201 || iperf_server "$server"
-	check "iperf3 $from to $to" iperf "$from" "$to" -t 1
-	check "iperf3 $from from $to" iperf "$from" "$to" -t 1 -R
+	check "iperf3 $from to $to" iperf "$from" "$to"
+	check "iperf3 $from from $to" iperf "$from" "$to" -R
 done
 
 # ---- ssh ------------------------------------------------------------------------
