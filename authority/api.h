@@ -27,6 +27,7 @@ struct api {
 	struct push *push;
 	struct health *health;
 	struct download *download; /* NULL: none */
+	struct http *http;	   /* whose requests these are; NULL: not known */
 	struct ca *ca;
 	char *url;	     /* where routers reach this process */
 	char *pin;	     /* of the server's key, as curl has them; NULL: not known */

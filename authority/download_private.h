@@ -43,7 +43,6 @@ struct download {
 	struct ranges *ranges; /* NULL: none are known */
 	struct download_binary *binaries[DOWNLOAD_ARCHS];
 	struct bucket *buckets; /* download.c */
-	struct evhttp *plain;	/* NULL: there is none without TLS */
 };
 
 /* Where a request comes from, and where it came in. */
