@@ -26,6 +26,7 @@ struct api {
 	struct service *service;
 	struct push *push;
 	struct health *health;
+	struct lobby *lobby;	   /* NULL: this process is the only one */
 	struct download *download; /* NULL: none */
 	struct http *http;	   /* whose requests these are; NULL: not known */
 	struct ca *ca;
