@@ -349,10 +349,12 @@ bench-authority: $(BUILD)/bench/authority $(BUILD)/vine-authority
 		$< $(BUILD)/vine-authority $$n >> $$out || exit; \
 	done; tests/bench/report $$out
 
-$(BUILD)/bench/tinies: $(OBJ)/tests/bench/tinies.o $(BUILD)/libcommon.a
+$(BUILD)/bench/tinies: $(call objects,$(addprefix tests/bench/,tinies.c tinies_twins.c) \
+	tiny/tiny.c tiny/config.c) $(BUILD)/librouter.a $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,pool_new pool_free crypto_new crypto_free) $^ \
+		$(LIBS_ROUTER)
 
 bench-tinies: all $(BUILD)/bench/tinies
 	$(Q)BUILD=$(BUILD) tests/bench/tinies.sh $(or $(TINIES),5000)
