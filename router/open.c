@@ -20,6 +20,7 @@
  */
 #include <urcu-qsbr.h>
 
+#include "common/handshake.h"
 #include "router/link_stream.h"
 #include "router/relay.h"
 #include "router/stage.h"
@@ -154,6 +155,17 @@ static unsigned find_key(struct worker *w, struct packet *p, const struct packet
 	return *ret_key ? KEEP : DROP_UNKNOWN_KEY;
 }
 
+/* When more want keys than there is time for, those that have begun come first, and those that
+ * have keys: who only knocks does it again by itself. Otherwise all would begin again and
+ * again, and few would end. */
+static bool must_wait(struct worker *w, const struct packet *p)
+{
+	const size_t around = FRAME_OVERHEAD + HANDSHAKE_HEADER;
+
+	return p->len > around && ring_room(w->notes) < NOTE_SLOTS / 2 &&
+	       handshake_opens(p->data + FRAME_HEADER + HANDSHAKE_HEADER, p->len - around);
+}
+
 /* No peer, and nobody in its name, may fill the ring for the others. */
 static void to_control(struct worker *w, struct packet *p, enum note_kind kind, mono_t now)
 {
@@ -165,6 +177,7 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 	};
 
 	if (!budget_take(&p->peer->share[w->number]->notes, NOTES_MAX, NOTES_TIME, now) ||
+	    (kind == NOTE_HANDSHAKE && must_wait(w, p)) ||
 	    !worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
 		packet_drop(w, p, DROP_CONTROL_FULL);
 		return;
