@@ -104,8 +104,12 @@ fuzz_objects = $(patsubst %.c,$(FUZZ)/obj/%.o,$(1))
 programs = $(patsubst tests/%.c,$(BUILD)/%,$(1))
 # Those named by T, or all.
 chosen = $(if $(T),$(foreach f,$(1),$(if $(filter $(T),$(basename $(notdir $(f)))),$(f))),$(1))
-UNIT_BIN := $(call programs,$(call chosen,$(UNIT)))
-SIM_BIN := $(call programs,$(call chosen,$(SIM)))
+# Those that run or wait longest come first: then they don't keep all others waiting at the end.
+LONG := %/test_store_crash %/test_store %/test_store_etcd %/test_store_sqlite %/sim_workers \
+	%/sim_way %/test_authority_resume %/test_neighbours
+long_first = $(foreach l,$(LONG),$(filter $(l),$(1))) $(filter-out $(LONG),$(1))
+UNIT_BIN := $(call long_first,$(call programs,$(call chosen,$(UNIT))))
+SIM_BIN := $(call long_first,$(call programs,$(call chosen,$(SIM))))
 FUZZ_BIN := $(call programs,$(call chosen,$(FUZZERS)))
 
 ifeq ($(V),)
@@ -113,7 +117,7 @@ Q := @
 say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
 endif
 
-.PHONY: all tiny tiny-aarch64 unit sim cost cost-update fuzz fuzz-build net style format check demo \
+.PHONY: all tiny tiny-aarch64 unit sim programs cost cost-update fuzz fuzz-build net net-build style format check demo \
 	demo-authority bench-tinies bench bench-paper bench-tables bench-registry bench-authority figures \
 	install uninstall clean FORCE
 .DELETE_ON_ERROR:
@@ -146,7 +150,7 @@ TINY_ROUTER := accept adjacency announce answer backlog change classify config_d
 	ways_path worker workers world
 TINY_COMMON := addr clock crypto crypto_frame crypto_openssl handshake image image_tiny inet \
 	inet_check inet_cut inet_icmp ini ini_error ini_types key_file log loop lpm lpm_change \
-	network notify packet session table table_conflicts table_new table_rows table_update \
+	network notify packet session signals table table_conflicts table_new table_rows table_update \
 	vector wire
 TINY := $(filter-out tiny/crypto_manager.c,$(wildcard tiny/*.c)) $(TINY_ROUTER:%=router/%.c) \
 	$(TINY_COMMON:%=common/%.c)
@@ -219,7 +223,7 @@ define unit_rule
 $(call programs,$(1)): $(call objects,$(1) $(addsuffix .c,$(filter-out lib%,$(2)))) \
 	$(patsubst %,$(BUILD)/%.a,$(filter lib%,$(2)))
 endef
-ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
+ifneq ($(filter unit programs $(BUILD)/unit/%,$(MAKECMDGOALS)),)
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t),$(call links,$(t)))))
 endif
 
@@ -264,6 +268,10 @@ unit: $(UNIT_BIN)
 sim: $(SIM_BIN)
 	$(Q)$(PROVE) -j2 -e scripts/tap-run $^
 
+# Both built, and named in a file: make check runs those of two builds side by side.
+programs: $(UNIT_BIN) $(SIM_BIN)
+	$(Q)printf '%s\n' $(call long_first,$^) > $(BUILD)/programs
+
 fuzz-build: $(FUZZ_BIN)
 fuzz: $(FUZZ_BIN)
 	$(Q)scripts/fuzz $(FUZZ_SECONDS) $(FUZZ) $^
@@ -275,7 +283,8 @@ cost: $(BUILD)/cost/cost
 cost-update: $(BUILD)/cost/cost
 	$(Q)BUILD=$(BUILD) CC='$(CC)' tests/cost/run --update
 
-net: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair $(BUILD)/bench/authority
+net-build: all $(BUILD)/net/load $(BUILD)/bench/flood $(BUILD)/bench/impair $(BUILD)/bench/authority
+net: net-build
 	$(Q)BUILD=$(BUILD) tests/net/run
 
 style:
@@ -410,4 +419,4 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

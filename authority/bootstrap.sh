@@ -19,6 +19,7 @@ vine_end()
 	[ -z "$vine_new" ] || rm -f "$vine_bin$vine_new" "$vine_etc/tiny.conf$vine_new" \
 		"$vine_etc/tiny.key$vine_new" "$vine_etc/tiny-2.key$vine_new" \
 		"$vine_etc/tiny-3.key$vine_new" "$vine_unit$vine_new"
+	[ -z "$vine_new" ] || rmdir "$vine_etc" 2> /dev/null
 	trap - EXIT
 	exit "$vine_status"
 }

@@ -441,14 +441,3 @@ EVP_PKEY *ca_table_key(struct ca *ca)
 {
 	return ca->tables;
 }
-
-bool ca_sign(struct ca *ca, const void *data, size_t len, uint8_t ret[static CA_SIGNATURE])
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	size_t n = CA_SIGNATURE;
-	bool good = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, ca->tables) == 1 &&
-		    EVP_DigestSign(ctx, ret, &n, data, len) == 1 && n == CA_SIGNATURE;
-
-	EVP_MD_CTX_free(ctx);
-	return good;
-}

@@ -24,7 +24,6 @@
 
 #define CA_ERROR 512
 #define CA_NAME 64
-#define CA_SIGNATURE 64
 
 struct ca;
 
@@ -62,7 +61,6 @@ X509 *ca_certificate(const struct ca *);
 time_t ca_end(X509 *);
 
 /* Ed25519. */
-bool ca_sign(struct ca *, const void *data, size_t len, uint8_t ret[static CA_SIGNATURE]);
 EVP_PKEY *ca_table_key(struct ca *);
 
 #endif

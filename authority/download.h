@@ -7,8 +7,6 @@
 #define AUTHORITY_DOWNLOAD_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "authority/settings.h"
 #include "common/addr.h"
@@ -31,31 +29,5 @@ int download_listen(struct download *, struct event_base *, struct api *, const 
 bool download_has(const char *path);
 /* Answers, sooner or later. */
 void download_handle(struct api *, struct evhttp_request *, const char *path);
-
-/* ---- download_script.c ---- */
-
-#define DOWNLOAD_ARCHS 2
-extern const char *const download_archs[DOWNLOAD_ARCHS + 1]; /* as uname -m has them; then NULL */
-
-/* A program. */
-struct download_binary {
-	unsigned refs;
-	size_t size;
-	char digest[65]; /* SHA-256, hexadecimal */
-	uint8_t data[];
-};
-
-struct download_place {
-	const char *base;					/* "https://authority:8464" */
-	const char *token;					/* or "join" */
-	const char *ca;						/* PEM; NULL: no TLS */
-	const struct ip *at;					/* the address that was called */
-	const struct download_binary *binaries[DOWNLOAD_ARCHS]; /* NULL: there is none */
-};
-
-/* The script; to be freed. */
-char *download_script(const struct download_place *, size_t *ret_len);
-/* A script that says why not. */
-char *download_refusal(const char *why);
 
 #endif

@@ -2,13 +2,14 @@
  * Scripts: bootstrap.sh, with what it needs to know before it. All of that is made here or
  * checked, so that none of it can end a quoted text.
  *
- * Before anything else a trap is set which tells when the last line didn't arrive.
+ * Before anything else a trap is set which tells when the last line didn't arrive. The line that
+ * does it is one group without quotes, so that of a part of it any shell says the same: that the
+ * end came unexpectedly.
  */
-#include "authority/download.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "authority/download_private.h"
 #include "authority/memory.h"
 
 /* The file as it is; the Makefile knows that this depends on it. */
@@ -30,9 +31,8 @@ char *download_script(const struct download_place *p, size_t *ret_len)
 
 	if (!f)
 		abort();
-	fputs("#!/bin/sh\n"
-	      "trap '[ -n \"$vine_whole\" ] || echo \"vine: this script has not arrived whole: "
-	      "nothing was done; run the command again\" >&2' EXIT\n"
+	fputs("{ vine_cut() { [ $vine_whole ] || { echo vine: this script has not arrived whole: "
+	      "nothing was done\\; run the command again >&2; exit 1; }; }; trap vine_cut EXIT; }\n"
 	      "vine_whole= vine_work= vine_new=\n",
 	      f);
 	fprintf(f, "vine_url='%s/tiny/%s'\nvine_binary='%s/tiny/binary'\nvine_server='%s'\n",

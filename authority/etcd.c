@@ -128,7 +128,8 @@ void etcd_prepare(const struct etcd *e, CURL *curl, size_t member, const char *p
 	}
 }
 
-int etcd_refusal(struct etcd *e, size_t member, const json_t *error)
+/* What went wrong, as -errno, from the error of an answer or of a stream. */
+static int refusal(struct etcd *e, size_t member, const json_t *error)
 {
 	const char *why = json_string_value(json_object_get(error, "message"));
 	const json_int_t code = json_integer_value(json_object_get(error, "code"));
@@ -178,7 +179,7 @@ static int judge(struct etcd *e, size_t member, long status, const struct text *
 		return 0;
 	}
 	if (json_is_object(json) && json_object_get(json, "code"))
-		r = etcd_refusal(e, member, json);
+		r = refusal(e, member, json);
 	else
 		r = store_fail(&e->store, -EPROTO,
 			       "%s does not answer as etcd 3.4 or later does (status %ld)",

@@ -68,8 +68,6 @@ int etcd_ask(struct etcd_connection *, size_t member, const char *path, const ch
 	     long milliseconds, struct etcd_answer *ret_answer);
 /* Sets what all requests to a member have in common, but for what takes the answer. */
 void etcd_prepare(const struct etcd *, CURL *, size_t member, const char *path, const char *body);
-/* What went wrong, as -errno, from the error of an answer or of a stream. */
-int etcd_refusal(struct etcd *, size_t member, const json_t *error);
 
 /* Writes bytes as base64 with quotes; key: with our prefix. */
 void etcd_put_bytes(FILE *, const void *, size_t size);

@@ -108,8 +108,3 @@ void index_remove(struct index *ix, const struct index_ops *ops, const void *obj
 	}
 	ix->slots[at] = NULL;
 }
-
-size_t index_memory(const struct index *ix)
-{
-	return ix->size * sizeof(*ix->slots);
-}

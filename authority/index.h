@@ -29,7 +29,6 @@ void *index_get(const struct index *, const struct index_ops *, const void *key)
 void index_put(struct index *, const struct index_ops *, void *object);
 /* Nothing happens if the object isn't there. */
 void index_remove(struct index *, const struct index_ops *, const void *object);
-size_t index_memory(const struct index *);
 
 uint32_t index_hash(const void *bytes, size_t n);
 

@@ -382,6 +382,26 @@ bool owns_site(const struct task *t, const struct site *site)
 	       names_have(&site->record.admins, t->user->object.name);
 }
 
+const struct site *managed_site(struct task *t, const char *name)
+{
+	const struct site *site = named_site(t, name);
+
+	if (!site || t->roles & ROLE_ADM || owns_site(t, site))
+		return site;
+	refuse(t, 403, "site '%s' has other administrators", site->object.name);
+	return NULL;
+}
+
+const struct router *managed_router(struct task *t, const char *name)
+{
+	const struct router *router = named_router(t, name);
+
+	if (!router || t->roles & ROLE_ADM || owns_site(t, router->site))
+		return router;
+	refuse(t, 403, "router '%s' is of a site of other administrators", router->object.name);
+	return NULL;
+}
+
 bool owns_vn(const struct task *t, const struct vn *vn)
 {
 	return t->user && t->roles & ROLE_VNA &&

@@ -47,8 +47,9 @@ static bool in_hours(const struct policy_record *p, uint64_t now)
 			       : minute >= p->from || minute < p->to;
 }
 
-const struct policy *policy_holds(const struct task *t, const struct host *host, unsigned effect,
-				  const char *vn, const char *creator)
+/* Policies of the host's site about a VN. NULL: none of that effect holds now. */
+static const struct policy *policy_holds(const struct task *t, const struct host *host,
+					 unsigned effect, const char *vn, const char *creator)
 {
 	list_for_each(node, &host->router->site->policies) {
 		const struct policy *p = container_of(node, struct policy, by_site);

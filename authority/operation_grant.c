@@ -323,14 +323,11 @@ static bool revoke_user(struct task *t)
 
 static bool revoke_router(struct task *t)
 {
-	const struct router *router = named_router(t, "name");
+	const struct router *router = managed_router(t, "name");
 	struct record rec;
 
 	if (!router)
 		return false;
-	if (!(t->roles & ROLE_ADM) && !owns_site(t, router->site))
-		return refuse(t, 403, "router '%s' is of a site of other administrators",
-			      router->object.name);
 	router_record(router, &rec);
 	rec.router.revoked = true;
 	change_order(t, 0, 0, NULL);

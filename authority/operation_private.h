@@ -77,6 +77,9 @@ const struct vn *named_vn(struct task *, const char *argument);
 
 /* ---- who owns what ---- */
 bool owns_site(const struct task *, const struct site *);
+/* What an argument names, for ADM or who owns the site. NULL: refused. */
+const struct site *managed_site(struct task *, const char *argument);
+const struct router *managed_router(struct task *, const char *argument);
 bool owns_vn(const struct task *, const struct vn *);
 bool owns_host(const struct task *, const struct host *); /* or is its router, asking for it */
 /* A credential limits VNs by name; true without one. */
@@ -92,9 +95,6 @@ void change_order(struct task *, uint32_t vn, uint32_t router, const struct bloc
 void set_result(struct task *, json_t *);
 
 /* ---- VNs (operation_commit.c) ---- */
-/* Policies of the host's site about a VN. NULL: none of that effect holds now. */
-const struct policy *policy_holds(const struct task *, const struct host *, unsigned effect,
-				  const char *vn, const char *creator);
 /* Whether the caller may put the host into the VN as far as the host is concerned. */
 bool consents(struct task *, const struct host *, const char *vn, const char *creator);
 /* Some VNs become others: every one of `was` that has no record of its ID among `is` goes.

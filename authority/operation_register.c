@@ -100,14 +100,12 @@ static bool register_site(struct task *t, const char *name)
 
 bool operation_site_change(struct task *t)
 {
-	const struct site *site = named_site(t, "site");
+	const struct site *site = managed_site(t, "site");
 	struct record rec = { .kind = RECORD_SITE };
 	const struct site_record *was;
 
 	if (!site)
 		return false;
-	if (!(t->roles & ROLE_ADM) && !owns_site(t, site))
-		return refuse(t, 403, "site '%s' has other administrators", site->object.name);
 	was = &site->record;
 	snprintf(rec.id, sizeof(rec.id), "%s", site->object.name);
 	rec.site = (struct site_record){ .location = mem_text(was->location),
@@ -296,11 +294,8 @@ static const char *site_of_router(struct task *t, const char *router, const stru
 	const char *name = router;
 
 	if (!token) {
-		site = named_site(t, "site");
-		if (!site || t->roles & ROLE_ADM || owns_site(t, site))
-			return site ? site->object.name : NULL;
-		refuse(t, 403, "site '%s' has other administrators", site->object.name);
-		return NULL;
+		site = managed_site(t, "site");
+		return site ? site->object.name : NULL;
 	}
 	if (*token->record.site || argument(t, "site")) {
 		name = token->record.site;
@@ -373,14 +368,11 @@ static bool register_router(struct task *t, const char *name, const struct token
 
 bool operation_router_change(struct task *t)
 {
-	const struct router *router = named_router(t, "router");
+	const struct router *router = managed_router(t, "router");
 	struct record rec;
 
 	if (!router)
 		return false;
-	if (!(t->roles & ROLE_ADM) && !owns_site(t, router->site))
-		return refuse(t, 403, "router '%s' is of a site of other administrators",
-			      router->object.name);
 	router_record(router, &rec);
 	if (!router_fields(t, router->object.name, &rec.router) ||
 	    !take_truth(t, "disabled", &rec.router.disabled)) {

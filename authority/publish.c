@@ -3,57 +3,22 @@
  *
  * Of every router there is the image that it is to run now, whose networks and peers are
  * objects that all images share. A round makes the next image of those that it
- * touches; what goes out is the difference, or the whole where the router has not
- * confirmed what it was given before. So a router that has been away needs nothing
- * special: its image has gone on without it.
+ * touches. So a router that has been away needs nothing special: its image has gone on
+ * without it.
  *
- * A router is waited for in one round at a time: the first that touches it. Who knows whom,
- * and what a change of that touches, is in publish_peers.c.
+ * A router is waited for in one round at a time: the first that touches it. What it is sent, and
+ * what if it doesn't answer, is in publish_target.c; who knows whom, and what a change of that
+ * touches, in publish_peers.c.
  *
  * That a round begins a step is durable before: it asks for that, and goes on when
  * it is told. Rounds that are done with are kept, empty, until all before them are.
- *
- * What is to be sent waits in a queue, and is made when it is sent, a few at a time: so a
- * round of thousands of routers neither keeps the loop from everybody else nor fills memory.
  */
 #include "authority/publish_private.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "authority/memory.h"
-
-#define LOOK_LEAST (100 * MSEC)
-
-struct version publish_version(const struct publish *p, uint64_t revision, unsigned step)
-{
-	return (struct version){ p->generation, revision * IMAGE_STEPS + step };
-}
-
-/* ---- routers ------------------------------------------------------------------- */
-
-static size_t place_of(const struct publish *p, uint32_t id)
-{
-	size_t low = 0, high = p->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (p->targets[middle]->id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-struct target *target_find(const struct publish *p, uint32_t id)
-{
-	size_t at = place_of(p, id);
-
-	return at < p->n && p->targets[at]->id == id ? p->targets[at] : NULL;
-}
 
 void *publish_have(void *object)
 {
@@ -62,33 +27,9 @@ void *publish_have(void *object)
 	return object;
 }
 
-/* NULL: it is revoked, or gone. */
-static const struct router *valid_router(const struct publish *p, uint32_t id)
+struct version publish_version(const struct publish *p, uint64_t revision, unsigned step)
 {
-	const struct router *r = registry_router_id(p->registry, id);
-
-	return r && !r->record.revoked ? r : NULL;
-}
-
-struct target *target_need(struct publish *p, uint32_t id)
-{
-	size_t at = place_of(p, id);
-	struct target *t;
-
-	if (at < p->n && p->targets[at]->id == id)
-		return p->targets[at];
-	t = mem_new(1, sizeof(*t));
-	t->id = id;
-	t->image = publish_have(image_new());
-	t->image->router = id;
-	t->image->version = publish_version(p, 0, 0); /* so long as it is in no round */
-	list_init(&t->outstanding);
-	list_init(&t->outgoing);
-	target_refresh(p, t);
-	p->targets = mem_more(p->targets, p->n, &p->room, sizeof(*p->targets));
-	memmove(p->targets + at + 1, p->targets + at, (p->n++ - at) * sizeof(*p->targets));
-	p->targets[at] = t;
-	return t;
+	return (struct version){ p->generation, revision * IMAGE_STEPS + step };
 }
 
 /* ---- images -------------------------------------------------------------------- */
@@ -195,162 +136,6 @@ static struct image *next_image(struct publish *p, const struct round *round,
 	return image;
 }
 
-/* ---- telling routers ----------------------------------------------------------- */
-
-/* Takes over `from`. */
-static void send_later(struct publish *p, struct target *t, struct image *from, mono_t now)
-{
-	if (list_is_empty(&t->outgoing))
-		list_insert(&p->outgoing, &t->outgoing);
-	image_free(t->from);
-	t->from = from;
-	t->sent = now;
-}
-
-static void send_no_more(struct target *t)
-{
-	list_remove(&t->outgoing);
-	list_init(&t->outgoing);
-	image_free(t->from);
-	t->from = NULL;
-}
-
-/* How many bytes. */
-static size_t send_now(struct publish *p, struct target *t, mono_t now)
-{
-	struct image_change *change =
-		t->from ? publish_have(image_change_new(t->from, t->image)) : NULL;
-	size_t len;
-	uint8_t *bytes = publish_have(change ? image_change_encode(change, p->signer, &len)
-					     : image_encode(t->image, p->signer, &len));
-
-	send_no_more(t);
-	t->sent = now;
-	t->sent_once = true;
-	t->send(t->arg, t->image->version, t->image->step, bytes, len);
-	free(bytes);
-	image_change_free(change);
-	return len;
-}
-
-static void send_some(struct publish *p, mono_t now)
-{
-	size_t sent = 0;
-
-	while (!p->held && sent < p->at_once && !list_is_empty(&p->outgoing))
-		sent += send_now(p, container_of(p->outgoing.next, struct target, outgoing), now);
-}
-
-void publish_pace(struct publish *p, size_t at_once)
-{
-	p->at_once = at_once;
-}
-
-static bool runs_it(const struct target *t)
-{
-	return !version_compare(t->runs, t->image->version);
-}
-
-static mono_t earlier(mono_t a, mono_t b)
-{
-	return mono_is_set(a) && a.ns < b.ns ? a : b;
-}
-
-static void waits_for(struct publish *p, struct target *t, mono_t now)
-{
-	p->look = earlier(p->look, mono_add(now, PUBLISH_AGAIN));
-	t->patience = PUBLISH_AGAIN;
-	if (list_is_empty(&t->outstanding)) {
-		list_insert(&p->outstanding, &t->outstanding);
-		t->since = now;
-	}
-}
-
-static void event(const struct publish *p, enum publish_event e, const struct target *t)
-{
-	const struct router *r = registry_router_id(p->registry, t->id);
-
-	if (r)
-		p->event(p->arg, e, r, t->runs);
-}
-
-static void waits_no_more(struct publish *p, struct target *t)
-{
-	if (t->round && !--t->round->waiting)
-		p->stirred = true;
-	t->round = NULL;
-}
-
-void publish_confirm(struct publish *p, uint32_t router, struct version version, mono_t now)
-{
-	struct target *t = target_find(p, router);
-
-	if (!t)
-		return;
-	t->runs = version;
-	/* However often it says so, and takes it back. */
-	if (version_compare(version, t->image->version) > 0 &&
-	    (!mono_is_set(t->told) || mono_since(now, t->told) >= PUBLISH_TOLD)) {
-		t->told = now;
-		event(p, PUBLISH_AHEAD, t);
-	}
-	if (!runs_it(t))
-		return;
-	list_remove(&t->outstanding);
-	list_init(&t->outstanding);
-	waits_no_more(p, t);
-	send_no_more(t);
-	if (t->late) {
-		t->late = false;
-		event(p, PUBLISH_CAUGHT_UP, t);
-	}
-}
-
-int publish_attach(struct publish *p, uint32_t router, struct version version,
-		   publish_send_fn *send, void *arg, mono_t now)
-{
-	struct target *t;
-
-	if (!valid_router(p, router))
-		return -ENOENT;
-	t = target_need(p, router);
-	t->send = send;
-	t->arg = arg;
-	publish_confirm(p, router, version, now);
-	if (!runs_it(t)) {
-		waits_for(p, t, now);
-		if (!t->round) /* it has its time from now on */
-			t->since = now;
-		send_later(p, t, NULL, now);
-	}
-	return 0;
-}
-
-int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void *arg)
-{
-	const struct target *t;
-	uint8_t *bytes;
-	size_t len;
-
-	if (!valid_router(p, router))
-		return -ENOENT;
-	t = target_need(p, router);
-	bytes = publish_have(image_encode(t->image, p->signer, &len));
-	send(arg, t->image->version, t->image->step, bytes, len);
-	free(bytes);
-	return 0;
-}
-
-void publish_detach(struct publish *p, uint32_t router)
-{
-	struct target *t = target_find(p, router);
-
-	if (!t)
-		return;
-	t->send = NULL;
-	send_no_more(t);
-}
-
 /* ---- rounds -------------------------------------------------------------------- */
 
 static void round_free(struct round *round)
@@ -402,18 +187,18 @@ static unsigned next_step(const struct round *round)
 static void give_next(struct publish *p, struct round *round, struct target *t, mono_t now)
 {
 	struct image *old = t->image;
-	bool ran = t->sent_once && runs_it(t);
+	bool ran = t->sent_once && target_is_current(t);
 
 	t->image = t->next;
 	t->next = NULL;
-	if (!t->late && valid_router(p, t->id)) {
+	if (!t->late && target_router(p, t->id)) {
 		t->round = round;
 		round->waiting++;
-		waits_for(p, t, now);
+		target_await(p, t, now);
 		t->since = now;
 	}
 	if (t->send)
-		send_later(p, t, ran ? old : NULL, now);
+		target_send(p, t, ran ? old : NULL, now);
 	if (!t->send || !ran)
 		image_free(old);
 }
@@ -439,9 +224,9 @@ void round_begin_step(struct publish *p, struct round *round, mono_t now)
 		give_next(p, round, round->touched[i], now);
 }
 
-void save_by(struct publish *p, mono_t when)
+static void save_by(struct publish *p, mono_t when)
 {
-	p->save_at = earlier(p->save_at, when);
+	p->save_at = mono_earlier(p->save_at, when);
 }
 
 /* Whether it is durable that it begins its next step; else that is asked for. */
@@ -566,28 +351,6 @@ void publish_passed(struct publish *p, uint64_t revision, mono_t now)
 
 /* ---- what is due ------------------------------------------------------------------- */
 
-void leave_revoked(struct publish *p)
-{
-	const uint32_t *ids;
-	size_t n = tables_change_routers(p->gathering, &ids);
-
-	/* One that changes again at once is not noted again. */
-	for (size_t i = p->looked ? p->looked - 1 : 0; i < n; i++) {
-		struct target *t = valid_router(p, ids[i]) ? NULL : target_find(p, ids[i]);
-		publish_send_fn *send = t ? t->send : NULL;
-
-		if (!t)
-			continue;
-		publish_detach(p, ids[i]);
-		list_remove(&t->outstanding);
-		list_init(&t->outstanding);
-		waits_no_more(p, t);
-		if (send)
-			send(t->arg, (struct version){ 0 }, 0, NULL, 0);
-	}
-	p->looked = n;
-}
-
 void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 {
 	if (!p->gathers)
@@ -595,48 +358,7 @@ void publish_changed(struct publish *p, uint64_t revision, mono_t now)
 	p->gathers = true;
 	p->last = now;
 	p->revision = revision;
-	leave_revoked(p);
-}
-
-/* Those that don't answer. Nothing is sent again while there is more that hasn't been sent
- * yet: answers then wait for us, and what is said twice would only make them wait longer. */
-static void look_after(struct publish *p, mono_t now)
-{
-	const bool busy = !list_is_empty(&p->outgoing);
-	mono_t due = { 0 };
-	struct list *next;
-
-	for (struct list *node = p->outstanding.next; node != &p->outstanding; node = next) {
-		struct target *t = container_of(node, struct target, outstanding);
-
-		next = node->next;
-		if (!list_is_empty(&t->outgoing)) /* it has its time from then on */
-			t->since = t->sent = now;
-		if (!t->late && mono_since(now, t->since) >= PUBLISH_LATE) {
-			t->late = true;
-			waits_no_more(p, t);
-			event(p, PUBLISH_IS_LATE, t);
-		}
-		if (t->late && !t->send) {
-			list_remove(node);
-			list_init(node);
-			continue;
-		}
-		if (t->send && !busy && mono_since(now, t->sent) >= t->patience) {
-			send_later(p, t, NULL, now);
-			t->patience *= 2;
-			if (t->patience > PUBLISH_AGAIN_MAX)
-				t->patience = PUBLISH_AGAIN_MAX;
-		}
-		if (!t->late)
-			due = earlier(due, mono_add(t->since, PUBLISH_LATE));
-		if (t->send)
-			due = earlier(due, mono_add(t->sent, t->patience));
-	}
-	/* Not for each of them apart. */
-	if (mono_is_set(due) && mono_since(due, now) < LOOK_LEAST)
-		due = mono_add(now, LOOK_LEAST);
-	p->look = due;
+	targets_leave(p);
 }
 
 /* Links have had their time, or when the next ones will have. */
@@ -650,7 +372,7 @@ static mono_t settle(struct publish *p, mono_t now)
 		if (!mono_is_set(*until))
 			continue;
 		if (mono_before(now, *until)) {
-			next = earlier(next, *until);
+			next = mono_earlier(next, *until);
 		} else {
 			*until = (mono_t){ 0 };
 			p->stirred = true;
@@ -664,10 +386,10 @@ mono_t publish_due(struct publish *p, mono_t now)
 	mono_t gather = { 0 }, due;
 
 	if (mono_is_set(p->look) && !mono_before(now, p->look))
-		look_after(p, now);
+		targets_look_after(p, now);
 	if (p->gathers) {
-		gather = earlier(mono_add(p->last, PUBLISH_GATHER),
-				 mono_add(p->first, PUBLISH_GATHER_MAX));
+		gather = mono_earlier(mono_add(p->last, PUBLISH_GATHER),
+				      mono_add(p->first, PUBLISH_GATHER_MAX));
 		if (mono_since(now, gather) >= 0)
 			publish_gathered(p);
 	}
@@ -678,14 +400,14 @@ mono_t publish_due(struct publish *p, mono_t now)
 		if (!p->saving && mono_is_set(p->save_at) && !mono_before(now, p->save_at))
 			save(p);
 	} while (p->stirred); /* it was saved at once */
-	send_some(p, now);
+	targets_send(p, now);
 	if (!p->held && !list_is_empty(&p->outgoing))
 		return now;
 	if (!p->saving && mono_is_set(p->save_at))
-		due = earlier(due, p->save_at);
+		due = mono_earlier(due, p->save_at);
 	if (mono_is_set(p->look))
-		due = earlier(due, p->look);
-	return p->gathers ? earlier(due, gather) : due;
+		due = mono_earlier(due, p->look);
+	return p->gathers ? mono_earlier(due, gather) : due;
 }
 
 /* ---- life ---------------------------------------------------------------------- */
@@ -723,20 +445,6 @@ bool publish_awaits(const struct publish *p, uint32_t router)
 				return true;
 	}
 	return false;
-}
-
-bool publish_status(const struct publish *p, uint32_t router, struct publish_status *ret)
-{
-	const struct target *t = target_find(p, router);
-
-	if (!t)
-		return false;
-	*ret = (struct publish_status){ .runs = t->runs,
-					.given = t->image->version,
-					.step = t->image->step,
-					.attached = t->send != NULL,
-					.late = t->late };
-	return true;
 }
 
 size_t publish_rounds(const struct publish *p)

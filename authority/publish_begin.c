@@ -41,12 +41,9 @@ static void make_images(struct publish *p)
 		struct network_table *t =
 			network_table_new(ids[i], registry_vn(p->registry, ids[i]));
 
-		for (size_t k = 0; k < t->n; k++) {
-			struct target *target;
+		for (size_t k = 0; k < t->n; k = network_table_next(t, k)) {
+			struct target *target = target_find(p, t->rows[k].router);
 
-			if (k && t->rows[k].router == t->rows[k - 1].router)
-				continue;
-			target = target_find(p, t->rows[k].router);
 			image_add_network(target->image, &target->room, SIDES, t,
 					  publish_protection(p, t));
 		}
@@ -101,7 +98,7 @@ bool publish_resume(struct publish *p, uint64_t revision, unsigned step, mono_t 
 	struct round *round;
 
 	p->revision = revision;
-	leave_revoked(p);
+	targets_leave(p);
 	round = publish_gathered(p);
 	round->asks = step;
 	if (!step)

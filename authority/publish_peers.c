@@ -19,17 +19,6 @@
 #include "authority/memory.h"
 #include "authority/publish_private.h"
 
-void target_free(struct target *t)
-{
-	image_free(t->image);
-	image_free(t->from);
-	image_peer_unref(t->peer);
-	image_peer_unref(t->relayed);
-	free(t->clients);
-	free(t->near);
-	free(t);
-}
-
 /* ---- what is known of one ------------------------------------------------------- */
 
 static struct image_peer *peer_of(const struct publish *p, const struct target *t)
@@ -94,6 +83,21 @@ static enum image_limited mode_of(const struct router *r)
 	return r && router_is_limited(r) ? modes[r->record.limited] : IMAGE_NOT_LIMITED;
 }
 
+/* ---- who is there ---------------------------------------------------------------- */
+
+typedef void target_fn(struct publish *, void *arg, struct target *);
+
+/* Of those in an image's tables: each, once for each network. */
+static void each_in_image(struct publish *p, const struct image *image, target_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < image->n_networks; i++) {
+		const struct network_table *t = image->networks[i].table;
+
+		for (size_t k = 0; k < t->n; k = network_table_next(t, k))
+			fn(p, arg, target_need(p, t->rows[k].router));
+	}
+}
+
 /* ---- peers of one --------------------------------------------------------------- */
 
 static void put_peer(struct image *image, size_t *room, const struct image_peer *peer)
@@ -129,6 +133,19 @@ static void add_queue_routers(struct publish *p, struct image *image, size_t *ro
 		add_known(p, image, room, target_need(p, l->at[i]));
 }
 
+struct finding {
+	struct image *image;
+	size_t *room;
+};
+
+static void add_with_queue_routers(struct publish *p, void *arg, struct target *t)
+{
+	const struct finding *f = arg;
+
+	if (add_known(p, f->image, f->room, t))
+		add_queue_routers(p, f->image, f->room, &t->served);
+}
+
 static int compare_peers(const void *a, const void *b)
 {
 	const struct image_peer *x = *(struct image_peer *const *)a;
@@ -160,19 +177,7 @@ void peers_find(struct publish *p, const struct target *t, struct image *image)
 		for (size_t k = 0; k < client->n_near; k++)
 			add_relayed(p, image, &room, client->near[k]);
 	}
-	for (size_t i = 0; i < image->n_networks; i++) {
-		const struct network_table *table = image->networks[i].table;
-
-		for (size_t k = 0; k < table->n; k++) {
-			struct target *other;
-
-			if (k && table->rows[k].router == table->rows[k - 1].router)
-				continue;
-			other = target_need(p, table->rows[k].router);
-			if (add_known(p, image, &room, other))
-				add_queue_routers(p, image, &room, &other->served);
-		}
-	}
+	each_in_image(p, image, add_with_queue_routers, &(struct finding){ image, &room });
 	add_queue_routers(p, image, &room, &t->served);
 	if (image->n_peers)
 		qsort(image->peers, image->n_peers, sizeof(*image->peers), compare_peers);
@@ -242,33 +247,27 @@ void peers_tinies(const struct publish *p, const struct target *t, struct image 
 		qsort(image->tinies, n, sizeof(*image->tinies), compare_tinies);
 }
 
+static void add_near(struct publish *p, void *arg, struct target *other)
+{
+	struct target *t = arg;
+
+	if (other->mark == p->mark)
+		return;
+	other->mark = p->mark;
+	t->near = mem_more(t->near, t->n_near, &t->near_room, sizeof(struct target *));
+	t->near[t->n_near++] = other;
+}
+
 void peers_near(struct publish *p, struct target *t, const struct image *image)
 {
-	size_t room = 0;
-
 	free(t->near);
 	t->near = NULL;
-	t->n_near = 0;
+	t->n_near = t->near_room = 0;
 	if (!t->served.n)
 		return;
 	p->mark++;
 	t->mark = p->mark;
-	for (size_t i = 0; i < image->n_networks; i++) {
-		const struct network_table *table = image->networks[i].table;
-
-		for (size_t k = 0; k < table->n; k++) {
-			struct target *other;
-
-			if (k && table->rows[k].router == table->rows[k - 1].router)
-				continue;
-			other = target_need(p, table->rows[k].router);
-			if (other->mark == p->mark)
-				continue;
-			other->mark = p->mark;
-			t->near = mem_more(t->near, t->n_near, &room, sizeof(struct target *));
-			t->near[t->n_near++] = other;
-		}
-	}
+	each_in_image(p, image, add_near, t);
 }
 
 /* ---- queue routers -------------------------------------------------------------- */
@@ -389,8 +388,6 @@ static void touch_all(struct publish *p, struct round *round, const struct queue
 	for (unsigned i = 0; i < l->n; i++)
 		round_touch(p, round, target_need(p, l->at[i]));
 }
-
-typedef void target_fn(struct publish *, void *arg, struct target *);
 
 /* Of those that deliver something in a VN: each, perhaps more than once. */
 static void each_in(struct publish *p, const struct vn *vn, target_fn *fn, void *arg)

@@ -1,5 +1,5 @@
 /*
- * What publish.c (rounds, telling routers), publish_peers.c (who knows whom) and
+ * What publish.c (rounds), publish_target.c (one router), publish_peers.c (who knows whom) and
  * publish_begin.c (where it begins) share.
  */
 #ifndef AUTHORITY_PUBLISH_PRIVATE_H
@@ -41,7 +41,7 @@ struct target {
 	size_t n_clients, clients_room;
 	/* Who shares a network with one that is served, as its image has it. */
 	struct target **near;
-	size_t n_near;
+	size_t n_near, near_room;
 };
 
 /* Other queue routers from a round on. */
@@ -89,8 +89,6 @@ struct publish {
 	uint64_t mark, aside;
 };
 
-struct target *target_find(const struct publish *, uint32_t id);
-struct target *target_need(struct publish *, uint32_t id);
 /* Images fail for lack of memory only. */
 void *publish_have(void *object);
 
@@ -103,13 +101,31 @@ struct round *publish_gathered(struct publish *);
 void round_begin_step(struct publish *, struct round *, mono_t now);
 /* All routers have confirmed its last step. */
 void round_end(struct round *);
+void round_touch(struct publish *, struct round *, struct target *);
+
+/* ---- publish_target.c ---- */
+
+struct target *target_find(const struct publish *, uint32_t id);
+struct target *target_need(struct publish *, uint32_t id);
+void target_free(struct target *);
+/* Its record; NULL: it is revoked, or gone. */
+const struct router *target_router(const struct publish *, uint32_t id);
+/* Whether it has confirmed what it is to run. */
+bool target_is_current(const struct target *);
+/* That it does is waited for from now on; t->round, if any, counts it. */
+void target_await(struct publish *, struct target *, mono_t now);
+/* It is to be sent what it is to run, as a change of this image, which is taken over; NULL: as
+ * a whole. */
+void target_send(struct publish *, struct target *, struct image *from, mono_t now);
+/* Some of what is to be sent goes out. */
+void targets_send(struct publish *, mono_t now);
+/* Those that don't answer are sent it again, and are late at last; sets p->look. */
+void targets_look_after(struct publish *, mono_t now);
 /* Those that are revoked have their streams no longer, and nobody waits for them. */
-void leave_revoked(struct publish *);
-void save_by(struct publish *, mono_t);
+void targets_leave(struct publish *);
 
 /* ---- publish_peers.c ---- */
 
-void target_free(struct target *);
 /* What others are to know of it, by its record and `used`: whether that is different. */
 bool target_refresh(const struct publish *, struct target *);
 /* All that there is of queue routers, in the beginning. */
@@ -123,7 +139,6 @@ void peers_tinies(const struct publish *, const struct target *, struct image *)
 /* What a finished change does beside the tables: the round's moves, and whom they and
  * changed records touch. */
 void peers_gathered(struct publish *, struct round *);
-void round_touch(struct publish *, struct round *, struct target *);
 /* The step of the round begins: moves go on. */
 void peers_step(struct publish *, const struct round *);
 

@@ -1,6 +1,6 @@
 /*
  * The address ranges from which VMs may ask for vine-tiny: a file of its own (see
- * conf/ranges.conf), which the administrator of the authority keeps.
+ * conf/ranges.ini), which the administrator of the authority keeps.
  */
 #ifndef AUTHORITY_RANGES_H
 #define AUTHORITY_RANGES_H

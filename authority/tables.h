@@ -74,18 +74,13 @@ unsigned tables_change_steps(const struct tables_change *);
 /* Routers that have a part in a changed network before or after: IDs ascending, they
  * belong to the change. */
 size_t tables_change_touched(const struct tables_change *, const uint32_t **ret);
-/* Routers whose own record changed, for those that know them (tables_neighbours). Until it is
+/* Routers whose own record changed, for those that know them. Until it is
  * finished they are in the order in which they were noted, twice if others came between. */
 size_t tables_change_routers(const struct tables_change *, const uint32_t **ret);
 /* Routers whose tinies changed, once it is finished. */
 size_t tables_change_tinies(const struct tables_change *, const uint32_t **ret);
-size_t tables_change_networks(const struct tables_change *);
 void tables_change_image(const struct tables_change *, unsigned step, uint32_t router,
 			 struct step_image *ret);
 void step_image_done(struct step_image *);
-
-/* The routers that share a network with this one: IDs ascending, without its own; to be
- * freed. */
-uint32_t *tables_neighbours(const struct router *, size_t *ret_n);
 
 #endif

@@ -162,9 +162,7 @@ static void find_parts(struct state *s, struct ids *touched)
 	for (size_t i = 0; i < s->networks.n; i++) {
 		const struct network_table *t = s->networks.at[i];
 
-		for (size_t k = 0; k < t->n; k++) {
-			if (k && t->rows[k].router == t->rows[k - 1].router)
-				continue;
+		for (size_t k = 0; k < t->n; k = network_table_next(t, k)) {
 			s->parts = mem_more(s->parts, s->n_parts, &room, sizeof(*s->parts));
 			s->parts[s->n_parts++] = (struct part){ t->rows[k].router, (uint32_t)i };
 			ids_add(touched, t->rows[k].router);
@@ -243,11 +241,6 @@ size_t tables_change_tinies(const struct tables_change *c, const uint32_t **ret)
 {
 	*ret = c->tinies.at;
 	return c->tinies.n;
-}
-
-size_t tables_change_networks(const struct tables_change *c)
-{
-	return c->before.networks.n;
 }
 
 /* ---- steps --------------------------------------------------------------------- */

@@ -31,6 +31,23 @@ struct ip ip_from_v6(const uint8_t b[16])
 	return ip;
 }
 
+bool ip_is_unicast(const struct ip *ip)
+{
+	static const uint8_t zero[16];
+
+	if (ip->family == 4)
+		return ip->b[0] != 0 && ip->b[0] < 224;
+	return memcmp(ip->b, zero, 16) != 0 && ip->b[0] != 0xff;
+}
+
+bool ip_is_host(const struct ip *ip)
+{
+	static const uint8_t loop6[16] = { [15] = 1 };
+
+	return ip_is_unicast(ip) &&
+	       (ip->family == 4 ? ip->b[0] != 127 : memcmp(ip->b, loop6, 16) != 0);
+}
+
 bool ip_equal(const struct ip *a, const struct ip *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;

@@ -49,6 +49,10 @@ char *endpoint_format(const struct endpoint *e, char buf[static ENDPOINT_TEXT]);
 
 struct ip ip_from_v4(const uint8_t b[4]);
 struct ip ip_from_v6(const uint8_t b[16]);
+/* Whether it names one machine, be it this one: not all zero, no multicast, not reserved. */
+bool ip_is_unicast(const struct ip *ip);
+/* ... and means the same machine to others: no loopback. */
+bool ip_is_host(const struct ip *ip);
 bool ip_equal(const struct ip *a, const struct ip *b);
 /* Whether they may well be one machine's: the same IPv4 address, or IPv6 /64. */
 bool ip_same_source(const struct ip *a, const struct ip *b);

@@ -41,4 +41,10 @@ static inline bool mono_is_set(mono_t t)
 	return t.ns != 0;
 }
 
+/* The earlier one of two, either of which may be "never". */
+static inline mono_t mono_earlier(mono_t a, mono_t b)
+{
+	return !mono_is_set(b) || (mono_is_set(a) && a.ns < b.ns) ? a : b;
+}
+
 #endif

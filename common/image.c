@@ -118,7 +118,7 @@ static bool key_equal(const struct image_key *a, const struct image_key *b)
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
 }
 
-bool image_peer_keys_equal(const struct image_peer *a, const struct image_peer *b)
+static bool keys_equal(const struct image_peer *a, const struct image_peer *b)
 {
 	bool same = a->n_keys == b->n_keys;
 
@@ -131,7 +131,7 @@ bool image_peer_equal(const struct image_peer *a, const struct image_peer *b)
 {
 	bool same = a->id == b->id && a->transit == b->transit && a->relay == b->relay &&
 		    a->direct == b->direct && a->tls_port == b->tls_port &&
-		    a->n_endpoints == b->n_endpoints && image_peer_keys_equal(a, b) &&
+		    a->n_endpoints == b->n_endpoints && keys_equal(a, b) &&
 		    a->n_queue_routers == b->n_queue_routers && !strcmp(a->name, b->name);
 
 	for (unsigned i = 0; same && i < a->n_endpoints; i++)

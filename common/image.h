@@ -141,7 +141,6 @@ struct image_peer *image_peer_ref(const struct image_peer *);
 void image_peer_unref(struct image_peer *);
 bool image_peer_valid(const struct image_peer *);
 bool image_peer_equal(const struct image_peer *, const struct image_peer *);
-bool image_peer_keys_equal(const struct image_peer *, const struct image_peer *);
 /* Another one with the same in it, one reference; NULL: out of memory. */
 struct image_peer *image_peer_copy(const struct image_peer *);
 
@@ -156,9 +155,7 @@ bool image_tiny_equal(const struct image_tiny *, const struct image_tiny *);
 /* From one image to the next. */
 struct image_change;
 void image_change_free(struct image_change *);
-struct version image_change_base(const struct image_change *);
 struct version image_change_version(const struct image_change *);
-uint32_t image_change_router(const struct image_change *);
 /* What makes `to` of `from`. Either may be a part of the whole, the same one of both:
  * what is in neither stays as it is. NULL: out of memory. */
 struct image_change *image_change_new(const struct image *from, const struct image *to);

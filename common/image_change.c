@@ -32,19 +32,9 @@ void image_change_free(struct image_change *c)
 	free(c);
 }
 
-struct version image_change_base(const struct image_change *c)
-{
-	return c->base;
-}
-
 struct version image_change_version(const struct image_change *c)
 {
 	return c->version;
-}
-
-uint32_t image_change_router(const struct image_change *c)
-{
-	return c->router;
 }
 
 /* The entries of one network in an image, of which there are up to two, from a place on. */

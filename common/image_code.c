@@ -79,14 +79,12 @@ static void put_rows(struct bytes *b, const struct network_table *t)
 {
 	size_t groups = 0;
 
-	for (size_t i = 0; i < t->n; i++)
-		groups += !i || t->rows[i].router != t->rows[i - 1].router;
+	for (size_t i = 0; i < t->n; i = network_table_next(t, i))
+		groups++;
 	put(b, groups, 4);
 	for (size_t i = 0; i < t->n;) {
-		size_t end = i;
+		size_t end = network_table_next(t, i);
 
-		while (end < t->n && t->rows[end].router == t->rows[i].router)
-			end++;
 		put(b, t->rows[i].router, 4);
 		put(b, end - i, 4);
 		for (; i < end; i++)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/addr.h"
+
 #define INI_FILE_MAX (32u << 20) /* bytes of a file */
 #define INI_ERRORS 200		 /* told one by one; the rest is only counted */
 
@@ -111,6 +113,10 @@ extern const struct ini_type ini_path;	   /* char *: an absolute path */
 extern const struct ini_type ini_id;	   /* uint32_t: decimal or dotted quad, min to max */
 extern const struct ini_type ini_endpoint; /* struct endpoint, with a port that is not 0 */
 extern const struct ini_type ini_prefix;   /* struct prefix, or an address */
+
+/* For a type's parse: an address that a machine may have (ip_is_host) goes to the field of its
+ * family, one to each at most. */
+bool ini_address_parse(const struct ini_value *, struct ip *ipv4, struct ip *ipv6);
 
 /* `file` is for the messages. NULL: out of memory. */
 struct ini *ini_new(const char *file);

@@ -314,7 +314,7 @@ static void path_expect(const struct ini_option *o, FILE *out)
 
 const struct ini_type ini_path = { path_parse, text_format, path_expect };
 
-/* ID, endpoint and prefix */
+/* ID, address, endpoint and prefix */
 
 static bool id_parse_value(const struct ini_value *v, void *field)
 {
@@ -335,6 +335,24 @@ static void id_expect(const struct ini_option *o, FILE *out)
 }
 
 const struct ini_type ini_id = { id_parse_value, number_format, id_expect };
+
+bool ini_address_parse(const struct ini_value *v, struct ip *ipv4, struct ip *ipv6)
+{
+	struct ip ip, *place;
+
+	if (ip_parse(v->text, &ip) || !ip_is_host(&ip)) {
+		ini_wrong(v);
+		return false;
+	}
+	place = ip.family == 4 ? ipv4 : ipv6;
+	if (place->family) {
+		ini_refuse(v, "at most one of each family", "%s is a second IPv%u address", v->text,
+			   ip.family);
+		return false;
+	}
+	*place = ip;
+	return true;
+}
 
 static bool endpoint_parse_value(const struct ini_value *v, void *field)
 {

@@ -81,6 +81,15 @@ const struct network_row *network_table_of(const struct network_table *t, uint32
 	return t->rows + from;
 }
 
+size_t network_table_next(const struct network_table *t, size_t row)
+{
+	const uint32_t router = t->rows[row].router;
+
+	while (++row < t->n && t->rows[row].router == router)
+		;
+	return row;
+}
+
 const struct network_row *network_table_at(const struct network_table *t, uint32_t router,
 					   const struct ip *ip)
 {

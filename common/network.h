@@ -43,6 +43,9 @@ bool network_table_valid(const struct network_table *);
 /* The rows of one router, *ret_n of them: 0, it has no part in the network. */
 const struct network_row *network_table_of(const struct network_table *, uint32_t router,
 					   size_t *ret_n);
+/* For a walk by routers, from row 0: the first row of the one after this row's; t->n: there is
+ * none. */
+size_t network_table_next(const struct network_table *, size_t row);
 /* The row of an address; NULL: none. `router` 0: whichever's. */
 const struct network_row *network_table_at(const struct network_table *, uint32_t router,
 					   const struct ip *);

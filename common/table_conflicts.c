@@ -52,8 +52,9 @@ bool check_same_network(struct conflicts *c, uint32_t network, const struct entr
 	return false;
 }
 
-void report_ambiguous(struct conflicts *c, const struct table *t, const struct entry *one,
-		      const struct entry *other, const struct prefix *member)
+/* One prefix in two networks that share this member. */
+static void report_ambiguous(struct conflicts *c, const struct table *t, const struct entry *one,
+			     const struct entry *other, const struct prefix *member)
 {
 	char prefix[PREFIX_TEXT], host[PREFIX_TEXT], what[256];
 	uint32_t a = net_at(t, one->slot)->id, b = net_at(t, other->slot)->id;

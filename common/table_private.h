@@ -147,9 +147,6 @@ void report(struct conflicts *, const char *what, const struct entry *one,
  * reported, if that can't be. */
 bool check_same_network(struct conflicts *, uint32_t network, const struct entry *first,
 			const struct entry *e);
-/* One prefix in two networks that share this member. */
-void report_ambiguous(struct conflicts *, const struct table *, const struct entry *one,
-		      const struct entry *other, const struct prefix *member);
 
 /* A set of networks and a member prefix whose hosts are in all of them. */
 struct shared_by {

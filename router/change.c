@@ -1,6 +1,5 @@
 /*
- * From one world to the next: another configuration, another image from the authority,
- * rows that come and go.
+ * From one world to the next: another configuration, another image from the authority.
  *
  * Everything that can fail is built first, then it is switched: networks and peers that
  * stay keep their objects (counters, keys), the new world is published, and what has
@@ -506,11 +505,9 @@ static void announce_network(struct router *r, const struct image_network *was,
 	const struct network_table *t = is->table;
 	size_t n;
 
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < t->n; i = network_table_next(t, i)) {
 		struct contact *c;
 
-		if (i && t->rows[i].router == t->rows[i - 1].router)
-			continue;
 		if (was && was->protection == is->protection &&
 		    (network_table_of(was->table, t->rows[i].router, &n), n))
 			continue;
@@ -585,135 +582,4 @@ const struct lndt_row *router_site(const struct router *r, const struct config *
 {
 	*ret_n = r->given ? r->given->n_lndt : config->n_lndt;
 	return r->given ? r->given->lndt : config->lndt;
-}
-
-/* ---- rows ----------------------------------------------------------------------- */
-
-static uint32_t changed_network(const struct table_change *c)
-{
-	return c->kind == LNDT_ADD || c->kind == LNDT_REMOVE ? c->lndt.network : c->gndt.network;
-}
-
-/* Makes the network unless it is there: as its section in the configuration says, or
- * as those do that have none. */
-static bool network_need(struct router *r, uint32_t id)
-{
-	size_t at = router_network_place(r, id);
-	enum protection protection = r->config->protection;
-	struct network **networks, *n;
-
-	if (at < r->n_networks && r->networks[at]->id == id)
-		return true;
-	for (size_t i = 0; i < r->config->n_nets; i++)
-		if (r->config->nets[i].id == id)
-			protection = r->config->nets[i].protection;
-	networks = realloc(r->networks, (r->n_networks + 1) * sizeof(networks[0]));
-	if (!networks)
-		return false;
-	r->networks = networks;
-	n = network_new(r, id, protection);
-	if (!n)
-		return false;
-	memmove(networks + at + 1, networks + at, (r->n_networks++ - at) * sizeof(networks[0]));
-	networks[at] = n;
-	return true;
-}
-
-/* Drops the networks among the changed ones that the tables don't know any more. */
-static void networks_tidy(struct router *r, const struct table_change *changes, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t id = changed_network(&changes[i]);
-		size_t at = router_network_place(r, id);
-
-		if (at == r->n_networks || r->networks[at]->id != id ||
-		    table_slot(r->world->table, id) != UINT32_MAX)
-			continue;
-		network_free(r->networks[at]);
-		memmove(r->networks + at, r->networks + at + 1,
-			(--r->n_networks - at) * sizeof(r->networks[0]));
-	}
-}
-
-/* The networks by slot: the old list where no changed one has another slot now. */
-static bool world_renumber(struct router *r, struct world *v, const struct table_change *changes,
-			   size_t n)
-{
-	const struct table *old = r->world->table;
-	bool same = true;
-
-	for (size_t i = 0; i < n && same; i++) {
-		uint32_t id = changed_network(&changes[i]);
-
-		same = table_slot(v->table, id) == table_slot(old, id);
-	}
-	if (same)
-		return true;
-	v->networks = calloc(table_slots(v->table) + 1, sizeof(v->networks[0]));
-	for (uint32_t slot = 0; v->networks && slot < table_slots(v->table); slot++) {
-		const struct vnet *net = table_network(v->table, slot);
-
-		v->networks[slot] = net ? router_network(r, net->id) : NULL;
-	}
-	return v->networks != NULL;
-}
-
-/* Peers are told how networks are protected that they take part in from now on. */
-static void announce_new(struct router *r, const struct table *old,
-			 const struct table_change *changes, size_t n, mono_t now)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct gndt_row *row = &changes[i].gndt;
-		struct contact *c;
-
-		if (changes[i].kind != GNDT_ADD ||
-		    gndt_names(old, table_slot(old, row->network), row->router))
-			continue;
-		c = router_contact_by_id(r, row->router);
-		if (c)
-			contact_announce(c, now);
-	}
-}
-
-bool router_table_change(struct router *r, const struct table_change *changes, size_t n, mono_t now,
-			 FILE *errors)
-{
-	struct world *old = r->world, *v;
-	bool made;
-
-	if (r->given) {
-		fprintf(errors, "the tables are the authority's: change them there\n");
-		return false;
-	}
-	v = malloc(sizeof(*v));
-	made = v != NULL;
-	if (v) {
-		*v = *old;
-		v->table = table_update(old->table, changes, n, r->table_version + 1,
-					report_conflict, errors);
-		made = v->table != NULL;
-	}
-	for (size_t i = 0; made && i < n; i++)
-		made = table_slot(v->table, changed_network(&changes[i])) == UINT32_MAX ||
-		       network_need(r, changed_network(&changes[i]));
-	if (!made || !world_renumber(r, v, changes, n)) {
-		networks_tidy(r, changes, n);
-		if (v)
-			table_free(v->table);
-		free(v);
-		return false;
-	}
-	v->receive = v->table;
-	v->receive_networks = v->networks;
-	rcu_assign_pointer(r->world, v);
-	synchronize_rcu();
-	r->table_version++;
-	networks_tidy(r, changes, n);
-	announce_new(r, old->table, changes, n, now);
-	if (v->networks != old->networks)
-		free(old->networks);
-	table_free(old->table);
-	free(old);
-	router_kick(r);
-	return true;
 }

@@ -1,6 +1,5 @@
 /*
- * From one world to the next. Beside this: router_reload, router_apply_image and
- * router_table_change (router.h).
+ * From one world to the next. Beside this: router_reload and router_apply_image (router.h).
  */
 #ifndef ROUTER_CHANGE_H
 #define ROUTER_CHANGE_H
@@ -33,7 +32,5 @@ struct image *given_tables(const struct image *, const struct given *old);
 bool router_begin(struct router *, struct config *, mono_t now, FILE *errors);
 /* Frees the world, when nobody looks into it any more. */
 void router_forget(struct router *);
-/* Where a network is in the router's list, or would be. */
-size_t router_network_place(const struct router *, uint32_t id);
 
 #endif

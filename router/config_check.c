@@ -375,8 +375,10 @@ static void take_conflict(void *arg, const char *text, const char *file, unsigne
 
 /* Networks */
 
-enum protection config_protection(const struct draft_protection *own,
-				  const struct draft_protection *common, enum protection fallback)
+/* Encryption, where there is some, replaces the signature. */
+static enum protection protection_of(const struct draft_protection *own,
+				     const struct draft_protection *common,
+				     enum protection fallback)
 {
 	int sign = own->sign >= 0 ? own->sign : common->sign;
 	int encrypt = own->encrypt >= 0 ? own->encrypt : common->encrypt;
@@ -406,7 +408,7 @@ static bool make_networks(struct draft *d)
 	struct config *c = &d->c;
 	size_t n = 0;
 
-	c->protection = config_protection(&d->security, &d->security, PROTECT_HMAC);
+	c->protection = protection_of(&d->security, &d->security, PROTECT_HMAC);
 	c->nets = calloc(c->n_lndt + d->n_routes + d->n_peers + 1, sizeof(*c->nets));
 	if (!c->nets)
 		return false;
@@ -450,7 +452,7 @@ static void check_networks(struct draft *d)
 				  "the network has no members and no routes");
 		else
 			net->protection =
-				config_protection(&own->protection, &d->security, c->protection);
+				protection_of(&own->protection, &d->security, c->protection);
 	}
 }
 

@@ -85,10 +85,6 @@ struct draft {
 	unsigned bad_key_line; /* of the last data key that was reported */
 };
 
-/* Encryption, where there is some, replaces the signature. */
-enum protection config_protection(const struct draft_protection *, const struct draft_protection *,
-				  enum protection fallback);
-
 /* Resolves names, orders rows, checks across keys; reads the key files if `keys`.
  * Peers move from the draft to the configuration, whatever is found. */
 void config_check(struct draft *, bool keys);

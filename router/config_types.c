@@ -13,39 +13,11 @@
 
 /* address: one of each family, in two fields */
 
-static bool is_unicast(const struct ip *ip)
-{
-	static const uint8_t zero[16];
-
-	if (ip->family == 4)
-		return ip->b[0] != 0 && ip->b[0] < 224;
-	return memcmp(ip->b, zero, 16) != 0 && ip->b[0] != 0xff;
-}
-
-static bool is_loopback(const struct ip *ip)
-{
-	static const uint8_t loop6[16] = { [15] = 1 };
-
-	return ip->family == 4 ? ip->b[0] == 127 : memcmp(ip->b, loop6, 16) == 0;
-}
-
 static bool address_parse(const struct ini_value *v, void *field)
 {
 	struct config *c = field;
-	struct ip ip, *place;
 
-	if (ip_parse(v->text, &ip) || !is_unicast(&ip) || is_loopback(&ip)) {
-		ini_wrong(v);
-		return false;
-	}
-	place = ip.family == 4 ? &c->address4 : &c->address6;
-	if (place->family) {
-		ini_refuse(v, "at most one of each family", "%s is a second IPv%u address", v->text,
-			   ip.family);
-		return false;
-	}
-	*place = ip;
-	return true;
+	return ini_address_parse(v, &c->address4, &c->address6);
 }
 
 static void address_format(const struct ini_option *o, const void *field, FILE *out)
@@ -111,7 +83,7 @@ bool config_host_parse(const char *text, char host[static 256], uint16_t *ret_po
 	if (endpoint_parse(text, &e) == 0) {
 		ip_format(&e.ip, host);
 		*ret_port = e.port;
-		return e.port != 0 && is_unicast(&e.ip);
+		return e.port != 0 && ip_is_unicast(&e.ip);
 	}
 	if (!colon || colon - text > 253 || strlen(colon + 1) > 5)
 		return false;

@@ -117,8 +117,8 @@ mono_t connections_tidy(struct connections *cs, uint32_t router, bool all, mono_
 			continue;
 		if (all || !mono_before(now, c->close_at))
 			connections_close(cs, c->id, now);
-		else if (!mono_is_set(next) || mono_before(c->close_at, next))
-			next = c->close_at;
+		else
+			next = mono_earlier(next, c->close_at);
 	}
 	return next;
 }

@@ -75,6 +75,45 @@ static void add(const struct router *r, struct candidates *list, const struct en
 	list->at[list->n++] = *e;
 }
 
+static const struct observer *next_observer(const struct router *r, struct list **node)
+{
+	for (*node = (*node)->next; *node != &r->contacts; *node = (*node)->next) {
+		const struct contact *c = container_of(*node, struct contact, node);
+
+		if (c->observer.asked && c->observer.serial == r->observing.serial)
+			return &c->observer;
+	}
+	return NULL;
+}
+
+/* How queue routers see this router by this family, as of the last round: port 0 if unknown. */
+static struct endpoint observed_endpoint(const struct router *r, uint8_t family)
+{
+	struct list *node = (struct list *)&r->contacts;
+	const struct observer *o;
+
+	while ((o = next_observer(r, &node)))
+		if (o->seen[place(family)].port)
+			return o->seen[place(family)];
+	return (struct endpoint){ .port = 0 };
+}
+
+/* Whether they see it differently. */
+static bool observed_differ(const struct router *r)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct endpoint first = observed_endpoint(r, family);
+		struct list *node = (struct list *)&r->contacts;
+		const struct observer *o;
+
+		while ((o = next_observer(r, &node)))
+			if (o->seen[place(family)].port &&
+			    !endpoint_equal(&o->seen[place(family)], &first))
+				return true;
+	}
+	return false;
+}
+
 /* How it is seen, then where it listens. */
 static void own_candidates(const struct router *r, struct candidates *ret)
 {
@@ -106,43 +145,6 @@ static void own_candidates(const struct router *r, struct candidates *ret)
 }
 
 /* ---- how this router is seen ---------------------------------------------------- */
-
-static const struct observer *next_observer(const struct router *r, struct list **node)
-{
-	for (*node = (*node)->next; *node != &r->contacts; *node = (*node)->next) {
-		const struct contact *c = container_of(*node, struct contact, node);
-
-		if (c->observer.asked && c->observer.serial == r->observing.serial)
-			return &c->observer;
-	}
-	return NULL;
-}
-
-struct endpoint observed_endpoint(const struct router *r, uint8_t family)
-{
-	struct list *node = (struct list *)&r->contacts;
-	const struct observer *o;
-
-	while ((o = next_observer(r, &node)))
-		if (o->seen[place(family)].port)
-			return o->seen[place(family)];
-	return (struct endpoint){ .port = 0 };
-}
-
-bool observed_differ(const struct router *r)
-{
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct endpoint first = observed_endpoint(r, family);
-		struct list *node = (struct list *)&r->contacts;
-		const struct observer *o;
-
-		while ((o = next_observer(r, &node)))
-			if (o->seen[place(family)].port &&
-			    !endpoint_equal(&o->seen[place(family)], &first))
-				return true;
-	}
-	return false;
-}
 
 /* Where it takes frames by UDP, whatever its path is. */
 static bool observer_way(const struct contact *c, uint8_t family, struct way *ret)

@@ -85,9 +85,4 @@ bool direct_knows(const struct contact *, const struct way *);
 /* What is known about why there is no direct path; or NULL. */
 const char *direct_why(const struct contact *);
 
-/* How queue routers see this router by this family, as of the last round: port 0 if
- * unknown. Whether they see it differently. */
-struct endpoint observed_endpoint(const struct router *, uint8_t family);
-bool observed_differ(const struct router *);
-
 #endif

@@ -9,6 +9,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "router/router.h"
 #include "router/tinies.h"
 
 static json_t *both(uint64_t in, uint64_t out)

@@ -7,7 +7,8 @@
 
 #include "common/clock.h"
 #include "common/feed.h"
-#include "router/router.h"
+
+struct router;
 
 /* JSON, heap; NULL: out of memory.
  *   version "G.N" of the tables in force, uptime, load (of the machine, one minute), rss

@@ -17,6 +17,7 @@
 #include "router/authority.h"
 #include "router/http.h"
 #include "router/https.h"
+#include "router/router.h"
 
 #define NAME 64
 #define SECRET_LEAST 32 /* characters: whoever chooses one should not guess low */

@@ -18,7 +18,11 @@
 #ifndef ROUTER_HOSTS_H
 #define ROUTER_HOSTS_H
 
-#include "router/router.h"
+#include <stdio.h>
+
+#include "common/clock.h"
+
+struct router;
 
 #define HOSTS_CONNECTIONS 32
 #define HOSTS_PER_SOURCE 4

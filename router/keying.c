@@ -600,29 +600,23 @@ static void due(struct timer *t, mono_t now)
 	schedule(k, now);
 }
 
-static void earlier(mono_t *next, mono_t t)
-{
-	if (mono_is_set(t) && (!mono_is_set(*next) || mono_before(t, *next)))
-		*next = t;
-}
-
 static void schedule(struct keying *k, mono_t now)
 {
 	const struct exchange *x = &k->now;
 	mono_t next = mono_add(now, USE_CHECK);
 
 	if (x->handshake) {
-		earlier(&next, handshake_deadline(x->handshake));
+		next = mono_earlier(next, handshake_deadline(x->handshake));
 		if (x->exported)
-			earlier(&next, x->hello_due);
+			next = mono_earlier(next, x->hello_due);
 	} else if (mono_is_set(k->made)) {
 		if (mono_before(now, rekey_due(k)))
-			earlier(&next, rekey_due(k));
+			next = mono_earlier(next, rekey_due(k));
 	} else if (k->wanted) {
-		earlier(&next, mono_add(k->tried, ATTEMPT_INTERVAL));
+		next = mono_earlier(next, mono_add(k->tried, ATTEMPT_INTERVAL));
 	}
 	for (unsigned i = 0; i < PEER_EPOCHS; i++)
-		earlier(&next, k->retire[i]);
+		next = mono_earlier(next, k->retire[i]);
 	timer_set(router_of(k)->loop, &k->timer, next);
 }
 

@@ -30,6 +30,7 @@
 #include "router/interception.h"
 #include "router/link_stream.h"
 #include "router/neighbours.h"
+#include "router/router.h"
 #include "router/threads.h"
 #include "router/tun.h"
 

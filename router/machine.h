@@ -5,10 +5,11 @@
 #ifndef ROUTER_MACHINE_H
 #define ROUTER_MACHINE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
-#include "router/router.h"
-
+struct config;
+struct router;
 struct machine;
 
 /* Opens everything that needs privileges, and sets up the host. NULL with lines

@@ -12,18 +12,16 @@
 #include <errno.h>
 #include <malloc.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
 #include "common/code.h"
 #include "common/log.h"
 #include "common/notify.h"
+#include "common/signals.h"
 #include "router/authority.h"
 #include "router/control.h"
 #include "router/hosts.h"
@@ -43,7 +41,7 @@ struct program {
 	struct control *control;
 	struct metrics *metrics;
 	struct hosts *hosts;
-	struct source signals;
+	struct signals signals;
 	bool stop;
 };
 
@@ -122,36 +120,14 @@ static bool reload(void *arg, FILE *errors)
 	return ok;
 }
 
-static void signalled(struct source *s, uint32_t events, mono_t now)
+static void on_signal(struct signals *s, int signal)
 {
 	struct program *p = container_of(s, struct program, signals);
-	struct signalfd_siginfo info;
 
-	(void)events;
-	(void)now;
-	if (read(s->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGHUP)
+	if (signal == SIGHUP)
 		reload(p, stderr);
 	else
 		p->stop = true;
-}
-
-static int catch_signals(struct program *p)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	p->signals.fn = signalled;
-	if (p->signals.fd < 0)
-		return -errno;
-	return loop_add(p->loop, &p->signals, EPOLLIN);
 }
 
 /* Everything up to the threads. False: said on stderr. */
@@ -219,21 +195,22 @@ static void end(struct program *p)
 		machine_close(p->machine);
 	if (p->router)
 		router_free(p->router);
-	if (p->signals.fd >= 0)
-		close(p->signals.fd);
+	signals_close(&p->signals);
 	loop_free(p->loop);
 }
 
 static int serve(const char *file, struct config *config)
 {
-	struct program p = { .file = file, .signals = { .fd = -1 } };
+	struct program p = { .file = file };
 	bool ok;
+	int e;
 
 	rcu_register_thread();
 	log_set_debug(config->debug);
 	p.loop = loop_new();
-	if (!p.loop || catch_signals(&p) < 0)
-		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
+	e = p.loop ? signals_open(&p.signals, p.loop, on_signal) : -errno;
+	if (e < 0)
+		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(-e));
 	ok = start(&p, config);
 	if (ok) {
 		log_info("router %s (%u) is up: %u worker%s, interception %s",

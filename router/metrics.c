@@ -11,6 +11,7 @@
 
 #include "router/authority.h"
 #include "router/backlog.h"
+#include "router/router.h"
 
 void metrics_label(FILE *out, const char *value)
 {

@@ -10,7 +10,9 @@
 #include <stdio.h>
 
 #include "common/addr.h"
-#include "router/router.h"
+#include "common/clock.h"
+
+struct router;
 
 #define METRICS_CONNECTIONS 8
 #define METRICS_TIME (5 * SEC) /* for one request and its answer */

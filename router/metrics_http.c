@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "router/http.h"
+#include "router/router.h"
 
 struct metrics {
 	struct router *router;

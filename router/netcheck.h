@@ -10,7 +10,10 @@
 
 #include <jansson.h>
 
-#include "router/router.h"
+#include "common/clock.h"
+#include "common/list.h"
+
+struct router;
 
 #define NETCHECK_TIME (11 * SEC) /* of a whole check, at most */
 #define NETCHECK_ROUTERS 8	 /* queue routers first */

@@ -6,6 +6,7 @@
 
 #include "router/nat.h"
 #include "router/netcheck.h"
+#include "router/router.h"
 
 #define NETCHECK_WAYS (RUNG_PROXY + 1) /* udp, tcp, tls, proxy */
 #define NETCHECK_ASKS 6		       /* questions on one way that is open */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/router.h"
 #include "router/show.h"
 
 #define RETRY (50 * MSEC)

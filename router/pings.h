@@ -8,7 +8,10 @@
 
 #include <jansson.h>
 
-#include "router/router.h"
+#include "common/clock.h"
+#include "common/wire.h"
+
+struct router;
 
 #define PINGS_COUNT_MAX 10000
 #define PINGS_SIZE_MIN (FRAME_OVERHEAD + CONTROL_HEADER)

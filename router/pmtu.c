@@ -331,11 +331,6 @@ bool pmtu_settled(const struct pmtu *p)
 	return p->settled;
 }
 
-static mono_t sooner(mono_t a, mono_t b)
-{
-	return mono_before(a, b) ? a : b;
-}
-
 mono_t pmtu_deadline(const struct pmtu *p)
 {
 	mono_t due;
@@ -343,10 +338,10 @@ mono_t pmtu_deadline(const struct pmtu *p)
 	if (p->at < p->n)
 		return p->begun;
 	if (p->phase == PMTU_REST) {
-		due = sooner(p->verify_at, p->raise_at);
-		return p->hinted ? sooner(due, hint_due(p)) : due;
+		due = mono_earlier(p->verify_at, p->raise_at);
+		return p->hinted ? mono_earlier(due, hint_due(p)) : due;
 	}
-	return p->settled ? p->deadline : sooner(p->deadline, p->settle_at);
+	return p->settled ? p->deadline : mono_earlier(p->deadline, p->settle_at);
 }
 
 uint16_t pmtu_poll(struct pmtu *p, bool used, mono_t now)

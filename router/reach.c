@@ -301,27 +301,19 @@ mono_t reach_next(const struct reach *r)
 	return in_need(r) ? r->retry_at : r->up_at;
 }
 
-static void earlier(mono_t *next, mono_t t)
-{
-	if (!mono_is_set(*next) || mono_before(t, *next))
-		*next = t;
-}
-
 mono_t reach_deadline(const struct reach *r)
 {
 	mono_t next = { 0 };
 
 	for (unsigned i = 0; i < RUNGS; i++) {
 		if (is_busy(r, i))
-			earlier(&next, mono_add(r->rung[i].begun, time_for(r, i)));
+			next = mono_earlier(next, mono_add(r->rung[i].begun, time_for(r, i)));
 		if (r->rung[i].state == RUNG_ASKING)
-			earlier(&next, mono_add(r->rung[i].asked, REACH_REPEAT));
+			next = mono_earlier(next, mono_add(r->rung[i].asked, REACH_REPEAT));
 	}
 	if (r->racing && r->next < RUNGS)
-		earlier(&next, r->next_at);
-	if (mono_is_set(reach_next(r)))
-		earlier(&next, reach_next(r));
-	return next;
+		next = mono_earlier(next, r->next_at);
+	return mono_earlier(next, reach_next(r));
 }
 
 /* ---- words -------------------------------------------------------------------- */

@@ -18,8 +18,7 @@
 
 /* ---- networks ------------------------------------------------------------------- */
 
-/* The place of a network in the router's list, or where it would be. */
-size_t router_network_place(const struct router *r, uint32_t id)
+struct network *router_network(struct router *r, uint32_t id)
 {
 	size_t low = 0, high = r->n_networks;
 
@@ -31,14 +30,7 @@ size_t router_network_place(const struct router *r, uint32_t id)
 		else
 			high = mid;
 	}
-	return low;
-}
-
-struct network *router_network(struct router *r, uint32_t id)
-{
-	size_t at = router_network_place(r, id);
-
-	return at < r->n_networks && r->networks[at]->id == id ? r->networks[at] : NULL;
+	return low < r->n_networks && r->networks[low]->id == id ? r->networks[low] : NULL;
 }
 
 /* ---- contacts --------------------------------------------------------------------- */

@@ -89,12 +89,6 @@ void router_free(struct router *);
  * losing a packet: false, with lines on errors, if it can't. */
 bool router_reload(struct router *, struct config *, mono_t now, FILE *errors);
 
-/* Changes rows of the tables in force (table_update), all or nothing, without losing
- * a packet: false, with lines on errors, if they don't go together. What the
- * configuration says is not changed; a reload brings its tables back. */
-bool router_table_change(struct router *, const struct table_change *, size_t n, mono_t now,
-			 FILE *errors);
-
 /* The key that this router and another one share, by what is pinned. False: there is
  * none, said why. */
 typedef bool image_key_fn(void *arg, const struct pinned *, uint8_t ret[static CRYPTO_KEY],

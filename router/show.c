@@ -15,6 +15,7 @@
 
 #include "common/crypto.h"
 #include "router/offload.h"
+#include "router/router.h"
 
 json_t *show_count(uint64_t n)
 {

@@ -15,8 +15,11 @@
 
 #include <jansson.h>
 
+#include "common/addr.h"
 #include "common/clock.h"
-#include "router/router.h"
+
+struct contact;
+struct router;
 
 #define SHOW_PAGE 4096 /* rows or peers in one answer; "next" is where to go on */
 

@@ -5,6 +5,7 @@
 
 #include "common/feed.h"
 #include "router/authority.h"
+#include "router/router.h"
 #include "router/show.h"
 
 static json_t *words(const char *text)

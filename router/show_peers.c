@@ -6,6 +6,7 @@
  * place in the shape (lists of paths, of hops) before they exist.
  */
 #include "router/backlog.h"
+#include "router/router.h"
 #include "router/show.h"
 
 #include <string.h>

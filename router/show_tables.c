@@ -6,6 +6,7 @@
  * The control thread is the only one that publishes worlds, so it may read its
  * own without any lock.
  */
+#include "router/router.h"
 #include "router/show.h"
 
 static json_t *place(json_t *row, const char *file, unsigned line)

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <urcu-qsbr.h>
 
+#include "router/router.h"
+
 struct thread {
 	pthread_t id;
 	struct threads *all;

@@ -5,8 +5,11 @@
 #ifndef ROUTER_THREADS_H
 #define ROUTER_THREADS_H
 
-#include "router/router.h"
+#include <stdint.h>
 
+#include "common/loop.h"
+
+struct router;
 struct threads;
 
 /* For a loop whose thread is registered with RCU: offline while it waits. */

@@ -352,7 +352,7 @@ static void complain(struct contact *c, mono_t now)
 static void run(struct contact *c, mono_t now)
 {
 	struct reach_step s;
-	mono_t next, tidy;
+	mono_t next;
 
 	while ((s = reach_poll(&c->reach, now)).what != REACH_NOTHING) {
 		switch (s.what) {
@@ -363,10 +363,8 @@ static void run(struct contact *c, mono_t now)
 		case REACH_NOTHING: break;
 		}
 	}
-	next = reach_deadline(&c->reach);
-	tidy = connections_tidy(c->router->connections, c->peer->id, false, now);
-	if (!mono_is_set(next) || (mono_is_set(tidy) && mono_before(tidy, next)))
-		next = tidy;
+	next = mono_earlier(reach_deadline(&c->reach),
+			    connections_tidy(c->router->connections, c->peer->id, false, now));
 	timer_set(c->router->loop, &c->reach_timer, next);
 }
 

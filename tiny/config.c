@@ -72,20 +72,8 @@ static const struct ini_type key_file_type = { key_file_parse, NULL, key_file_ex
 static bool address_parse(const struct ini_value *v, void *field)
 {
 	struct tiny_config *c = field;
-	struct ip ip, *place;
 
-	if (ip_parse(v->text, &ip)) {
-		ini_wrong(v);
-		return false;
-	}
-	place = ip.family == 4 ? &c->address4 : &c->address6;
-	if (place->family) {
-		ini_refuse(v, "at most one of each family", "%s is a second IPv%u address", v->text,
-			   ip.family);
-		return false;
-	}
-	*place = ip;
-	return true;
+	return ini_address_parse(v, &c->address4, &c->address6);
 }
 
 static void address_expect(const struct ini_option *o, FILE *out)

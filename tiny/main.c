@@ -9,13 +9,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
 
 #include "common/log.h"
 #include "common/notify.h"
+#include "common/signals.h"
 #include "router/sandbox.h"
 #include "tiny/lock.h"
 #include "tiny/status.h"
@@ -29,7 +28,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct program {
 	struct loop *loop;
 	struct tiny *tiny;
-	struct source signals;
+	struct signals signals;
 	struct status status;
 	bool stop;
 };
@@ -57,37 +56,14 @@ static void usage(FILE *to)
 		"Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
 }
 
-/* ---- signals ------------------------------------------------------------------------ */
-
-static void signalled(struct source *s, uint32_t events, mono_t now)
-{
-	struct program *p = container_of(s, struct program, signals);
-	struct signalfd_siginfo info;
-
-	(void)events;
-	(void)now;
-	if (read(s->fd, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGHUP)
-		p->stop = true;
-}
-
-static int catch_signals(struct program *p)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP); /* a terminal that is closed ends nothing */
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	p->signals.fn = signalled;
-	if (p->signals.fd < 0)
-		return -errno;
-	return loop_add(p->loop, &p->signals, EPOLLIN);
-}
-
 /* ---- running ------------------------------------------------------------------------ */
+
+/* A terminal that is closed ends nothing. */
+static void on_signal(struct signals *s, int signal)
+{
+	if (signal != SIGHUP)
+		container_of(s, struct program, signals)->stop = true;
+}
 
 /* Once all is open. A container that does not let it has a box of its own around it. */
 static void give_up_privileges(void)
@@ -102,8 +78,8 @@ static void give_up_privileges(void)
 
 static int serve(struct tiny_config *config)
 {
-	struct program p = { .signals = { .fd = -1 } };
-	int locked = lock_device(config->device);
+	struct program p = { .stop = false };
+	int locked = lock_device(config->device), e;
 	bool ok = true;
 
 	if (locked < 0) {
@@ -116,8 +92,9 @@ static int serve(struct tiny_config *config)
 	rcu_register_thread();
 	log_set_debug(config->debug);
 	p.loop = loop_new();
-	if (!p.loop || catch_signals(&p) < 0)
-		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(errno));
+	e = p.loop ? signals_open(&p.signals, p.loop, on_signal) : -errno;
+	if (e < 0)
+		log_fatal(EXIT_FAILED, "epoll or signalfd: %s", strerror(-e));
 	p.tiny = tiny_open(config, p.loop, clock_now(), stderr);
 	if (p.tiny) {
 		if (status_open(&p.status, locked, p.loop, p.tiny) < 0)
@@ -137,7 +114,7 @@ static int serve(struct tiny_config *config)
 	notify("STOPPING=1");
 	status_close(&p.status, p.loop);
 	tiny_close(p.tiny);
-	close(p.signals.fd);
+	signals_close(&p.signals);
 	loop_free(p.loop);
 	rcu_unregister_thread();
 	close(locked);

@@ -16,6 +16,12 @@
  * is left when the process is killed, since the kernel takes the others with the device.
  *
  * All are marked with our protocol number; rules with table and priority as well.
+ *
+ * The device takes TCP's super-packets up to a size with which all frames of one, each with
+ * headers and a MAC, are one message of UDP's. A full one of 64 KB would need a second message
+ * for its last segments, and that all of the kernel's work anew. What is larger the kernel cuts
+ * into single packets, so nothing is said where this machine forwards for others, containers
+ * for one, whose TCP does not know.
  */
 #include "tiny/routes.h"
 
@@ -38,7 +44,14 @@
 #define RULE_PRIORITY 5118 /* before the main table's, and those that clouds' images set */
 #define TABLE_FIRST 0x76000000u
 #define SETTLE (50 * MSEC) /* what changes, changes in several steps */
-#define NEWS (RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+#define GROUP(n) (1u << ((n)-1))
+#define NEWS \
+	(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | \
+	 GROUP(RTNLGRP_IPV4_NETCONF) | GROUP(RTNLGRP_IPV6_NETCONF))
+#define SUPER_ANY 65536 /* bytes: the kernel's own bound */
+/* TCP leaves 193 to 321 bytes of it free: up to 60,848 bytes of payload. With 92 for the headers
+ * and the frame of each segment that is at most 65,507 for any MSS from 1,202 on. */
+#define SUPER_OWN 61041
 #define NEWS_ROOM 8192
 
 struct entry {
@@ -63,6 +76,7 @@ struct routes {
 	void *arg;
 	char device[IF_NAMESIZE];
 	uint32_t table;
+	uint32_t super; /* bytes of a super-packet that the device takes; 0: not said yet */
 };
 
 static uint8_t address_family(uint8_t family)
@@ -87,6 +101,78 @@ static struct ip attr_ip(const struct nlattr *a, uint8_t family)
 static uint32_t attr_u32(const struct nlattr *a)
 {
 	return mnl_attr_validate(a, MNL_TYPE_U32) == 0 ? mnl_attr_get_u32(a) : 0;
+}
+
+/* ---- the device ------------------------------------------------------------------------ */
+
+static struct nlmsghdr *link_message(const struct routes *r, void *buf, bool up)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	h->nlmsg_type = RTM_NEWLINK;
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)if_nametoindex(r->device);
+	m->ifi_flags = up ? IFF_UP : 0;
+	m->ifi_change = up ? IFF_UP : 0;
+	return h;
+}
+
+int routes_device_up(struct routes *r)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *h = link_message(r, buf, false);
+	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
+
+	/* without a link-local address the kernel has nothing to say on it; where IPv6 is off
+	 * this fails, which does as well */
+	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(h, inet6);
+	mnl_attr_nest_end(h, spec);
+	netlink_call(&r->nl, h);
+	return netlink_call(&r->nl, link_message(r, buf, true));
+}
+
+int routes_set_mtu(struct routes *r, uint32_t mtu)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *h = link_message(r, buf, false);
+
+	mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	return netlink_call(&r->nl, h);
+}
+
+/* Whether this machine carries packets of others. */
+static bool forwards(void)
+{
+	static const char *const names[] = { "/proc/sys/net/ipv4/ip_forward",
+					     "/proc/sys/net/ipv6/conf/all/forwarding" };
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		FILE *f = fopen(names[i], "re");
+
+		any |= f && fgetc(f) != '0';
+		if (f)
+			fclose(f);
+	}
+	return any;
+}
+
+/* A device that takes no such word does without. */
+static void limit_super(struct routes *r)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	uint32_t super = forwards() ? SUPER_ANY : SUPER_OWN;
+	struct nlmsghdr *h;
+
+	if (super == r->super)
+		return;
+	r->super = super;
+	h = link_message(r, buf, false);
+	mnl_attr_put_u32(h, IFLA_GSO_MAX_SIZE, super);
+	netlink_call(&r->nl, h);
 }
 
 /* ---- the list of what is wanted and what is there ---------------------------------- */
@@ -373,6 +459,7 @@ int routes_apply(struct routes *r, const struct routes_setup *s, const char **re
 	};
 	int e = 0;
 
+	limit_super(r);
 	*ret_what = "this machine's routes can't be read";
 	if (!want_networks(&l, s) || !want_given(&l, s) || !servers_each(want_server, &scan))
 		e = -ENOMEM;
@@ -494,46 +581,6 @@ bool routes_address(struct routes *r, uint32_t interface, uint8_t family, struct
 		return false;
 	*ret = s.found;
 	return true;
-}
-
-/* ---- the device ------------------------------------------------------------------------ */
-
-static struct nlmsghdr *link_message(const struct routes *r, void *buf, bool up)
-{
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-
-	h->nlmsg_type = RTM_NEWLINK;
-	m->ifi_family = AF_UNSPEC;
-	m->ifi_index = (int)if_nametoindex(r->device);
-	m->ifi_flags = up ? IFF_UP : 0;
-	m->ifi_change = up ? IFF_UP : 0;
-	return h;
-}
-
-int routes_device_up(struct routes *r)
-{
-	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *h = link_message(r, buf, false);
-	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
-
-	/* without a link-local address the kernel has nothing to say on it; where IPv6 is off
-	 * this fails, which does as well */
-	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(h, inet6);
-	mnl_attr_nest_end(h, spec);
-	netlink_call(&r->nl, h);
-	return netlink_call(&r->nl, link_message(r, buf, true));
-}
-
-int routes_set_mtu(struct routes *r, uint32_t mtu)
-{
-	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *h = link_message(r, buf, false);
-
-	mnl_attr_put_u32(h, IFLA_MTU, mtu);
-	return netlink_call(&r->nl, h);
 }
 
 /* ---- following ------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "tiny/routes.h"
 
 #define SERVICE "vine-tiny.service"
+#define CONFIG_DIRECTORY "/etc/vine"
 #define SERVICE_FILE "/etc/systemd/system/" SERVICE
 #define DEFAULT_DEVICE "vine0"
 #define END_TRIES 100 /* 50 ms each */
@@ -124,6 +125,8 @@ bool uninstall(const char *config_file, FILE *out)
 		ok = remove_file(c->key_files[i], out) && ok;
 	ok = remove_file(config_file, out) && ok;
 	tiny_config_free(c);
+	if (rmdir(CONFIG_DIRECTORY) == 0) /* else something of others is in it */
+		fprintf(out, "removed " CONFIG_DIRECTORY "\n");
 	ok = remove_program(out) && ok;
 	fprintf(out, ok ? "vine-tiny is off this machine\n" : "not all of it could be removed\n");
 	return ok;

@@ -39,9 +39,18 @@ cloud()
 # vm I N: the machine vmIN, as its provider sets it up.
 vm()
 {
-	local i=$1 n=$2 name=vm$1$2 mac bridge=br$2
-	node "$name" && cable "$name" eth0 "cl$i" "p$n" || return
-	mac=$(on "$name" cat /sys/class/net/eth0/address)
+	local i=$1 n=$2 name=vm$1$2
+	node "$name" && cable "$name" eth0 "cl$i" "p$n" &&
+		vm_port "$i" "$n" "$(on "$name" cat /sys/class/net/eth0/address)" &&
+		address "$name" eth0 "$(vm4 "$i" "$n")/32" &&
+		ip -n "$(ns "$name")" route add "10.$i.0.1" dev eth0 &&
+		ip -n "$(ns "$name")" route add default via "10.$i.0.1"
+}
+
+# vm_port I N MAC: the provider's end of the VM's link, pN, with what it lets through.
+vm_port()
+{
+	local i=$1 n=$2 mac=$3 bridge=br$2
 	ip -n "$(ns "cl$i")" link add "$bridge" type bridge &&
 		ip -n "$(ns "cl$i")" link set "p$n" master "$bridge" &&
 		ip -n "$(ns "cl$i")" link set "$bridge" up &&
@@ -49,10 +58,7 @@ vm()
 		ip -n "$(ns "cl$i")" route add "$(vm4 "$i" "$n")" dev "$bridge" &&
 		on "cl$i" nft add rule bridge filter in iifname "p$n" ether saddr != "$mac" counter drop &&
 		on "cl$i" nft add rule bridge filter in iifname "p$n" ether type ip \
-			ip saddr != "$(vm4 "$i" "$n")" counter drop &&
-		address "$name" eth0 "$(vm4 "$i" "$n")/32" &&
-		ip -n "$(ns "$name")" route add "10.$i.0.1" dev eth0 &&
-		ip -n "$(ns "$name")" route add default via "10.$i.0.1"
+			ip saddr != "$(vm4 "$i" "$n")" counter drop
 }
 
 # filtered I: packets that the provider's filter has dropped.

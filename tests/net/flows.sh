@@ -78,7 +78,7 @@ lives()
 	jq -e '.error == null and ([.intervals[-5:][].sum.bytes] | add > 0)' "$WORK/stream.log"
 }
 
-# under_load NAME NODE ADDRESS SECONDS GAP STALL COMMAND...: a watch and a stream; after 2 s
+# under_load NAME NODE ADDRESS SECONDS GAP STALL COMMAND...: a watch and a stream; after 1 s
 # the command; no longer gaps than that, and the stream lives on.
 under_load()
 {
@@ -87,7 +87,7 @@ under_load()
 	check "$name: ping" wait_for 10 answers "$node" "$to"
 	watch "$node" "$to" "$seconds"
 	stream "$node" "$to" "$seconds"
-	check "$name: flows are under way" wait_for 10 seen $((2000 / PING_MS))
+	check "$name: flows are under way" wait_for 10 seen $((1000 / PING_MS))
 	check "$name: $1" "$@"
 	wait "$watching"
 	wait "$streaming"

@@ -252,6 +252,22 @@ sniffed()
 	tcpdump -nn -r "$WORK/$1.pcap" 2> /dev/null | wc -l
 }
 
+# hops NODE ADDRESS: as traceroute sees them.
+hops()
+{
+	local family=-4
+	[[ $2 != *:* ]] || family=-6
+	on "$1" traceroute $family -n -q 1 -w 2 -m 6 "$2" | awk 'NR > 1 { print $2 }' | xargs
+}
+
+# path_mtu NODE ADDRESS: as tracepath finds it.
+path_mtu()
+{
+	local family=-4
+	[[ $2 != *:* ]] || family=-6
+	on "$1" timeout 20 tracepath $family -n -m 6 "$2" | sed -n 's/.*Resume: pmtu \([0-9]*\).*/\1/p'
+}
+
 # listening NODE PORT
 listening()
 {
@@ -511,9 +527,43 @@ flooded()
 # none_lost NODE ADDRESS COUNT MS
 none_lost()
 {
+	local before got
+	before=$(backlog_drops)
 	on "$1" fping -q -c "$3" -p "$4" -t 2000 "$2" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
-	grep -q "= $3/$3/0%" "$WORK/ping"
+	got=$(sed -nE "s|.* = $3/([0-9]+)/.*|\1|p" "$WORK/ping")
+	[ -n "$got" ] && no_fault_of_routers $(($3 - got)) "$before"
+}
+
+# backlog_drops: packets that this computer's processors had no room for, so far. All machines of
+# all tests share these queues, into which a cable leads.
+backlog_drops()
+{
+	local drops n=0
+	while read -r _ drops _; do
+		n=$((n + 16#$drops))
+	done < /proc/net/softnet_stat
+	echo $n
+}
+
+# lost_on_cables: what the kernel lost where one machine's cable goes into the next one.
+lost_on_cables()
+{
+	local n
+	for n in "${nodes[@]}"; do
+		ip -n "$(ns "$n")" -s -j link show type veth | jq '.[].stats64.tx.dropped'
+	done | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# no_fault_of_routers LOST BEFORE: none, or no more than the backlogs dropped since backlog_drops
+# said BEFORE, and cables of this test's.
+no_fault_of_routers()
+{
+	local machine cables
+	[ "$1" != 0 ] || return 0
+	machine=$(($(backlog_drops) - $2)) cables=$(lost_on_cables)
+	echo "$1 lost; the machine's queues dropped $machine meanwhile, cables $cables in all"
+	[ "$1" -gt 0 ] && [ "$1" -le "$machine" ] && [ "$1" -le "$cables" ]
 }
 
 # answers NODE ADDRESS: one ping.
@@ -537,6 +587,7 @@ unreachable()
 flood()
 {
 	rm -f "$WORK/$1.log"
+	backlog_drops > "$WORK/$1.before"
 	spawn "$1" "$2" ping -n -q -f -c "$4" -W 2 "$3"
 }
 
@@ -547,7 +598,7 @@ flood_result()
 		's/^([0-9]+) packets transmitted, ([0-9]+) received.*/\1 \2/p' "$WORK/$1.log")
 	echo "ping -f: ${sent:-nothing} sent, ${received:-nothing} received"
 	grep -v '^$' "$WORK/$1.log"
-	[ -n "$sent" ] && [ "$sent" = "$received" ]
+	[ -n "$sent" ] && no_fault_of_routers $((sent - received)) "$(cat "$WORK/$1.before")"
 }
 
 # flood_count NODE ADDRESS SECONDS: how many packets ping -f sends in that time here.
@@ -560,12 +611,14 @@ flood_count()
 	echo $((5000 * 1000 * $3 / (now - from + 1)))
 }
 
-# iperf NODE ADDRESS OPTION...: Mbit/s as received, on success. Between two clients the
-# server listens anew, and resets who has come just before: that one comes again.
+# iperf NODE ADDRESS [OPTION...]: Mbit/s as received, on success, of 30 MB or as long as -t says.
+# Between two clients the server listens anew, and resets who has come just before: that one comes
+# again.
 iperf()
 {
 	local node=$1 to=$2 try
 	shift 2
+	[[ " $* " == *" -t "* ]] || set -- -n 30M "$@"
 	for try in 1 2 3; do
 		on "$node" timeout 30 iperf3 -J -c "$to" --connect-timeout 3000 "$@" \
 			> "$WORK/iperf.json" 2>&1

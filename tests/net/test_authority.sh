@@ -2,50 +2,22 @@
 # The authority with real programs: begun, served, users and routers let in by tokens,
 # virtual networks made, merged and split by vinectl; what is refused, and with which
 # status; killed under a load of changes; and two processes on one etcd.
+# takes 55 s
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
-node a
-PORT=8464
-DIR=$WORK/authority
-URL=https://127.0.0.1:$PORT
+authority_alone
 
-# begin [OPTION...]: init in $DIR, listening to this namespace alone.
+# configure PORT [LIFE-OF-USERS]
+configure()
+{
+	configure_at "$1" && echo "users = ${2:-2160h}" >> "$DIR/$1.conf"
+}
+
+# begin [OPTION...]
 begin()
 {
-	on a "$BUILD/vine-authority" init --name 127.0.0.1 --name localhost --directory "$DIR" \
-		"$@" > "$WORK/init" && configure_authority "$PORT"
-}
-
-# configure_authority PORT [LIFE-OF-USERS]: writes $DIR/PORT.conf.
-configure_authority()
-{
-	sed -e "s/^listen.*/listen = 127.0.0.1:$1/" -e "\$a users = ${2:-2160h}" \
-		"$DIR/authority.conf" > "$DIR/$1.conf"
-}
-
-up_or_gone()
-{
-	gone "$1" || tail -n +"$2" "$WORK/serve-$3.log" | grep -q ' is up: '
-}
-
-# serve PORT: returns when it is up; its pid is in ${authority[PORT]}.
-declare -A authority
-serve()
-{
-	local from
-	touch "$WORK/serve-$1.log"
-	from=$(($(wc -l < "$WORK/serve-$1.log") + 1))
-	spawn "serve-$1" a "$BUILD/vine-authority" serve --config "$DIR/$1.conf"
-	authority[$1]=$spawned
-	wait_for 20 up_or_gone "$spawned" "$from" "$1" && alive "$spawned"
-}
-
-# as WHO VERB...: vinectl with the identity of that name.
-as()
-{
-	local who=$1
-	shift
-	on a "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
+	authority_begin --name localhost "$@" && configure "$PORT"
 }
 
 # refused TEXT WHO VERB...: fails, in words with this text.
@@ -55,18 +27,6 @@ refused()
 	shift
 	! as "$@" > "$WORK/out" 2>&1 && cat "$WORK/out" && grep -q -e "$text" "$WORK/out"
 }
-
-# status WHO METHOD PATH [BODY]: of HTTP; the answer is in $WORK/answer. WHO -: nobody.
-status()
-{
-	local who=() body=()
-	[ "$1" = - ] || who=(--cert "$WORK/id-$1/certificate.pem" --key "$WORK/id-$1/key.pem")
-	[ $# -lt 4 ] || body=(--data-binary "$4")
-	on a curl -sS --cacert "$WORK/id-admin/ca.pem" "${who[@]}" "${body[@]}" -X "$2" \
-		-o "$WORK/answer" -w '%{http_code} %{content_type}' "$URL$3" 2>&1
-}
-
-PROBLEM=application/problem+json
 
 # token ARGUMENT...: of the administrator's.
 token()
@@ -101,8 +61,7 @@ check_fails "init begins nothing twice" begin
 printf '[server]\nlisten = nowhere\ncolour = blue\n[store]\nurl = mysql:x\n' > "$WORK/bad.conf"
 "$BUILD/vine-authority" serve --config "$WORK/bad.conf" 2> "$WORK/err"
 is "a wrong configuration: all errors at once" "$? $(grep -c "^$WORK/bad.conf:" "$WORK/err")" "2 5"
-cp -r "$DIR/admin" "$WORK/id-admin"
-check "serve" serve "$PORT"
+check "serve" serve_at "$PORT"
 is "nobody has registered yet" "$(as admin --json router list | jq -c .)" '{"routers":[]}'
 
 # ---- Let in -----------------------------------------------------------------
@@ -306,12 +265,12 @@ check "... is in the place of the one before" said r1 '^ended 200' "$at1"
 check "... and the other way round" wait_for 40 are "$CURRENT"
 
 at1=$(lines r1)
-end "${authority[$PORT]}" KILL
-check "the authority is killed, and up again" serve "$PORT"
+end "${process[$PORT]}" KILL
+check "the authority is killed, and up again" serve_at "$PORT"
 check "... its routers come back" wait_for 20 are "$CURRENT"
-end "${authority[$PORT]}"
+end "${process[$PORT]}"
 check "of a store from a backup" "$BUILD/vine-authority" restored --config "$DIR/$PORT.conf"
-check "... served" serve "$PORT"
+check "... served" serve_at "$PORT"
 check "... all is newer" wait_for 20 said r1 '^[0-9]{10}\.[0-9]+ 3 tables$' "$at1"
 check "... and taken" wait_for 20 are "$CURRENT"
 at3=$(lines r3)
@@ -325,19 +284,19 @@ done
 
 # ---- Certificates end --------------------------------------------------------
 
-end "${authority[$PORT]}"
+end "${process[$PORT]}"
 is "SIGTERM ends it well" "$ended" 0
-configure_authority "$PORT" 1s
-check "served with certificates of one second" serve "$PORT"
+configure "$PORT" 1s
+check "served with certificates of one second" serve_at "$PORT"
 check "a user registers" enroll user brief "$(token user --roles eu)"
 ended_now()
 {
 	[ "$(status brief GET /v1/vns)" = "401 $PROBLEM" ] && grep -q expired "$WORK/answer"
 }
 check "its certificate runs out" wait_for 10 ended_now
-end "${authority[$PORT]}"
-configure_authority "$PORT"
-check "served again" serve "$PORT"
+end "${process[$PORT]}"
+configure "$PORT"
+check "served again" serve_at "$PORT"
 check "who has the key gets another one, by itself" as brief vn list
 is "... which is good" "$(status brief GET /v1/vns)" "200 application/json"
 
@@ -345,7 +304,7 @@ is "... which is good" "$(status brief GET /v1/vns)" "200 application/json"
 ca_step()
 {
 	"$BUILD/vine-authority" ca "$1" --config "$DIR/$PORT.conf" > /dev/null &&
-		kill -HUP "${authority[$PORT]}" &&
+		kill -HUP "${process[$PORT]}" &&
 		wait_for 5 eval "[ \$(grep -c 'the CA and the key of tables were read' $WORK/serve-$PORT.log) = $2 ]"
 }
 check "the next CA is trusted" ca_step next 1
@@ -388,8 +347,8 @@ kill_under_load()
 	local round
 	for round in {1..20}; do
 		wait_for 20 more_than "$(($(acked) + 3))" || return
-		end "${authority[$PORT]}" KILL
-		serve "$PORT" || return
+		end "${process[$PORT]}" KILL
+		serve_at "$PORT" || return
 	done
 }
 load load1 jane &
@@ -407,23 +366,18 @@ lost()
 }
 is "nothing that was acknowledged is lost" "$(lost)" ""
 check "... VNs of before are there" eval 'grep -qx vn3 "$WORK/there"'
-end "${authority[$PORT]}"
+end "${process[$PORT]}"
 is "it ends well" "$ended" 0
 
 # ---- Two processes on one etcd -------------------------------------------------
 
-spawn etcd a etcd --data-dir "$WORK/etcd" --log-level error \
-	--max-txn-ops 8192 --max-request-bytes 16777216 \
-	--listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
-	--listen-peer-urls http://127.0.0.1:2380
-check "etcd is up" wait_for 30 on a curl -sf http://127.0.0.1:2379/health
+check "etcd is up" serve_etcd
 DIR=$WORK/authority2
 rm -rf "$WORK"/id-*
 check "init on etcd" begin --store etcd:http://127.0.0.1:2379
-cp -r "$DIR/admin" "$WORK/id-admin"
-configure_authority 8465
-check "one process" serve 8464
-check "another one" serve 8465
+configure 8465
+check "one process" serve_at 8464
+check "another one" serve_at 8465
 check "a change at the one" as admin vn create e1
 there()
 {
@@ -467,7 +421,7 @@ is "... and the other says which" "$(URL=https://127.0.0.1:8465 status r1 GET /v
 	"307 $PROBLEM"
 is "no ID was given twice" "$(as admin --json vn list | jq '[.vns[].id] | length, (unique | length)' |
 	sort -u)" 21
-end "${authority[8464]}" KILL
+end "${process[8464]}" KILL
 URL=https://127.0.0.1:8465
 at1=$(lines r1)
 check "one is killed: the other serves" as admin vn create e2 h1

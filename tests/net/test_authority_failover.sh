@@ -4,71 +4,26 @@
 # has not noticed.
 # alone: times have bounds
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
 internet
 site 1
 site 2
-AT=203.0.113.2
-DIR=$WORK/authority
-declare -A authority
-URLS=https://$AT:8464,https://$AT:8465
-node a && cable a wan net toa && address a wan $AT/30 && address net toa 203.0.113.1/30 &&
-	ip -n "$(ns a)" route add default via 203.0.113.1
-
-# serve PORT
-serve()
-{
-	local from
-	touch "$WORK/serve-$1.log"
-	from=$(($(wc -l < "$WORK/serve-$1.log") + 1))
-	sed "s/^listen.*/listen = $AT:$1/" "$DIR/authority.conf" > "$DIR/$1.conf"
-	spawn "serve-$1" a "$BUILD/vine-authority" serve --config "$DIR/$1.conf"
-	authority[$1]=$spawned
-	wait_for 20 eval "gone $spawned || tail -n +$from $WORK/serve-$1.log | grep -q ' is up: '" &&
-		alive "$spawned"
-}
-
-admin()
-{
-	on a "$BUILD/vinectl" --authority "$URLS" --identity "$DIR/admin" "$@"
-}
+authority_node
+URL=https://$AT:8464,https://$AT:8465
 
 begin_site()
 {
 	local i=$1
-	mkdir -p "$WORK/r$i"
-	cat > "$(conf "$i")" <<- END
-		[router]
-		name = r$i
-		control = $WORK/r$i/sock
-		workers = 1
-		[intercept]
-		networks = 172.16.0.0/12
-		[authority]
-		url = ${URLS/,/, }
-		identity = $WORK/r$i/identity
-		state = $WORK/r$i
-	END
-	on "gw$i" "$BUILD/vinectl" --authority "$URLS" --identity "$WORK/r$i/identity" register \
-		router "r$i" --token "$(admin token create router)" --endpoint "$(wan4 "$i"):8463" \
-		--block "172.16.$i.0/24" && admin host add "h$i" "r$i" "172.16.$i.10" --owner admin
+	configure_given "$i" "url = ${URL/,/, }"
+	as admin site add "s$i" --admins admin &&
+		enroll "$i" --endpoint "$(wan4 "$i"):8463" --block "172.16.$i.0/24" &&
+		as admin host add "h$i" "r$i" "172.16.$i.10" --owner admin
 }
 
-connected()
-{
-	[ "$(ctl "$1" show authority | jq .connected)" = true ]
-}
 url_of()
 {
-	ctl "$1" show authority | jq -r .url
-}
-reach()
-{
-	on h1 ping -n -q -c 1 -W 0.2 172.16.2.10
-}
-no_reach()
-{
-	! reach
+	of "$1" .url
 }
 flood_ended()
 {
@@ -93,30 +48,25 @@ since()
 	echo $((t - $1))
 }
 
-spawn etcd a etcd --data-dir "$WORK/etcd" --log-level error \
-	--max-txn-ops 8192 --max-request-bytes 16777216 \
-	--listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
-	--listen-peer-urls http://127.0.0.1:2380
-check "etcd is up" wait_for 30 on a curl -sf http://127.0.0.1:2379/health
-check "init" on a "$BUILD/vine-authority" init --name $AT --directory "$DIR" \
-	--store etcd:http://127.0.0.1:2379
-check "one process" serve 8464
-check "another one" serve 8465
+check "etcd is up" serve_etcd
+check "init" authority_begin --store etcd:http://127.0.0.1:2379
+check "one process" eval "configure_at 8464 && serve_at 8464"
+check "another one" eval "configure_at 8465 && serve_at 8465"
 check "site 1" begin_site 1
 check "site 2" begin_site 2
 check "routers start" start_routers
-check "r1 is connected" wait_for 15 connected 1
-check "r2 is connected" wait_for 15 connected 2
+check "r1 is connected" wait_for 15 says 1 .connected true
+check "r2 is connected" wait_for 15 says 2 .connected true
 is "... by the same process" "$(url_of 1)" "$(url_of 2)"
-check "a network" admin vn create vn1 h1 h2
-check "its hosts reach each other" wait_for 15 reach
+check "a network" as admin vn create vn1 h1 h2
+check "its hosts reach each other" wait_for 15 reach h1 172.16.2.10
 flood flood h1 172.16.2.10 20000
 
 port=$(url_of 1)
 port=${port##*:}
 now_ms begun
-end "${authority[$port]}" KILL
-check "the process that has the routers is killed: a user is served" wait_for 10 admin vn list
+end "${process[$port]}" KILL
+check "the process that has the routers is killed: a user is served" wait_for 10 as admin vn list
 at_most "... within 3 s" "$(since "$begun")" 3000
 note "$(since "$begun") ms"
 check "... the other one has the routers" wait_for 10 grep -q "this process has the routers now" \
@@ -124,7 +74,7 @@ check "... the other one has the routers" wait_for 10 grep -q "this process has 
 note "$(since "$begun") ms"
 on_other()
 {
-	[ "$(url_of "$1")" != "https://$AT:$port" ] && connected "$1"
+	[ "$(url_of "$1")" != "https://$AT:$port" ] && says "$1" .connected true
 }
 check "r1 has the other one" wait_for 30 on_other 1
 note "$(since "$begun") ms after the end of the first"
@@ -133,33 +83,32 @@ routers=$(since "$begun")
 note "$routers ms"
 at_most "... within 5 s: the lease of two, and a pause" "$routers" 5000
 check "hosts' traffic has not noticed" eval 'wait_for 60 flood_ended && flood_result flood'
-check "a host leaves" admin vn leave vn1 h2
-check "... and is not reached any more" wait_for 5 no_reach
-check "the first is served again" serve "$port"
-check "... and changes go by either" admin vn join vn1 h2
-check "... to the routers" wait_for 5 reach
+check "a host leaves" as admin vn leave vn1 h2
+check "... and is not reached any more" wait_for 5 no_reach h1 172.16.2.10
+check "the first is served again" serve_at "$port"
+check "... and changes go by either" as admin vn join vn1 h2
+check "... to the routers" wait_for 5 reach h1 172.16.2.10
 
 # ---- Killed in the middle of changes -----------------------------------------------------
 
 # Killed while a change goes through its steps: the other process goes on in the same.
-# Who has the routers knows what they run.
-current()
+all_current()
 {
-	[ "$(URLS=$(url_of 1) admin --json router list | jq -r '[.routers[].state] | unique | join(" ")')" = current ]
+	URL=$(url_of 1) current
 }
 # kill_while VERB...: whoever has the routers, somewhen after the change was acknowledged.
 kill_while()
 {
-	admin vn "$@" || return
+	as admin vn "$@" || return
 	sleep "0.$((RANDOM % 9 + 1))"
 	port=$(url_of 1)
 	port=${port##*:}
-	end "${authority[$port]}" KILL
-	wait_for 30 on_other 1 && wait_for 30 on_other 2 && wait_for 20 current && serve "$port"
+	end "${process[$port]}" KILL
+	wait_for 30 on_other 1 && wait_for 30 on_other 2 && wait_for 20 all_current && serve_at "$port"
 }
-check "one more host" admin host add h3 r1 172.16.1.30 --owner admin
-check "... in a network of its own" admin vn create vn2 h3
-check "all have their tables" wait_for 20 current
+check "one more host" as admin host add h3 r1 172.16.1.30 --owner admin
+check "... in a network of its own" as admin vn create vn2 h3
+check "all have their tables" wait_for 20 all_current
 check "a flood begins" again ping
 for i in 1 2 3; do
 	check "killed in a merge: the other one ends it" kill_while merge vn1 vn2 vn3
@@ -174,7 +123,7 @@ is "nothing was lost" "$(lost)" 0
 # fall_silent PORT: nothing of the process gets in or out, so nobody is told of its end.
 fall_silent()
 {
-	on a nft -f - <<- END && end "${authority[$1]}" KILL
+	on a nft -f - <<- END && end "${process[$1]}" KILL
 		table ip silent {
 			chain in { type filter hook input priority 0; tcp dport $1 drop; }
 			chain out { type filter hook output priority 0; tcp sport $1 drop; }

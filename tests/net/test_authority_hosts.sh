@@ -2,16 +2,14 @@
 # Hosts that ask their router: for addresses, two at once; to join a network, and to leave it;
 # what is refused to them, and in which words; and the authority gone.
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
+AUTHORITY=auth # a is a host
+OVERLAY="172.16.0.0/12, fd00:76::/32"
 setup
 internet
 site 1 a=11 b=12 c=13
 site 2 d=11
-AT=203.0.113.2
-PORT=8464
-URL=https://$AT:$PORT
-DIR=$WORK/authority
-node auth && cable auth wan net toauth && address auth wan $AT/30 && address net toauth 203.0.113.1/30 &&
-	ip -n "$(ns auth)" route add default via 203.0.113.1
+authority_node
 
 # The hosts of lib.sh have virtual addresses already: these have physical ones alone, at both
 # sites the same, and their gateways both.
@@ -26,28 +24,6 @@ physical()
 	done
 }
 check "hosts with physical addresses" physical
-
-# serve: returns when the authority is up.
-authority_up()
-{
-	gone "$authority" || tail -n +"$1" "$WORK/serve.log" | grep -q ' is up: '
-}
-serve()
-{
-	local from
-	touch "$WORK/serve.log"
-	from=$(($(wc -l < "$WORK/serve.log") + 1))
-	spawn serve auth "$BUILD/vine-authority" serve --config "$DIR/authority.conf"
-	authority=$spawned
-	wait_for 20 authority_up "$from" && alive "$authority"
-}
-
-as()
-{
-	local who=$1
-	shift
-	on auth "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
-}
 
 # vine HOST ARGUMENT...: the script on that host, with a state of its own.
 vine()
@@ -73,63 +49,24 @@ asks()
 		-H "${5:-X: x}" "http://10.0.0.1:8465$3"
 }
 
-reach()
-{
-	on "$1" ping -n -q -c 1 -W 1 "$2"
-}
-
-no_reach()
-{
-	! reach "$1" "$2"
-}
-
-connected()
-{
-	[ "$(ctl "$1" show authority | jq .connected)" = true ]
-}
-
-not_connected()
-{
-	! connected "$1"
-}
-
 # ---- Begun ------------------------------------------------------------------
 
-check "init" on auth "$BUILD/vine-authority" init --name $AT --directory "$DIR"
-sed -i "s/^listen.*/listen = $AT:$PORT/" "$DIR/authority.conf"
-cp -r "$DIR/admin" "$WORK/id-admin"
+check "init" authority_begin
 check "serve" serve
 
 # The block of site 1 has room for two hosts.
 site_and_router()
 {
 	local i=$1
-	as admin site add "s$i" --admins admin &&
-		on "gw$i" "$BUILD/vinectl" --authority "$URL" --identity "$WORK/r$i/identity" \
-			register router "r$i" --token "$(as admin token create router --site "s$i")" \
-			--endpoint "$(wan4 "$i"):8463" &&
-		as admin router block "r$i" "172.16.$i.$2" || return
-	cat > "$(conf "$i")" <<- END
-		[router]
-		name = r$i
-		control = $WORK/r$i/sock
-		workers = 1
-		[intercept]
-		networks = 172.16.0.0/12, fd00:76::/32
-		[listen]
-		udp = 0.0.0.0:8463
-		[authority]
-		identity = $WORK/r$i/identity
-		state = $WORK/r$i
-		[hosts]
-		listen = 10.0.0.1:8465
-	END
+	configure_given "$i" && printf '[hosts]\nlisten = 10.0.0.1:8465\n' >> "$(conf "$i")" &&
+		as admin site add "s$i" --admins admin && enroll "$i" &&
+		as admin router block "r$i" "172.16.$i.$2"
 }
 check "a site and its router, with a block of two addresses" site_and_router 1 8/30
 check "another" site_and_router 2 0/24
 check "routers start" start_routers
-check "... and are connected" wait_for 10 connected 1
-check "... both" wait_for 10 connected 2
+check "... and are connected" wait_for 10 says 1 .connected true
+check "... both" wait_for 10 says 2 .connected true
 
 # ---- Addresses --------------------------------------------------------------
 
@@ -242,7 +179,7 @@ check "c joins by its physical address" vine c join vn1
 # ---- Without the authority ---------------------------------------------------
 
 end "$authority" KILL
-check "the authority is gone" wait_for 10 not_connected 1
+check "the authority is gone" wait_for 10 says 1 .connected false
 check "that is said" told "can't be asked now" a join vn1
 is "... with a status" "$(asks c GET /v1/host "$(cat "$WORK/state-c/host")")" 503
 on a ip address del "$A/32" dev eth0

@@ -17,28 +17,15 @@ internet
 site 1
 site 2
 authority_node
-declare -A process member sender receiver
+declare -A member sender receiver
 
 # ---- Authority, routers, clients ---------------------------------------------
 
-# serve_at PORT: returns when it is up.
-serve_at()
-{
-	local from
-	touch "$WORK/serve.log"
-	from=$(($(wc -l < "$WORK/serve.log") + 1))
-	begin_process "$1"
-	wait_for 20 up_or_gone "${process[$1]}" "$from" && alive "${process[$1]}"
-}
-
 # Each process has a directory of its own, as on a machine of its own; SQLite's file is in one.
-begin_process()
+configure_apart()
 {
-	[ -d "$DIR-$1" ] || cp -r "$DIR" "$DIR-$1"
-	sed -i "s/^listen.*/listen = $AT:$1/; s|^directory.*|directory = $DIR-$1|" \
-		"$DIR-$1/authority.conf"
-	spawn serve a "$BUILD/vine-authority" serve --config "$DIR-$1/authority.conf"
-	process[$1]=$spawned
+	cp -r "$DIR" "$DIR-$1" && configure_at "$1" &&
+		sed -i "s|^directory.*|directory = $DIR-$1|" "$DIR/$1.conf"
 }
 
 begin_site()
@@ -62,13 +49,11 @@ user()
 		--token "$(as admin token create user --roles eu)"
 }
 
-# current: at the process that has the routers.
-current()
+all_current()
 {
 	local port
 	for port in "${ports[@]}"; do
-		[ "$(URL=https://$AT:$port as admin --json router list |
-			jq -r '[.routers[].state] | unique | join(" ")')" != current ] || return 0
+		! URL=https://$AT:$port current || return 0
 	done
 	return 1
 }
@@ -84,17 +69,16 @@ world()
 		urls+=("https://$AT:$port")
 	done
 	URL=$(IFS=,; echo "${urls[*]}")
-	check "$1: init" on a "$BUILD/vine-authority" init --name $AT --directory "$DIR" "${init[@]}"
-	cp -r "$DIR/admin" "$WORK/id-admin"
+	check "$1: init" authority_begin "${init[@]}"
 	for port in "${ports[@]}"; do
-		check "$1: served at $port" serve_at "$port"
+		check "$1: served at $port" eval "configure_apart $port && serve_at $port"
 	done
 	for i in 1 2; do
 		check "$1: site $i" begin_site $i
 	done
 	check "$1: a stranger" user eve
 	check "$1: routers start" start_routers
-	check "$1: they are current" wait_for 15 current
+	check "$1: they are current" wait_for 15 all_current
 	check "$1: a network that stays" as admin vn create stay h1 h2
 	check "$1: its hosts reach each other" wait_for 15 reach h1 "$(host4 2)"
 	begin_datagrams
@@ -129,16 +113,6 @@ drained()
 	[ "$(on "h$1" ss -Hlun 'sport = :9000' | awk '{ print $2 }')" = 0 ]
 }
 
-# What the kernel lost where one machine's cable goes into the next one: its queue is shared
-# with all that this computer does.
-lost_on_cables()
-{
-	local n
-	for n in "${nodes[@]}"; do
-		ip -n "$(ns "$n")" -s -j link show type veth | jq '.[].stats64.tx.dropped'
-	done | awk '{ n += $1 } END { print n + 0 }'
-}
-
 # What was sent last has come once a ping behind it has.
 end_datagrams()
 {
@@ -171,7 +145,7 @@ world_ends()
 	is "$1: all that was acknowledged is there, and nothing that was refused" \
 		"$(figure '.faults[:5][], (.faults | length)')" 0
 	at_least "$1: changes were acknowledged" "$(figure .acknowledged)" "$((4 * $2))"
-	check "$1: routers have them" wait_for 20 current
+	check "$1: routers have them" wait_for 20 all_current
 	end_datagrams "$1"
 	note "$1: $(figure 'del(.faults, ."long pauses")')"
 	note "$1: $2 kills, a cycle took $(sort -n "$WORK/cycles" | awk '{ a[NR] = $1 }
@@ -211,7 +185,8 @@ kill_process()
 {
 	end "${process[$1]}" KILL
 	if [ $((RANDOM % 5)) = 0 ]; then
-		begin_process "$1"
+		spawn "serve-$1" a "$BUILD/vine-authority" serve --config "$DIR/$1.conf"
+		process[$1]=$spawned
 		sleep "0.0$((RANDOM % 10))"
 		end "${process[$1]}" KILL
 	fi

@@ -3,6 +3,7 @@
 # networks. Sites 1 and 2 have queue routers, 3 and 4 are behind NATs; they are given other
 # queue routers while hosts talk. Site 5 lets nothing out but browsers, by a proxy that wants a
 # password. Also: VNs with a protection of their own, another key of tables by SIGHUP.
+# takes 50 s
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
 . "$here/authority.sh"

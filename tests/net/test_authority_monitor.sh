@@ -3,55 +3,20 @@
 # is told of it (log, webhook, figures, check, top), backups under a load of changes, and what
 # is restored from them elsewhere.
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
-node a
-PORT=8464
-DIR=$WORK/authority
-URL=https://127.0.0.1:$PORT
-PROBLEM=application/problem+json
+authority_alone
 
-# configure DIR [LINE...]: its authority.conf for this test becomes DIR/test.conf.
+# configure: authority.conf becomes test.conf.
 configure()
 {
-	local dir=$1
-	sed -e "s/^listen.*/listen = 127.0.0.1:$PORT\nmetrics = 127.0.0.1:9464/" \
-		"$dir/authority.conf" > "$dir/test.conf" || return
-	printf '[routers]\nsilence = 2s\ndisable = 4s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' >> "$dir/test.conf"
+	sed "s/^listen.*/&\nmetrics = 127.0.0.1:9464/" "$DIR/authority.conf" > "$DIR/test.conf" &&
+		printf '[routers]\nsilence = 2s\ndisable = 4s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' \
+			>> "$DIR/test.conf"
 }
 
-up()
-{
-	gone "$1" || grep -q ' is up: ' "$WORK/$2.log"
-}
-
-# serve DIR NAME: its log is NAME.log.
-serve()
-{
-	: > "$WORK/$2.log"
-	spawn "$2" a "$BUILD/vine-authority" serve --config "$1/test.conf"
-	authority=$spawned
-	wait_for 20 up "$spawned" "$2" && alive "$spawned"
-}
-
-as()
-{
-	local who=$1
-	shift
-	on a "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
-}
-
-status()
-{
-	local who=$1 method=$2 path=$3
-	shift 3
-	on a curl -sS --cacert "$WORK/id-admin/ca.pem" --cert "$WORK/id-$who/certificate.pem" \
-		--key "$WORK/id-$who/key.pem" -X "$method" -o "$WORK/answer" \
-		-w '%{http_code} %{content_type}' ${1:+--data-binary "$1"} "$URL$path" 2>&1
-}
-
-check "init" eval 'on a "$BUILD/vine-authority" init --name 127.0.0.1 --directory "$DIR" > /dev/null'
-check "a configuration" configure "$DIR"
-cp -r "$DIR/admin" "$WORK/id-admin"
+check "init" authority_begin
+check "a configuration" configure
 spawn webhook a "$PYTHON" "$here/webhook.py" 9999 "$WORK/alerts"
 authority_check()
 {
@@ -59,7 +24,7 @@ authority_check()
 	echo "$? $(head -1 "$WORK/check")"
 }
 is "check: nobody serves" "$(authority_check | cut -d : -f 1)" "2 CRITICAL"
-check "serve" serve "$DIR" serve
+check "serve" serve "$DIR/test.conf"
 is "check: all is well" "$(authority_check)" "0 OK: 0 alerts"
 is "... by vinectl" "$(as admin check; echo $?)" "OK: 0 alerts
 0"
@@ -149,36 +114,21 @@ check "another router of the first one's site" as r3 register router r3 --token 
 check "... with the same block" eval 'as admin router block r1 172.16.1.0/24 > /dev/null &&
 	as admin router block r3 172.16.1.0/24 > /dev/null'
 check "a host of the first" as admin host add h1 r1 --owner admin
-# beating ROUTER...: their heartbeats, until $WORK/quiet is there.
-beating()
+# while_heard VALUE ROUTER...: whether the first is marked as silent, once these were heard again.
+while_heard()
 {
-	while [ ! -e "$WORK/quiet" ]; do
-		for r in "$@"; do
-			on a curl -sS --cacert "$WORK/id-admin/ca.pem" \
-				--cert "$WORK/id-$r/certificate.pem" --key "$WORK/id-$r/key.pem" \
-				-X POST -o /dev/null --data-binary '{}' "$URL/v1/routers/$r/heartbeat"
-		done
-		sleep 0.3
+	local value=$1 r
+	shift
+	for r in "$@"; do
+		status "$r" POST "/v1/routers/$r/heartbeat" '{}' > /dev/null
 	done
+	[ "$(as admin --json router list | jq '.routers[] | select(.name == "r1") | .silent')" = "$value" ]
 }
-marked()
-{
-	[ "$(as admin --json router list | jq '.routers[] | select(.name == "r1") | .silent')" = "$1" ]
-}
-beating r2 r3 &
-beats=$!
-check "the first is silent: the other one takes over" wait_for 15 marked true
+check "the first is silent: the other one takes over" wait_for 15 while_heard true r2 r3
 is "... as the audit log says" "$(as admin --json audit |
 	jq -c '[.audit[] | select(.operation == "steer") | [.caller, .target, .allowed]] | last')" \
 	'["authority","\"r1\"",true]'
-touch "$WORK/quiet"
-wait "$beats"
-rm "$WORK/quiet"
-beating r1 r2 r3 &
-beats=$!
-check "it is heard for a while: it gets it back" wait_for 15 marked false
-touch "$WORK/quiet"
-wait "$beats"
+check "it is heard for a while: it gets it back" wait_for 15 while_heard false r1 r2 r3
 
 # ---- Backups -----------------------------------------------------------------
 
@@ -232,7 +182,7 @@ check_fails "one that is altered is refused" restore "$WORK/altered"
 is "... and nothing is touched" "$(ls "$OTHER")" test.conf
 check "restored elsewhere" restore "$WORK/backup"
 check_fails "... not twice" restore "$WORK/last"
-check "served" serve "$OTHER" serve-other
+check "served" serve "$OTHER/test.conf" serve-other
 lost()
 {
 	as admin --json vn list | jq -r '.vns[].name' | sort > "$WORK/there"
@@ -245,7 +195,7 @@ is "tables are of a later generation" "$(status r1 GET /v1/routers/r1/tables > /
 end "$authority"
 check "of a configuration that isn't there" eval 'rm -r "$DIR" && mkdir "$DIR" &&
 	on a "$BUILD/vine-authority" restore "$WORK/last" --config "$DIR/test.conf" > /dev/null'
-check "... it is the backup's" serve "$DIR" serve-again
+check "... it is the backup's" serve "$DIR/test.conf" serve-again
 check "... with all" as admin vn list
 end "$authority"
 finish

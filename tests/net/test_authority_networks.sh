@@ -22,41 +22,15 @@ authority_node
 
 # ---- Authority and routers ----------------------------------------------------
 
-# admin VERB...: vinectl as the administrator, whose hosts all of these are.
-admin()
-{
-	on a "$BUILD/vinectl" --authority "$URL" --identity "$DIR/admin" "$@"
-}
-
 begin_site()
 {
 	local i=$1 h
-	mkdir -p "$WORK/r$i"
-	cat > "$(conf "$i")" <<- END
-		[router]
-		name = r$i
-		control = $WORK/r$i/sock
-		workers = 1
-		[intercept]
-		networks = 172.16.0.0/12
-		[authority]
-		identity = $WORK/r$i/identity
-		state = $WORK/r$i
-	END
-	admin site add "s$i" --admins admin &&
-		on "gw$i" "$BUILD/vinectl" --authority "$URL" --identity "$WORK/r$i/identity" \
-			register router "r$i" --token "$(admin token create router --site "s$i")" \
-			--endpoint "$(wan4 "$i"):8463" && admin router block "r$i" "172.16.$i.0/24" ||
-		return
+	configure_given "$i"
+	as admin site add "s$i" --admins admin && enroll "$i" &&
+		as admin router block "r$i" "172.16.$i.0/24" || return
 	for h in "${hosts[@]}"; do
-		[[ ${at[$h]} != 172.16.$i.* ]] || admin host add "$h" "r$i" "${at[$h]}" || return
+		[[ ${at[$h]} != 172.16.$i.* ]] || as admin host add "$h" "r$i" "${at[$h]}" || return
 	done
-}
-
-# Do all routers run what there is?
-current()
-{
-	[ "$(admin --json router list | jq -r '[.routers[].state] | unique | join(" ")')" = current ]
 }
 
 # ---- Who may reach whom ----------------------------------------------------------
@@ -234,14 +208,13 @@ change()
 	shift 2
 	IFS=/ read -ra next <<< "$then"
 	check "$name" allow "${now[@]}" "${next[@]}" || return
-	check "... is taken" admin vn "$@"
+	check "... is taken" as admin vn "$@"
 	check "... is with all routers" wait_for 15 current
 	now=("${next[@]}")
 	check "... and nothing else is allowed" allow "${now[@]}"
 }
 
-check "init" on a "$BUILD/vine-authority" init --name $AT --directory "$DIR"
-sed -i "s/^listen.*/listen = $AT:8464/" "$DIR/authority.conf"
+check "init" authority_begin
 check "serve" serve
 for i in 1 2 3; do
 	check "site $i" begin_site $i
@@ -289,10 +262,10 @@ kill_while()
 {
 	local verb=(merge vn1 vn2 vn3)
 	[ $(($1 % 2)) = 1 ] || verb=(split vn3 "vn1=${VN1// /,}" "vn2=${VN2// /,}")
-	admin vn "${verb[@]}" > "$WORK/out" 2>&1 || { cat "$WORK/out"; return 1; }
+	as admin vn "${verb[@]}" > "$WORK/out" 2>&1 || { cat "$WORK/out"; return 1; }
 	sleep "0.$((RANDOM % 9 + 1))"
 	end "$authority" KILL
-	serve && admin vn show "$([ $(($1 % 2)) = 1 ] && echo vn3 || echo vn1)" && wait_for 20 current
+	serve && as admin vn show "$([ $(($1 % 2)) = 1 ] && echo vn3 || echo vn1)" && wait_for 20 current
 }
 
 check "all may come while it is killed" allow "$VN1 $VN2"

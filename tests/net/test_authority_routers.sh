@@ -2,6 +2,7 @@
 # Routers that have their tables from an authority: what it takes to begin, networks made by
 # vinectl between hosts of two sites, the authority gone, a router started without it, tables
 # that are not to be taken, a router that is revoked, certificates that renew themselves.
+# takes 50 s
 . "$(dirname "$0")/lib.sh"
 . "$here/authority.sh"
 setup
@@ -149,7 +150,7 @@ other_authority()
 version=$(of 1 .tables.version)
 end "$authority"
 check "another one that signs with another key" other_authority
-check "... serves" serve "$WORK/other"
+check "... serves" serve "$WORK/other/authority.conf"
 check "r1 is connected" wait_for 20 says 1 .connected true
 as admin vn create vn2 > "$WORK/out" 2>&1
 as admin vn leave vn1 h2 > "$WORK/out" 2>&1
@@ -162,7 +163,7 @@ check "... and told" wait_for 10 grep -q "router 'r1' refuses its tables: tables
 
 end "$authority"
 sed -i "s|$DIR|$WORK/early|g" "$WORK/early/authority.conf"
-check "an early copy of the authority" serve "$WORK/early"
+check "an early copy of the authority" serve "$WORK/early/authority.conf"
 check "its tables are refused" wait_for 20 refused "older"
 is "... and what ran runs" "$(of 1 .tables.version)" "$version"
 check "... which hosts see" reach h1 172.16.2.10

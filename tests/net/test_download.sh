@@ -4,9 +4,10 @@
 # than was promised; who is refused; many at once for one place. The program is one that only
 # says that it is up; test_tiny.sh has the real one.
 . "$(dirname "$0")/lib.sh"
+. "$here/authority.sh"
 setup
+AUTHORITY=auth # a is a VM
 AT=192.0.2.1
-PORT=8464
 URL=https://$AT:$PORT
 DIR=$WORK/authority
 BIN=$WORK/binaries
@@ -36,26 +37,6 @@ inside()
 		mount --bind "$W/etc" /etc && mount --bind "$W/run" /run || exit 99
 		eval "$PREPARE" || exit 99
 		exec "$@"' sh "$@"
-}
-
-serve()
-{
-	touch "$WORK/serve.log"
-	spawn serve auth "$BUILD/vine-authority" serve --config "$DIR/authority.conf"
-	authority=$spawned
-	wait_for 20 authority_up && alive "$authority"
-}
-
-authority_up()
-{
-	gone "$authority" || grep -q ' is up: ' "$WORK/serve.log"
-}
-
-as()
-{
-	local who=$1
-	shift
-	on auth "$BUILD/vinectl" --authority "$URL" --identity "$WORK/id-$who" "$@"
 }
 
 # The routers are there in the registry only: they are never silent (that would be no choice).
@@ -96,9 +77,8 @@ configured()
 			owner = admin
 		END
 }
-check "init" on auth "$BUILD/vine-authority" init --name $AT --directory "$DIR"
+check "init" authority_begin
 check "ranges and programs" configured
-cp -r "$DIR/admin" "$WORK/id-admin"
 printf '[range x]\nprovider = A\nexclusive = yes\n' > "$WORK/wrong.conf"
 sed "s|^ranges.*|ranges = $WORK/wrong.conf|" "$DIR/authority.conf" > "$DIR/wrong.conf"
 wrong_ranges()
@@ -198,10 +178,12 @@ check "neither curl nor wget" says 'neither curl nor wget' c \
 cp "$WORK/script" "$WORK/whole"
 cut_off()
 {
-	local size n shell
+	local size n shell first
 	size=$(stat -c %s "$WORK/whole")
+	first=$(head -n 1 "$WORK/whole" | wc -c)
 	for shell in dash bash; do
-		for n in 250 400 1000 3000 $((size / 2)) $((size - 200)) $((size - 12)) $((size - 3)); do
+		for n in $((first - 1)) "$first" $((first + 1)) 250 400 1000 3000 $((size / 2)) $((size - 200)) \
+			$((size - 12)) $((size - 3)); do
 			head -c "$n" "$WORK/whole" > "$WORK/script"
 			says 'not arrived whole' c : $shell || {
 				echo "after $n bytes, with $shell"
@@ -210,6 +192,21 @@ cut_off()
 		done
 	done
 }
+# In the first line, of which a part is no command: the shell says that it ends unexpectedly.
+cut_off_at_once()
+{
+	inside c : sh -c 'for shell in dash bash; do
+		first=$(head -n 1 "$1" | wc -c)
+		for n in $(seq $((first - 2))); do
+			! said=$(head -c "$n" "$1" | $shell 2>&1) || exit
+			case $said in
+			*"end of file"* | *newline*) ;;
+			*) echo "after $n bytes, with $shell: $said"; exit 1 ;;
+			esac
+		done
+	done' sh "$WORK/whole" && [ "$(installed c)" = 0 ]
+}
+check "cut off in its first line" cut_off_at_once
 check "cut off anywhere" cut_off
 cp "$WORK/whole" "$WORK/script"
 is "none of these used anything up" "$(tinies '.tinies | length')" 2

@@ -2,6 +2,7 @@
 # Packets given back past the kernel's routing: straight to the interface, with what is
 # known of neighbours, routes and links kept up to date; and the method changed while
 # packets flow.
+# takes 45 s
 . "$(dirname "$0")/lib.sh"
 setup
 internet
@@ -70,7 +71,7 @@ for set in "workers=1" "workers=2 encrypt=aes-256-gcm method=nfqueue"; do
 	server=$spawned
 	for family in 4 6; do
 		failed=$(dropped 2 inject-failed)
-		for options in "-t 2" "-t 2 -R" "-t 2 -P 4" "-u -b 50M -l 64 -t 1" \
+		for options in "" "-R" "-P 4" "-u -b 50M -l 64 -t 1" \
 			"-u -b 200M -l 1200 -t 1" "-u -b 50M -l 1200 -t 1 -R"; do
 			# shellcheck disable=SC2086
 			check "$set, IPv$family: iperf3 $options" iperf h1 "$(host_at 2 $family)" $options
@@ -168,7 +169,7 @@ for inject in tun raw packet; do
 	on h1 ip -6 route flush cache
 	check "MTU of the LAN, $inject: fragments" pings h1 "$(host4 2)" 5 -s 1350 -M dont
 	iperf_server h2
-	check "MTU of the LAN, $inject: TCP" iperf h1 "$(host4 2)" -t 1
+	check "MTU of the LAN, $inject: TCP" iperf h1 "$(host4 2)"
 	end "$spawned"
 	check "MTU of the LAN, $inject: routers end" stop_routers
 	on h1 ip route flush cache

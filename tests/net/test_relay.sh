@@ -1,6 +1,7 @@
 #!/bin/bash
 # Limited routers behind NAT and their queue routers by UDP: reached at all, with how many
 # workers, at which speed; asking at intervals; a queue router that dies under load.
+# takes 70 s
 . "$(dirname "$0")/lib.sh"
 . "$here/firewall.sh"
 . "$here/flows.sh"

@@ -42,8 +42,8 @@ carries()
 {
 	listening h1 5201 || iperf_server h1
 	check "$1: ping" pings vm15 "$(host4 1)" 20
-	check "$1: iperf3 there" iperf vm15 "$(host4 1)" -t 1
-	check "$1: iperf3 back" iperf vm15 "$(host4 1)" -t 1 -R
+	check "$1: iperf3 there" iperf vm15 "$(host4 1)"
+	check "$1: iperf3 back" iperf vm15 "$(host4 1)" -R
 }
 
 # ---- What gets out ---------------------------------------------------------------
@@ -113,7 +113,7 @@ check "IPv6: starts" start_tiny 1 5
 check "IPv6: to a site" wait_for 10 answers vm15 "$(host6 1)"
 check "IPv6: from a site" pings h1 "$vm6" 10
 check "IPv6: and IPv4 beside it" pings vm15 "$(host4 1)" 10
-check "IPv6: iperf3" eval "listening h1 5201 || iperf_server h1; iperf vm15 $(host6 1) -t 1"
+check "IPv6: iperf3" eval "listening h1 5201 || iperf_server h1; iperf vm15 $(host6 1)"
 check "IPv6: ends" stop_tiny 1 5
 
 # ---- A router that moves ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # The number of workers changes while packets flow: none is lost, each worker that is
 # there has its part, each flow stays where it is, and nothing is left behind by those
 # that are not there any more.
+# takes 60 s
 . "$(dirname "$0")/lib.sh"
 setup
 internet

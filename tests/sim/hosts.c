@@ -250,6 +250,15 @@ bool flow_is_whole(const struct flow *f)
 	return f->sent > 0 && f->received == f->sent && f->duplicates == 0;
 }
 
+bool flows_have_come(void *arg, struct net *n)
+{
+	(void)arg;
+	for (size_t i = 0; i < n->n_flows; i++)
+		if (n->flows[i]->left || !flow_is_whole(n->flows[i]))
+			return false;
+	return true;
+}
+
 void flow_whole(const struct flow *f)
 {
 	if (!flow_is_whole(f))

@@ -278,30 +278,24 @@ static void take(struct net *n, struct incident *e)
 
 /* ---- time ------------------------------------------------------------------ */
 
-static void earlier(mono_t *next, mono_t t)
-{
-	if (mono_is_set(t) && mono_before(t, *next))
-		*next = t;
-}
-
 /* The next point in time at which anything happens, at most end. */
 static mono_t next_time(const struct net *n, mono_t end)
 {
 	mono_t next = end;
 
 	if (n->n_events)
-		earlier(&next, n->incidents[1].when);
-	earlier(&next, pipes_next(n));
+		next = mono_earlier(next, n->incidents[1].when);
+	next = mono_earlier(next, pipes_next(n));
 	for (size_t i = 0; i < n->n_flows; i++)
 		if (n->flows[i]->left)
-			earlier(&next, n->flows[i]->next);
+			next = mono_earlier(next, n->flows[i]->next);
 	for (unsigned i = 1; i <= NET_SITES; i++) {
 		if (!n->sites[i].router)
 			continue;
 		if (n->sites[i].busy)
 			return n->now;
-		earlier(&next, loop_next(n->sites[i].loop));
-		earlier(&next, n->sites[i].held_check);
+		next = mono_earlier(next, loop_next(n->sites[i].loop));
+		next = mono_earlier(next, n->sites[i].held_check);
 	}
 	return mono_before(next, n->now) ? n->now : next;
 }

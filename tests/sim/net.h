@@ -267,6 +267,11 @@ void flow_send(struct net *, struct flow *);
 /* All that was sent came, once each. */
 void flow_whole(const struct flow *);
 bool flow_is_whole(const struct flow *);
+/* Of all flows, and none has more to send; for net_wait. */
+bool flows_have_come(void *arg, struct net *);
+/* For router_apply_image, with a configuration: the keys that it has; of whom it doesn't know,
+ * any. */
+image_key_fn config_key;
 /* What a site's injector was given. */
 void hosts_take(struct site *, const uint8_t *packet, size_t len);
 

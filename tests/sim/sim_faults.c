@@ -157,51 +157,6 @@ static void reading_a_configuration(void **state)
 	"[gndt 8000]\nr2 = 172.16.2.0/24\n[gndt 7]\nr3 = 10.3.0.0/16\n"
 
 /* The same of rows. */
-static void changing_rows(void **state)
-{
-	struct net *n = *state;
-	struct table_change come[] = {
-		{ .kind = LNDT_ADD, .lndt = { .network = 7 } },
-		{ .kind = GNDT_ADD, .gndt = { .network = 7, .router = 2, .file = "some" } },
-	};
-	struct table_change go[] = { come[0], come[1] };
-	struct router *r;
-	struct flow *f;
-
-	prefix_parse("10.1.0.0/16", &come[0].lndt.prefix);
-	prefix_parse("10.2.0.0/16", &come[1].gndt.prefix);
-	go[0].lndt.prefix = come[0].lndt.prefix;
-	go[1].gndt.prefix = come[1].gndt.prefix;
-	go[0].kind = LNDT_REMOVE;
-	go[1].kind = GNDT_REMOVE;
-	sites_start(n, 2, 2);
-	sites_wait_up(n);
-	r = n->sites[1].router;
-	f = flow4(n, 1, 2, 300, MSEC, 1000);
-	for (unsigned i = 0; i < 2; i++) {
-		bool done = false;
-		long at;
-
-		for (at = 1; !done && at < 1000; at++) {
-			const struct world *w = r->world;
-
-			fault.left = at;
-			done = router_table_change(r, i ? go : come, 2, n->now, stderr);
-			assert_true(done || fault.left == 0);
-			fault.left = 0;
-			if (!done) {
-				assert_ptr_equal(r->world, w);
-				assert_int_equal(r->n_networks, 1 + i);
-			}
-			net_run(n, 3 * MSEC);
-		}
-		assert_true(done && at > 10);
-		assert_int_equal(r->n_networks, 2 - i);
-	}
-	net_run(n, 2 * SEC);
-	flow_whole(f);
-}
-
 static void image_rows(struct image *image, uint32_t id, uint8_t sides, const char *ours,
 		       const char *theirs)
 {
@@ -245,18 +200,6 @@ static struct image *image_number(uint64_t number)
 	return image;
 }
 
-static bool image_key(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY],
-		      FILE *errors)
-{
-	const struct site *s = arg;
-
-	(void)errors;
-	memset(ret, 1, CRYPTO_KEY);
-	if (p->id == 2)
-		memcpy(ret, s->router->config->peers[0].key, CRYPTO_KEY);
-	return true;
-}
-
 /* And of images: first from none, then from one to the next, there and back. */
 static void applying_images(void **state)
 {
@@ -279,7 +222,8 @@ static void applying_images(void **state)
 			struct image *image = image_number(number);
 
 			fault.left = at;
-			done = router_apply_image(s->router, image, image_key, s, n->now, stderr);
+			done = router_apply_image(s->router, image, config_key, s->router->config,
+						  n->now, stderr);
 			assert_true(done || fault.left == 0);
 			fault.left = 0;
 			if (!done) {
@@ -380,11 +324,8 @@ static void running(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(reading_a_configuration),
-		net_test(making_a_router),
-		net_test(changing_rows),
-		net_test(applying_images),
-		net_test(reloading),
+		net_test(reading_a_configuration), net_test(making_a_router),
+		net_test(applying_images),	   net_test(reloading),
 		cmocka_unit_test(running),
 	};
 

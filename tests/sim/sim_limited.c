@@ -75,17 +75,6 @@ static struct image *image_for(struct net *n, unsigned site, const struct phase 
 	return image;
 }
 
-static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
-{
-	const struct config *c = arg;
-
-	(void)errors;
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (c->peers[i].id == p->id)
-			memcpy(ret, c->peers[i].key, CRYPTO_KEY);
-	return true;
-}
-
 /* At all of them, in any order, some time between them. */
 static void take(struct net *n, const struct phase *p, enum image_limited mode)
 {
@@ -97,8 +86,9 @@ static void take(struct net *n, const struct phase *p, enum image_limited mode)
 		if (done & 1u << (i - 1))
 			continue;
 		done |= 1u << (i - 1);
-		assert_true(router_apply_image(n->sites[i].router, image_for(n, i, p, mode), key_of,
-					       n->sites[i].router->config, n->now, stderr));
+		assert_true(router_apply_image(n->sites[i].router, image_for(n, i, p, mode),
+					       config_key, n->sites[i].router->config, n->now,
+					       stderr));
 		net_run(n, (int64_t)net_random(n, 60) * MSEC);
 	}
 }

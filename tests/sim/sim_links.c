@@ -7,15 +7,6 @@
 #include "tests/sim/net.h"
 #include "router/connections.h"
 
-static bool flows_have_come(void *arg, struct net *n)
-{
-	(void)arg;
-	for (size_t i = 0; i < n->n_flows; i++)
-		if (n->flows[i]->left || !flow_is_whole(n->flows[i]))
-			return false;
-	return true;
-}
-
 /* The rung that a site's path to its peer is on. */
 static enum rung rung_at(struct net *n, unsigned site, unsigned peer)
 {

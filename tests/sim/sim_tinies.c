@@ -60,24 +60,11 @@ static struct image *image_of(bool vm2, bool vm3)
 	return image;
 }
 
-/* The keys that the configuration has; of those that it doesn't know, any. */
-static bool key_of(void *arg, const struct pinned *p, uint8_t ret[static CRYPTO_KEY], FILE *errors)
-{
-	const struct config *c = arg;
-
-	(void)errors;
-	memset(ret, 1, CRYPTO_KEY);
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (c->peers[i].id == p->id)
-			memcpy(ret, c->peers[i].key, CRYPTO_KEY);
-	return true;
-}
-
 static void apply(struct net *n, struct image *image)
 {
 	struct router *r = n->sites[1].router;
 
-	assert_true(router_apply_image(r, image, key_of, r->config, n->now, stderr));
+	assert_true(router_apply_image(r, image, config_key, r->config, n->now, stderr));
 	site_settle(&n->sites[1]);
 }
 

@@ -8,15 +8,6 @@
 #include "router/heartbeat.h"
 #include "tests/sim/net.h"
 
-static bool flows_have_come(void *arg, struct net *n)
-{
-	(void)arg;
-	for (size_t i = 0; i < n->n_flows; i++)
-		if (n->flows[i]->left || !flow_is_whole(n->flows[i]))
-			return false;
-	return true;
-}
-
 static void assert_no_drops(const struct net *n)
 {
 	for (unsigned i = 1; i <= NET_SITES; i++)

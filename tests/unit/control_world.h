@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "router/interception.h"
+#include "router/router.h"
 
 static const char control_config[] = "[router]\n"
 				     "name = florida\n"

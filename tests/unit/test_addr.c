@@ -74,6 +74,30 @@ static void test_ip_refused(void **state)
 	}
 }
 
+static void test_ip_of_a_machine(void **state)
+{
+	static const char *const hosts[] = { "10.0.0.5", "223.255.255.255", "fd00::1", "fe80::1" };
+	static const char *const others[] = {
+		"0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "ff02::1"
+	};
+	static const char *const own[] = { "127.0.0.1", "::1" };
+	struct ip ip;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		ip = ip_of(hosts[i]);
+		assert_true(ip_is_unicast(&ip) && ip_is_host(&ip));
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		ip = ip_of(others[i]);
+		assert_false(ip_is_unicast(&ip) || ip_is_host(&ip));
+	}
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		ip = ip_of(own[i]);
+		assert_true(ip_is_unicast(&ip) && !ip_is_host(&ip));
+	}
+}
+
 static void test_prefix_round_trip(void **state)
 {
 	static const char *const texts[] = {
@@ -271,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_ip_round_trip),
 		cmocka_unit_test(test_ip_longest_text),
 		cmocka_unit_test(test_ip_refused),
+		cmocka_unit_test(test_ip_of_a_machine),
 		cmocka_unit_test(test_prefix_round_trip),
 		cmocka_unit_test(test_prefix_refused),
 		cmocka_unit_test(test_endpoint_text),

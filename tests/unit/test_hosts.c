@@ -19,6 +19,7 @@
 #include "router/authority.h"
 #include "router/hosts.h"
 #include "router/https.h"
+#include "router/router.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define WHO "Authorization: Bearer h1:" SECRET "\r\n"

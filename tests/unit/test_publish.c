@@ -7,13 +7,16 @@
 
 static bool share(struct scene *s, unsigned a, unsigned b)
 {
-	size_t n;
-	uint32_t *ids = tables_neighbours(registry_router_id(s->w.registry, a), &n);
+	struct networks l;
 	bool found = false;
+	size_t n;
 
-	for (size_t i = 0; i < n; i++)
-		found |= ids[i] == b;
-	free(ids);
+	networks_of_router(registry_router_id(s->w.registry, a), &l);
+	for (size_t i = 0; i < l.n; i++) {
+		network_table_of(l.at[i], b, &n);
+		found |= n && a != b;
+	}
+	networks_done(&l);
 	return found;
 }
 

@@ -67,6 +67,9 @@ static void test_wrong(void **state)
 		{ LEAST NETWORKS KEY "local = 172.0.0.0/8\n",
 		  "f:7: [tiny] local: 172.0.0.0/8 holds all of 172.16.0.0/12; expected prefixes "
 		  "inside networks\n" },
+		{ LEAST NETWORKS KEY "address = 127.0.0.1\n",
+		  "can't be \"127.0.0.1\"; expected an address of this machine" },
+		{ LEAST NETWORKS KEY "address = 10.0.0.5, 10.0.0.6\n", "a second IPv4 address" },
 		{ LEAST NETWORKS KEY "router = nowhere\n", "can't be \"nowhere\"; expected 198." },
 		{ LEAST NETWORKS KEY "color = blue\n", "f:7: [tiny] color: " },
 		{ LEAST NETWORKS KEY "[router]\n", "f:7: [router]" },
