@@ -17,7 +17,7 @@
 #   make bench-tables    the tables at size, alone and while they change
 #   make bench-registry  the authority's registry and operations at size
 #   make bench-authority the authority with simulated routers, as root: ROUTERS, OUT
-#   make bench-tinies    one router with simulated tinies, as root: TINIES
+#   make bench-tinies    one router with simulated tinies, as root: TINIES, OUT
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -362,11 +362,14 @@ $(BUILD)/bench/tinies: $(call objects,$(addprefix tests/bench/,tinies.c tinies_t
 	tiny/tiny.c tiny/config.c) $(BUILD)/librouter.a $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,pool_new pool_free crypto_new crypto_free) $^ \
+	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,pool_new pool_free crypto_new crypto_free link_udp_open) $^ \
 		$(LIBS_ROUTER)
 
 bench-tinies: all $(BUILD)/bench/tinies
-	$(Q)BUILD=$(BUILD) tests/bench/tinies.sh $(or $(TINIES),5000)
+	$(Q)out=$(or $(OUT),$(BUILD)/bench/tinies.jsonl); : > $$out; \
+	for n in $(or $(TINIES),1000 2000 5000); do \
+		BUILD=$(BUILD) tests/bench/tinies.sh $$n $$out || exit; \
+	done; tests/bench/report $$out
 
 # Installing
 

@@ -14,7 +14,7 @@
 #include "router/router.h"
 
 #define PING_INTERVAL (5 * SEC)
-#define PING_DESIGNATED (1500 * MSEC) /* a tiny its router: it is to go to another one in time */
+#define PING_REPLACEABLE (1500 * MSEC) /* a tiny its router, if it is to go to another one in time */
 #define START SEC
 #define LOOK (500 * MSEC)
 #define LOOK_CLOSE (100 * MSEC) /* at what others depend on, or what can be replaced */
@@ -114,14 +114,15 @@ static mono_t heard_by_path(const struct contact *c)
 }
 
 /* Whether the time for a ping has come that has no other reason. Of a tiny and its router the
- * tiny asks, so that thousands cost little. */
+ * tiny asks, so that thousands cost little: and it does, or it would never learn that its router
+ * has started anew and knows neither its keys nor its address. */
 static bool is_time(const struct contact *c, mono_t now)
 {
 	int64_t since = mono_since(now, c->asked);
 
 	if (c->config.designated)
-		return since >= PING_DESIGNATED;
-	if (c->config.tiny && mono_since(now, heard_by_path(c)) < PING_INTERVAL)
+		return since >= (c->config.replaceable ? PING_REPLACEABLE : PING_INTERVAL);
+	if (c->config.tiny && mono_since(now, heard_by_path(c)) < 2 * PING_INTERVAL)
 		return false;
 	return since >= PING_INTERVAL && !(is_idle(c, now) && keepalive_is_quiet(c, now));
 }

@@ -1,7 +1,8 @@
 /*
  * Many tinies at one full router. Each is the real one (tiny/tiny.c and the router's own code
  * below it: handshake, timers, retries), with a socket of its own, but without a kernel's device
- * and routes (tinies_twins.c); all are in one thread.
+ * and routes (tinies_twins.c). A process of one thread has some thousands of them, as many as
+ * it has descriptors for; they share what they measure with the first one, which has none.
  *
  *   tinies ROUTER:PORT ROUTER-ID KEY-FILE FIRST-ID NUMBER HOST < COMMANDS
  *
@@ -14,10 +15,14 @@
 
 #include <arpa/inet.h>
 #include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
@@ -28,6 +33,9 @@
 #define LOOK (20 * MSEC)
 #define ECHO_AGAIN SEC
 #define NOTED_ROOM(n) (3 * (n) + 1000)
+#define DESCRIPTORS 4 /* of a tiny */
+#define PROCESSES 64
+#define FIRST_PORT 9000
 #define ECHO_LEN 36 /* IPv4, ICMP, 8 bytes */
 
 struct client {
@@ -39,18 +47,28 @@ struct client {
 	int64_t left, keyed, answered; /* ns after the beginning: its router is no more up, ... */
 };
 
+/* What the processes share. */
+static struct common {
+	_Atomic(uint32_t) round; /* the measurement under way: counts them */
+	mono_t begun;
+	char name[40];
+	struct {
+		atomic_size_t opened, back;
+		_Atomic(uint32_t) round; /* it has begun this one */
+		double cpu;		 /* s, its own */
+	} process[PROCESSES];
+	struct client clients[];
+} *shared;
+
+/* A process's own. */
 static struct bench {
 	struct loop *loop;
 	struct client *clients;
-	size_t n, n_back, n_noted;
+	size_t number, n, n_noted;
 	struct client **noted;
 	uint32_t host;
 	uint32_t round;
-	char name[40];
-	mono_t begun;
-	bool under_way, stop;
 	struct timer look;
-	struct source commands;
 } bench;
 
 static _Noreturn void fail(const char *what)
@@ -107,8 +125,8 @@ void device_taken(void *arg, struct device *d, const uint8_t *packet, size_t len
 	if (!c || c->device != d || c->back)
 		return;
 	c->back = true;
-	c->answered = mono_since(clock_now(), bench.begun);
-	bench.n_back++;
+	c->answered = mono_since(clock_now(), shared->begun);
+	atomic_fetch_add(&shared->process[bench.number].back, 1);
 }
 
 /* ---- measurements -------------------------------------------------------------------- */
@@ -120,21 +138,21 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void print_quantiles(const char *name, size_t field)
+static void print_quantiles(const char *name, size_t field, size_t n)
 {
 	static const double part[] = { 0, 0.5, 0.9, 0.99, 1 };
 	static const char *const word[] = { "first", "p50", "p90", "p99", "last" };
-	int64_t *all = malloc(bench.n * sizeof(*all));
+	int64_t *all = malloc(n * sizeof(*all));
 
 	if (!all)
 		fail("out of memory");
-	for (size_t i = 0; i < bench.n; i++)
-		memcpy(&all[i], (char *)&bench.clients[i] + field, sizeof(*all));
-	qsort(all, bench.n, sizeof(*all), compare);
+	for (size_t i = 0; i < n; i++)
+		memcpy(&all[i], (char *)&shared->clients[i] + field, sizeof(*all));
+	qsort(all, n, sizeof(*all), compare);
 	printf(", \"%s\": {", name);
 	for (size_t i = 0; i < 5; i++)
 		printf("%s\"%s\": %.3f", i ? ", " : "", word[i],
-		       (double)all[(size_t)(part[i] * (double)(bench.n - 1))] / (double)SEC);
+		       (double)all[(size_t)(part[i] * (double)(n - 1))] / (double)SEC);
 	printf("}");
 	free(all);
 }
@@ -148,13 +166,10 @@ static double own_time(void)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static void begin(const char *name, mono_t now)
+/* Of a process's own: another measurement has begun. */
+static void begin(uint32_t round)
 {
-	snprintf(bench.name, sizeof(bench.name), "%s", name);
-	bench.begun = now;
-	bench.round++;
-	bench.n_back = 0;
-	bench.under_way = true;
+	bench.round = round;
 	for (size_t i = 0; i < bench.n; i++) {
 		struct client *c = &bench.clients[i];
 
@@ -162,30 +177,22 @@ static void begin(const char *name, mono_t now)
 		c->left = c->keyed = 0;
 		c->asked = (mono_t){ 0 };
 	}
-}
-
-static void finish(void)
-{
-	bench.under_way = false;
-	printf("{\"event\": \"%s\", \"tinies\": %zu", bench.name, bench.n);
-	print_quantiles("left", offsetof(struct client, left));
-	print_quantiles("keyed", offsetof(struct client, keyed));
-	print_quantiles("back", offsetof(struct client, answered));
-	printf(", \"own_cpu\": %.2f}\n", own_time());
-	fflush(stdout);
+	atomic_store(&shared->process[bench.number].back, 0);
+	atomic_store(&shared->process[bench.number].round, round);
 }
 
 static void look_at(struct client *c, mono_t now)
 {
 	const struct contact *r = c->tiny ? tiny_router(c->tiny) : NULL;
-	bool fresh = r && keying_is_ready(&r->keying) && !mono_before(r->keying.made, bench.begun);
+	bool fresh = r && keying_is_ready(&r->keying) &&
+		     !mono_before(r->keying.made, shared->begun);
 
 	if (r && !c->left && (!r->up || r->dead || !keying_is_ready(&r->keying)))
-		c->left = mono_since(now, bench.begun);
+		c->left = mono_since(now, shared->begun);
 	if (!fresh || c->back)
 		return;
 	if (!c->keyed)
-		c->keyed = mono_since(r->keying.made, bench.begun);
+		c->keyed = mono_since(r->keying.made, shared->begun);
 	/* once it knows which network it is in */
 	if (c->tiny->network.id &&
 	    (!mono_is_set(c->asked) || mono_since(now, c->asked) >= ECHO_AGAIN))
@@ -194,28 +201,14 @@ static void look_at(struct client *c, mono_t now)
 
 static void look(struct timer *t, mono_t now)
 {
+	uint32_t round = atomic_load(&shared->round);
+
 	timer_set(bench.loop, t, mono_add(now, LOOK));
-	if (!bench.under_way)
-		return;
-	for (size_t i = 0; i < bench.n; i++)
+	if (round != bench.round)
+		begin(round);
+	for (size_t i = 0; round && i < bench.n; i++)
 		look_at(&bench.clients[i], now);
-	if (bench.n_back == bench.n)
-		finish();
-}
-
-static void command(struct source *s, uint32_t events, mono_t now)
-{
-	static char line[sizeof(bench.name)];
-	ssize_t n = read(s->fd, line, sizeof(line) - 1);
-
-	(void)events;
-	if (n > 0) {
-		line[n] = '\0';
-		line[strcspn(line, "\n")] = '\0';
-		begin(line, now);
-	} else {
-		bench.stop = true;
-	}
+	shared->process[bench.number].cpu = own_time();
 }
 
 /* ---- tinies ---------------------------------------------------------------------------- */
@@ -266,10 +259,110 @@ static void turn(int64_t wait)
 	bench.n_noted = 0;
 }
 
-int main(int argc, char **argv)
+/* A process of its own with its tinies: to the end. */
+static _Noreturn void work(size_t number, struct client *clients, size_t n, char **argv,
+			   uint32_t first)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* its tinies say no goodbye */
+	sockets_from((uint16_t)(FIRST_PORT + (clients - shared->clients)));
+	bench.number = number;
+	bench.clients = clients;
+	bench.n = n;
+	bench.noted = calloc(NOTED_ROOM(n) + 1, sizeof(struct client *));
+	bench.loop = loop_new();
+	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* there are bounds for the number of mappings */
+	rcu_register_thread();
+	if (!bench.noted || !bench.loop)
+		fail("out of memory");
+	bench.look.fn = look;
+	timer_set(bench.loop, &bench.look, clock_now());
+	for (size_t i = 0; i < n; i++) {
+		open_client(&clients[i], (size_t)(&clients[i] - shared->clients), argv, first);
+		atomic_fetch_add(&shared->process[number].opened, 1);
+		/* those before it go on meanwhile, as on machines of their own */
+		turn(0);
+	}
+	for (;;)
+		turn(-1);
+}
+
+static size_t all_back(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PROCESSES; i++)
+		if (atomic_load(&shared->process[i].round) == atomic_load(&shared->round))
+			n += atomic_load(&shared->process[i].back);
+	return n;
+}
+
+static size_t all_opened(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PROCESSES; i++)
+		n += atomic_load(&shared->process[i].opened);
+	return n;
+}
+
+static void report(size_t n)
+{
+	double cpu = 0;
+
+	for (size_t i = 0; i < PROCESSES; i++)
+		cpu += shared->process[i].cpu;
+	printf("{\"event\": \"%s\", \"tinies\": %zu", shared->name, n);
+	print_quantiles("left", offsetof(struct client, left), n);
+	print_quantiles("keyed", offsetof(struct client, keyed), n);
+	print_quantiles("back", offsetof(struct client, answered), n);
+	printf(", \"own_cpu\": %.2f}\n", cpu);
+}
+
+/* The first one: passes on what is asked for, until there is nothing more to be. */
+static void lead(size_t n)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	bool opened = false, under_way = false;
+	ssize_t len = 1;
+
+	while (len > 0) {
+		if (poll(&input, 1, (int)(LOOK / MSEC)) > 0) {
+			len = read(STDIN_FILENO, shared->name, sizeof(shared->name) - 1);
+			shared->name[len > 0 ? len : 0] = '\0';
+			shared->name[strcspn(shared->name, "\n")] = '\0';
+			shared->begun = clock_now();
+			atomic_fetch_add(&shared->round, 1);
+			under_way = true;
+		}
+		if (!opened && all_opened() == n) {
+			opened = true;
+			puts("{\"open\": true}");
+		}
+		if (under_way && all_back() == n) {
+			under_way = false;
+			report(n);
+		}
+		fflush(stdout);
+	}
+}
+
+/* How many tinies a process may have. */
+static size_t room(void)
 {
 	struct rlimit files = { 1 << 20, 1 << 20 };
+
+	if (setrlimit(RLIMIT_NOFILE, &files)) { /* one may not raise it */
+		getrlimit(RLIMIT_NOFILE, &files);
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	return files.rlim_cur / DESCRIPTORS - 100;
+}
+
+int main(int argc, char **argv)
+{
 	uint32_t first;
+	size_t n, each, processes;
 
 	if (argc != 7 || id_parse(argv[4], &first) ||
 	    inet_pton(AF_INET, argv[6], &bench.host) != 1) {
@@ -277,27 +370,24 @@ int main(int argc, char **argv)
 		      stderr);
 		return 2;
 	}
-	setrlimit(RLIMIT_NOFILE, &files);
-	bench.n = (size_t)atol(argv[5]);
-	bench.clients = calloc(bench.n + 1, sizeof(*bench.clients));
-	bench.noted = calloc(NOTED_ROOM(bench.n) + 1, sizeof(struct client *));
-	bench.loop = loop_new();
-	bench.commands = (struct source){ .fd = STDIN_FILENO, .fn = command };
-	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* there are bounds for the number of mappings */
-	rcu_register_thread();
-	if (!bench.clients || !bench.noted || !bench.loop ||
-	    loop_add(bench.loop, &bench.commands, EPOLLIN))
-		fail("out of memory, or standard input is no pipe");
-	bench.look.fn = look;
-	timer_set(bench.loop, &bench.look, clock_now());
-	for (size_t i = 0; i < bench.n; i++) {
-		open_client(&bench.clients[i], i, argv, first);
-		/* those before it go on meanwhile, as on machines of their own */
-		turn(0);
+	n = (size_t)atol(argv[5]);
+	processes = (n - 1) / room() + 1;
+	each = (n - 1) / processes + 1;
+	shared = mmap(NULL, sizeof(*shared) + n * sizeof(struct client), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED || processes > PROCESSES ||
+	    n > UINT16_MAX - FIRST_PORT)
+		fail("out of memory, descriptors or ports");
+	for (size_t i = 0; i < processes; i++) {
+		size_t from = i * each;
+
+		switch (fork()) {
+		case -1: fail("no more processes");
+		case 0:
+			work(i, &shared->clients[from], n - from < each ? n - from : each, argv,
+			     first);
+		}
 	}
-	printf("{\"open\": true}\n");
-	fflush(stdout);
-	while (!bench.stop)
-		turn(-1);
-	_exit(0); /* its tinies say no goodbye */
+	lead(n);
+	return 0;
 }

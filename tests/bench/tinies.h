@@ -15,4 +15,7 @@ void device_feed(struct device *, const void *packet, size_t len);
 void device_set_taker(void *arg);
 void device_taken(void *arg, struct device *, const uint8_t *packet, size_t len);
 
+/* From which port on the next sockets have one each. */
+void sockets_from(uint16_t port);
+
 #endif

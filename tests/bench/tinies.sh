@@ -2,14 +2,14 @@
 # tinies.sh NUMBER [OUT]: what so many tinies cost their router, and how long they take to come:
 # all at once to a fresh one; after it was killed, or ended, and started again under them; and,
 # while it stays away for a while. With real tinies' code and handshakes (tinies.c). A line of
-# the bench's JSON goes to OUT.
+# the bench's JSON is added to OUT.
 . "$(dirname "$0")/../net/lib.sh"
 . "$here/cloud.sh"
 setup
 number=$1
 out=${2:-}
-AWAY=${AWAY:-20}  # seconds, of a router that stays away
-IDLE=${IDLE:-12}  # over which idle costs are measured
+AWAY=${AWAY:-15}  # seconds, of a router that stays away
+IDLE=${IDLE:-10}  # over which idle costs are measured
 NAME[1]=hub
 hz=$(getconf CLK_TCK)
 declare -A figure
@@ -27,7 +27,8 @@ sections()
 }
 
 memory() { awk -v f="$1:" '$1 == f { print $2 }' "/proc/${router_pid[1]}/status"; }
-ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+ticks() { awk '{ sum += $14 + $15 } END { print sum }' "${@/%//stat}"; }
+tinies_ticks() { ticks $(pgrep -P "$tinies" | sed 's,^,/proc/,'); }
 # over TICKS: milliseconds of processor time for each tiny
 each_ms() { jq -n "$1 * 1000 / $hz / $number"; }
 all_back() { grep -q "\"event\": \"$1\"" "$WORK/tinies.log"; }
@@ -45,17 +46,17 @@ over()
 # idles NAME: what it costs to keep them.
 idles()
 {
-	local hub=$(ticks "${router_pid[1]}") own=$(ticks "$tinies")
+	local hub=$(ticks "/proc/${router_pid[1]}") own=$(tinies_ticks)
 	over "$IDLE"
-	figure[$1_percent]=$(jq -n "($(ticks "${router_pid[1]}") - $hub) * 100 / $hz / $IDLE")
-	figure[$1_own_percent]=$(jq -n "($(ticks "$tinies") - $own) * 100 / $hz / $IDLE")
+	figure[$1_percent]=$(jq -n "($(ticks "/proc/${router_pid[1]}") - $hub) * 100 / $hz / $IDLE")
+	figure[$1_own_percent]=$(jq -n "($(tinies_ticks) - $own) * 100 / $hz / $IDLE")
 }
 
 # measured NAME: all are there, and what came of it.
 measured()
 {
 	check "$1: all are there, and a host answers each" wait_for ${PATIENCE:-60} all_back "$1" || return
-	figure[$1_ms_each]=$(each_ms "$(ticks "${router_pid[1]}")")
+	figure[$1_ms_each]=$(each_ms "$(ticks "/proc/${router_pid[1]}")")
 	local q
 	for q in p50 p90 p99 last; do
 		figure[$1_$q]=$(quantile "$1" "back.$q")
@@ -63,7 +64,8 @@ measured()
 	figure[$1_left_p50]=$(quantile "$1" left.p50)
 	figure[$1_left_last]=$(quantile "$1" left.last)
 	note "$1: $(jq -c "select(.event == \"$1\")" "$WORK/tinies.log")"
-	note "$1: $(ctl 1 show counters | jq -c '.drops, .events')"
+	note "$1: $(ctl 1 show counters | jq -c '[.drops[] | select(.packets != "0")
+		| {(.reason): .packets}] | add')"
 }
 
 internet
@@ -119,9 +121,11 @@ figure[most_kb]=$(jq -n "($peak - $alone) / $number")
 for f in "${!figure[@]}"; do
 	echo "\"$f\": ${figure[$f]}"
 done | sort | paste -sd, | sed 's/.*/{&}/' | jq -c --arg case "$number" --arg kernel "$(uname -r)" \
-	--arg version "$("$BUILD/vine-router" --version | cut -d' ' -f2)" --argjson cpus "$(nproc)" '{
-		part: "tinies", case: $case, kind: "vine", round: 1, version: $version, offload: "",
-		kernel: $kernel, cpus: $cpus, figures: ., failed: {}}' > "$WORK/line"
+	--arg version "$("$BUILD/vine-router" --version | cut -d' ' -f2)" --argjson cpus "$(nproc)" \
+	--argjson seconds "$IDLE" '{
+		part: "tinies", case: $case, kind: "vine", round: 1, version: $version, seconds: $seconds,
+		offload: "", line: "", kernel: $kernel, cpus: $cpus, time: (now | floor), figures: .,
+		failed: {}}' > "$WORK/line"
 note "$(jq . "$WORK/line")"
-[ -z "$out" ] || cp "$WORK/line" "$out"
+[ -z "$out" ] || cat "$WORK/line" >> "$out"
 finish

@@ -1,7 +1,7 @@
 /*
  * What a simulated tiny has in the place of the kernel: a device whose other side is the bench,
  * which gives it packets (tun_feed) and is told of those that come (tun_taken); a machine
- * without routes; no answers. Under the names of tun.h, routes.h and inject.h, so that all
+ * without routes and IPv6; no answers. Under the names of tun.h, routes.h and inject.h, so that all
  * the rest is the real one's code. Buffers and the tables of ciphers are one for all (by the
  * linker's --wrap): only one tiny uses them at a time, and thousands would take gigabytes.
  */
@@ -16,6 +16,7 @@
 #include "common/list.h"
 #include "common/crypto.h"
 #include "common/inet.h"
+#include "router/link.h"
 #include "router/tun.h"
 #include "tiny/routes.h"
 
@@ -118,6 +119,29 @@ void device_feed(struct device *d, const void *packet, size_t len)
 void device_set_taker(void *arg)
 {
 	taker = arg;
+}
+
+/* ---- sockets -------------------------------------------------------------------------- */
+
+static uint16_t next_port;
+
+int __real_link_udp_open(const struct endpoint *local, unsigned lanes, struct link **ret);
+int __wrap_link_udp_open(const struct endpoint *local, unsigned lanes, struct link **ret);
+
+void sockets_from(uint16_t port)
+{
+	next_port = port;
+}
+
+/* Sockets that share ports, as the router's workers do, would get each other's. */
+int __wrap_link_udp_open(const struct endpoint *local, unsigned lanes, struct link **ret)
+{
+	struct endpoint own = *local;
+
+	if (local->ip.family != 4)
+		return -EAFNOSUPPORT;
+	own.port = next_port++;
+	return __real_link_udp_open(&own, lanes, ret);
 }
 
 /* ---- shared memory -------------------------------------------------------------------- */
