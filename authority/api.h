@@ -26,6 +26,7 @@ struct api {
 	struct service *service;
 	struct push *push;
 	struct health *health;
+	struct lobby *lobby;	   /* NULL: this process is the only one */
 	struct download *download; /* NULL: none */
 	struct ca *ca;
 	char *url;	     /* where routers reach this process */

@@ -162,8 +162,14 @@ static json_t *parameters_of(const struct route *r)
 					    "^[a-z0-9][a-z0-9.-]*:[0-9a-f]{60}$", "description",
 					    "Of a router: the host for which it asks, and "
 					    "the hash of that host's secret")));
-	if (is_stream(r))
+	if (is_stream(r)) {
 		json_array_append_new(list, parameter("have", "query", false, version_schema()));
+		json_array_append_new(
+			list, parameter("without", "query", false,
+					json_pack("{s:s,s:s}", "type", "string", "description",
+						  "The URL of a process that can't be reached: it "
+						  "isn't sent there while that may have died")));
+	}
 	if (strcmp(r->method, "GET") && !api_is_tables(r))
 		json_array_append_new(list, parameter("dry_run", "query", false, schema(TRUTH)));
 	return list;

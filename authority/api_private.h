@@ -17,6 +17,8 @@ bool api_query(struct evhttp_request *, const char *name, char *ret, size_t size
  * it is allowed. */
 bool api_is_tables(const struct route *);
 void api_tables(struct api *, const struct route *, struct evhttp_request *, const char *router);
+/* The router's stream, or where it is. */
+void api_begin_stream(struct api *, struct evhttp_request *, const char *router);
 /* To the process that has the routers. */
 void api_send_on(struct api *, struct evhttp_request *);
 

@@ -11,6 +11,7 @@
 
 #include <event2/buffer.h>
 
+#include "authority/lobby.h"
 #include "authority/memory.h"
 #include "common/feed.h"
 
@@ -20,15 +21,30 @@ bool api_is_tables(const struct route *r)
 	       r->operation == OPERATION_HEARTBEAT;
 }
 
-static void begin_stream(struct api *api, struct evhttp_request *q, uint32_t router)
+void api_begin_stream(struct api *api, struct evhttp_request *q, const char *name)
 {
+	const struct router *router = registry_router(service_registry(api->service), name);
 	struct version have = { 0 };
 	char text[VERSION_TEXT];
 
-	if (api_query(q, "have", text, sizeof(text)) && !version_parse(text, &have))
+	if (!router)
+		api_problem(q, 404, "this router is no more");
+	else if (api_query(q, "have", text, sizeof(text)) && !version_parse(text, &have))
 		api_problem(q, 400, "'have' is not a version, like 1.20");
+	else if (!push_publishes(api->push))
+		api_send_on(api, q);
 	else
-		push_stream(api->push, q, router, have);
+		push_stream(api->push, q, router->record.id, have);
+}
+
+/* Or it waits until it is known where it is. */
+static void ask_stream(struct api *api, struct evhttp_request *q, const char *name)
+{
+	char without[300] = "";
+
+	api_query(q, "without", without, sizeof(without));
+	if (!api->lobby || !lobby_take(api->lobby, q, name, without))
+		api_begin_stream(api, q, name);
 }
 
 static void give_tables(struct api *api, struct evhttp_request *q, uint32_t router)
@@ -106,7 +122,9 @@ void api_tables(struct api *api, const struct route *route, struct evhttp_reques
 {
 	const struct router *router = registry_router(service_registry(api->service), name);
 
-	if (!router)
+	if (!strcmp(strrchr(route->path, '/'), "/stream"))
+		ask_stream(api, q, name);
+	else if (!router)
 		api_problem(q, 404, "this router is no more");
 	else if (!push_publishes(api->push))
 		api_send_on(api, q);
@@ -114,8 +132,6 @@ void api_tables(struct api *api, const struct route *route, struct evhttp_reques
 		take_confirmation(api, q, router);
 	else if (route->operation == OPERATION_HEARTBEAT)
 		take_heartbeat(api, q, router);
-	else if (!strcmp(strrchr(route->path, '/'), "/stream"))
-		begin_stream(api, q, router->record.id);
 	else
 		give_tables(api, q, router->record.id);
 }

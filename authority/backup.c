@@ -148,6 +148,7 @@ static int put_entry(struct writer *w, const struct store_entry *e, char error[s
 	json_t *value;
 
 	if (e->lease || !strcmp(e->key, PUBLISHED_KEY) || !strcmp(e->key, SERVICE_STARTED) ||
+	    !strcmp(e->key, SERVICE_PUBLISHER) || !strcmp(e->key, SERVICE_BEAT) ||
 	    !strcmp(e->key, SCHEMA_KEY))
 		return 0;
 	value = json_loadb(e->value, e->size, 0, NULL);

@@ -1,24 +1,21 @@
 /*
- * Which one of the processes on a shared store has the routers: whoever holds the key
- * SERVICE_PUBLISHER by a lease that it keeps. One that ends gives it back; of one that is
- * killed it vanishes with the lease, ELECTION_SECONDS later, and another takes it.
- *
- * A process that can't reach the store stops before its lease has ended, so that there are
- * never two.
+ * Which one of the processes on a shared store has the routers: whoever wrote the key
+ * SERVICE_PUBLISHER, for as long as it writes SERVICE_BEAT again and again. One that ends
+ * deletes both; of one that has died the others hear no more beats, by their own clocks, and
+ * one of them takes it over. The revision of SERVICE_PUBLISHER is the term: what a process
+ * does in the store for the routers is under the condition that its term lasts.
  */
 #ifndef AUTHORITY_ELECTION_H
 #define AUTHORITY_ELECTION_H
 
 #include "authority/service.h"
 
-#define ELECTION_SECONDS 2 /* a store may need more */
-
 struct election;
 
 struct election_hooks {
 	void *arg;
 	/* It is this process, and the registry knows all that was before. */
-	void (*won)(void *arg);
+	void (*won)(void *arg, uint64_t term);
 	void (*lost)(void *arg);
 };
 

@@ -1,8 +1,12 @@
 /*
  * A client may come without a certificate (to register), or with one that isn't believed:
  * the handshake goes through, and whoever serves the request refuses it in words that help.
- * The result of the check is kept with the connection. Sessions aren't resumed, so that
- * there is none without that check.
+ * The result of the check is kept with the connection.
+ *
+ * Who is believed gets a ticket, with which its next connections cost half as much: the
+ * certificate and the result are in the ticket, so that each request is looked at as on the
+ * first connection, by the record of who asks. A ticket is good once, within minutes, brings
+ * no other one, and is of no more use when the server's certificate or the CAs are other ones.
  *
  * Who has shown no certificate that is believed is a stranger. It is given only so long, from
  * the first byte of the handshake to the last of its answer, and may say only so much: else a
@@ -46,6 +50,7 @@ enum {
 	OPENING = 128, /* handshakes at once */
 	BACKLOG = 256, /* that wait for theirs in the kernel's queue */
 	TICK = 500,    /* ms; a handshake counts in the one in which it began, and the next */
+	RESUMED = 600, /* seconds that a session may be resumed */
 	SHARE = 4,     /* strangers have this part of all connections, */
 	STRANGERS_MOST = 2048, /* ... and no more than so many */
 };
@@ -184,7 +189,9 @@ static void on_progress(const SSL *ssl, int where, int value)
 	struct connection *c = SSL_get_ex_data(ssl, connection_index);
 
 	(void)value;
-	if (!(where & SSL_CB_HANDSHAKE_DONE) || !c)
+	/* Its end is said before a ticket is written, or not at all then. */
+	if (!(where == SSL_CB_ACCEPT_EXIT || (where & SSL_CB_HANDSHAKE_DONE)) || !c ||
+	    !SSL_is_init_finished(ssl))
 		return;
 	opened(c);
 	if (is_believed(ssl))
@@ -243,8 +250,11 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 /* The handshake goes on; the result stays with the connection. */
 static int note_result(X509_STORE_CTX *ctx, void *arg)
 {
+	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+
 	(void)arg;
-	X509_verify_cert(ctx);
+	if (X509_verify_cert(ctx) == 1 && ssl)
+		SSL_set_num_tickets(ssl, 1);
 	return 1;
 }
 
@@ -264,20 +274,23 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 
 static SSL_CTX *context_new(struct ca *ca, X509 *certificate, EVP_PKEY *key)
 {
+	static const unsigned char context[] = { 'v', 'i', 'n', 'e' };
 	SSL_CTX *c = SSL_CTX_new(TLS_server_method());
 
 	if (!c)
 		return NULL;
-	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-				       SSL_OP_IGNORE_UNEXPECTED_EOF |
+	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF |
 				       SSL_OP_CIPHER_SERVER_PREFERENCE);
-	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* all is in the tickets */
+	SSL_CTX_set_timeout(c, RESUMED);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS); /* most connections say nothing */
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c, note_result, NULL);
 	SSL_CTX_set_info_callback(c, on_progress);
 	SSL_CTX_set_client_hello_cb(c, on_hello, NULL);
-	if (SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
+	if (SSL_CTX_set_num_tickets(c, 0) &&
+	    SSL_CTX_set_session_id_context(c, context, sizeof(context)) &&
+	    SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) &&
 	    SSL_CTX_set1_verify_cert_store(c, ca_store(ca)) &&
 	    SSL_CTX_use_certificate(c, certificate) && SSL_CTX_use_PrivateKey(c, key) &&
 	    SSL_CTX_add1_chain_cert(c, ca_certificate(ca)))

@@ -22,6 +22,7 @@
 #include "authority/election.h"
 #include "authority/health.h"
 #include "authority/init.h"
+#include "authority/lobby.h"
 #include "authority/maintain.h"
 #include "authority/memory.h"
 #include "authority/settings.h"
@@ -230,13 +231,13 @@ static void on_applied(void *arg)
 		push_applied(p->push);
 }
 
-static void on_won(void *arg)
+static void on_won(void *arg, uint64_t term)
 {
 	struct program *p = arg;
 
 	log_info("this process has the routers now");
 	health_begin(p->health);
-	push_begin(p->push);
+	push_begin(p->push, term);
 }
 
 static void on_no_longer(void *arg)
@@ -268,11 +269,12 @@ static bool publish(struct program *p)
 	}
 	if (!store_is_shared(p->store)) {
 		health_begin(p->health);
-		push_begin(p->push);
+		push_begin(p->push, 0);
 		return !p->failed;
 	}
+	p->api.lobby = lobby_new(p->base, &p->api);
 	p->election = election_new(p->base, p->service, p->api.url, &hooks);
-	return p->election != NULL;
+	return p->api.lobby && p->election;
 }
 
 static bool add_signal(struct program *p, struct event **ret, int signal, event_callback_fn fn)
@@ -360,11 +362,12 @@ static void free_event(struct event *e)
 
 static void end(struct program *p)
 {
+	election_free(p->election); /* another one may have the routers, before they are told */
+	lobby_free(p->api.lobby);
 	http_free(p->http);
 	download_free(p->api.download);
 	free(p->api.pin);
 	EVP_PKEY_free(p->key);
-	election_free(p->election);
 	if (p->push)
 		push_end(p->push);
 	free(p->api.url);

@@ -29,7 +29,9 @@ enum {
 	UNREAD = 1024,	     /* bytes of a stream that may be left and more is added */
 	TAKEN_IN = 4096,     /* bytes that a router may say where it has nothing to say */
 	WRITE_PATIENCE = 30, /* seconds in which it has to read something */
-	SLOTS = 100,	     /* of routers by ID, from one sign of life to the next */
+	ALIVE_TICK = 100,    /* ms */
+	ALIVE_LEAST = 500,   /* ms from one sign of life on a stream to the next */
+	ALIVE_RATE = 500,    /* of them in a second, on all */
 	PASSED = 1000,	     /* revisions without a change until it is noted that there was none */
 	PASSED_TURNS = 6,    /* ... and signs of life */
 	ANEW = 200,	     /* ms until it begins anew */
@@ -55,11 +57,14 @@ struct push {
 	struct publish *publish; /* NULL: another process does, or it begins anew */
 	uint64_t generation;
 	struct event *due, *alive;
-	unsigned slot, turns;
+	size_t next, owed; /* signs of life: whose turn it is; so many ms, of all streams */
+	unsigned ticks, turns;
 	/* How far it has come, on its way to the store. */
 	struct work work;
 	bool saving, failing;
-	unsigned term, term_saved; /* how often it has begun; when that was */
+	unsigned begun, begun_saved; /* how often it has; when that was */
+	uint64_t term;		     /* of this process; 0: the store is its alone */
+	uint64_t trim;		     /* what the store may forget then; 0: nothing */
 	char *text;
 	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
 	int result;
@@ -236,17 +241,20 @@ static void begin_anew(struct push *p)
 static void run_save(struct work *w)
 {
 	struct push *p = container_of(w, struct push, work);
-	struct store_condition same = { .key = PUBLISHED_KEY,
-					.test = p->expecting ? STORE_AT : STORE_ABSENT,
-					.is = p->expecting };
+	const struct store_condition same[] = {
+		{ PUBLISHED_KEY, p->expecting ? STORE_AT : STORE_ABSENT, p->expecting },
+		{ SERVICE_PUBLISHER, STORE_AT, p->term },
+	};
 	struct store_entry entry = { .key = PUBLISHED_KEY,
 				     .value = p->text,
 				     .size = strlen(p->text) };
-	struct store_transaction t = { &same, 1, &entry, 1 };
+	struct store_transaction t = { same, p->term ? 2 : 1, &entry, 1 };
 
 	p->result = store_commit(service_store(p->service), &t, &p->revision);
 	if (p->result)
 		store_error(service_store(p->service), p->error);
+	else if (p->trim)
+		store_trim(service_store(p->service), p->trim);
 }
 
 static void on_saved(struct work *w)
@@ -254,7 +262,7 @@ static void on_saved(struct work *w)
 	struct push *p = container_of(w, struct push, work);
 
 	p->saving = false;
-	if (!p->publish || p->term != p->term_saved)
+	if (!p->publish || p->begun != p->begun_saved)
 		return;
 	if (p->result == -EAGAIN) {
 		begin_anew(p);
@@ -288,7 +296,9 @@ static void on_save(void *arg, const struct published *state)
 		abort();
 	p->saving = true;
 	p->expecting = p->expect;
-	p->term_saved = p->term;
+	p->begun_saved = p->begun;
+	/* SQLite does so by itself; etcd would keep each beat. */
+	p->trim = p->term && state->revision > STORE_HISTORY ? state->revision - STORE_HISTORY : 0;
 	p->work = (struct work){ .run = run_save, .done = on_saved };
 	list_init(&p->work.node);
 	worker_post(service_worker(p->service), &p->work);
@@ -318,9 +328,10 @@ static struct publish *make(void *arg, uint64_t revision)
 /* The next process begins anew rather than here again. */
 static void give_up(struct push *p, const char *why)
 {
-	struct store_condition same = { PUBLISHED_KEY, STORE_AT, p->expect };
+	const struct store_condition same[] = { { PUBLISHED_KEY, STORE_AT, p->expect },
+						{ SERVICE_PUBLISHER, STORE_AT, p->term } };
 	struct store_entry gone = { .key = PUBLISHED_KEY };
-	struct store_transaction t = { &same, 1, &gone, 1 };
+	struct store_transaction t = { same, p->term ? 2 : 1, &gone, 1 };
 
 	store_commit(service_store(p->service), &t, NULL);
 	service_lose(p->service, why);
@@ -334,7 +345,7 @@ static void begin(struct push *p)
 	int r = -ENOENT;
 
 	p->generation = registry_order(p->registry)->record.generation;
-	p->term++;
+	p->begun++;
 	if (from)
 		r = resume_publish(p->registry, service_journal(p->service), from, revision, make,
 				   p, clock_now(), &p->publish, error);
@@ -353,9 +364,10 @@ static void begin(struct push *p)
 	run(p);
 }
 
-void push_begin(struct push *p)
+void push_begin(struct push *p, uint64_t term)
 {
 	p->wanted = true;
+	p->term = term;
 	begin(p);
 }
 
@@ -468,21 +480,35 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 		list_insert(&l->push->flowing, &l->flowing);
 }
 
-/* A slot's turn: so that there is never something to be said to all at once. */
+/* As often as many routers can be told. */
+static unsigned alive_interval(const struct push *p)
+{
+	size_t ms = p->n * 1000 / ALIVE_RATE;
+
+	return ms < ALIVE_LEAST ? ALIVE_LEAST : ms < PUSH_ALIVE * 1000 ? ms : PUSH_ALIVE * 1000;
+}
+
+static void send_alive(const struct push *p, struct evhttp_request *q)
+{
+	char *line = feed_alive(alive_interval(p));
+
+	send_line(q, line, line ? strlen(line) : 0);
+}
+
+/* One after the other, so that there is never something to be said to all at once. */
 static void on_alive(evutil_socket_t fd, short events, void *arg)
 {
 	struct push *p = arg;
+	unsigned interval = alive_interval(p);
 
 	(void)fd, (void)events;
-	p->slot = (p->slot + 1) % SLOTS;
-	if (!p->slot && p->publish)
+	if (++p->ticks % (PUSH_ALIVE * 1000 / ALIVE_TICK) == 0 && p->publish)
 		look_at_record(p);
-	for (size_t i = 0; i < p->n; i++) {
-		const struct listener *l = p->listeners[i];
-		struct evhttp_request *q = l->id % SLOTS == p->slot ? l->http : NULL;
+	for (p->owed += p->n * ALIVE_TICK; p->owed >= interval; p->owed -= interval) {
+		struct evhttp_request *q = p->listeners[p->next++ % p->n]->http;
 
 		if (q && !evbuffer_get_length(output_of(q)))
-			send_line(q, mem_text(feed_alive), strlen(feed_alive));
+			send_alive(p, q);
 	}
 }
 
@@ -508,7 +534,7 @@ void push_stream(struct push *p, struct evhttp_request *q, uint32_t router, stru
 	bufferevent_setwatermark(b, EV_READ, 0, TAKEN_IN);
 	evhttp_connection_set_closecb(c, on_close, l);
 	l->http = q;
-	send_line(q, mem_text(feed_alive), strlen(feed_alive));
+	send_alive(p, q);
 	if (publish_attach(p->publish, router, have, on_tables, l, clock_now()))
 		end_stream(l); /* revoked meanwhile */
 	run(p);
@@ -597,7 +623,7 @@ bool push_sign_with(struct push *p, struct ca *ca)
 struct push *push_new(struct event_base *base, struct service *service, struct ca *ca,
 		      enum protection protection)
 {
-	static const struct timeval interval = { .tv_usec = PUSH_ALIVE * 1000000 / SLOTS };
+	static const struct timeval interval = { .tv_usec = ALIVE_TICK * 1000 };
 	struct push *p = mem_new(1, sizeof(*p));
 
 	p->base = base;

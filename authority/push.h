@@ -16,7 +16,7 @@
 #include "authority/publish.h"
 #include "authority/service.h"
 
-#define PUSH_ALIVE 10 /* seconds from one sign of life on a stream to the next */
+#define PUSH_ALIVE 10 /* seconds from one sign of life on a stream to the next, at most */
 
 struct push;
 
@@ -28,8 +28,9 @@ void push_free(struct push *);
 /* Signs with the key of this CA from now on. False: it can't, and all is as before. */
 bool push_sign_with(struct push *, struct ca *);
 
-/* Publishes from now on. */
-void push_begin(struct push *);
+/* Publishes from now on, for as long as SERVICE_PUBLISHER is of this revision; 0: nobody else
+ * has the store. */
+void push_begin(struct push *, uint64_t term);
 /* What publishes; NULL: another process does, or this one begins anew in a moment. */
 const struct publish *push_publish(const struct push *);
 /* No longer: streams end. */

@@ -524,6 +524,21 @@ const char *service_publisher(const struct service *s)
 	return s->publisher;
 }
 
+uint64_t service_term(const struct service *s)
+{
+	return s->term;
+}
+
+uint64_t service_beat(const struct service *s)
+{
+	return s->beat;
+}
+
+mono_t service_heard(const struct service *s)
+{
+	return s->heard;
+}
+
 const struct published *service_published(const struct service *s, uint64_t *ret_revision)
 {
 	*ret_revision = s->published_at;

@@ -18,11 +18,13 @@
 #include "authority/published.h"
 #include "authority/store.h"
 #include "authority/work.h"
+#include "common/clock.h"
 
 struct service;
 
-/* No record: {"url"} of the process that has the routers (election.h). */
+/* No records: {"url"} of the process that has the routers, and that it lives (election.h). */
 #define SERVICE_PUBLISHER "publisher"
+#define SERVICE_BEAT "publisher-lives"
 /* Nor this: each process that starts writes it, so that its watch tells when it has come to
  * what was there then. */
 #define SERVICE_STARTED "started"
@@ -84,6 +86,11 @@ bool service_allows(struct service *, const struct request *);
 uint64_t service_revision(const struct service *);
 /* The URL of the process that has the routers, as the store has it; "": none. */
 const char *service_publisher(const struct service *);
+/* The revision that wrote this; 0: none. */
+uint64_t service_term(const struct service *);
+/* The revision of its last beat (0: none), and when it was heard here. */
+uint64_t service_beat(const struct service *);
+mono_t service_heard(const struct service *);
 /* How far publishing has come, as the store has it, and the revision that wrote it; NULL: it
  * doesn't say. */
 const struct published *service_published(const struct service *, uint64_t *ret_revision);

@@ -26,7 +26,14 @@ static void take_publisher(struct service *s, const struct store_entry *e)
 	const char *url = json_string_value(json_object_get(value, "url"));
 
 	snprintf(s->publisher, sizeof(s->publisher), "%s", url ? url : "");
+	s->term = e->value ? e->revision : 0;
 	json_decref(value);
+}
+
+static void take_beat(struct service *s, const struct store_entry *e)
+{
+	s->beat = e->value ? e->revision : 0;
+	s->heard = clock_now();
 }
 
 static void take_published(struct service *s, const struct store_entry *e)
@@ -68,6 +75,10 @@ static bool apply(struct service *s, const struct store_entry *entries, size_t n
 			continue;
 		if (!strcmp(e->key, SERVICE_PUBLISHER)) {
 			take_publisher(s, e);
+			continue;
+		}
+		if (!strcmp(e->key, SERVICE_BEAT)) {
+			take_beat(s, e);
 			continue;
 		}
 		if (!strcmp(e->key, PUBLISHED_KEY)) {
@@ -218,6 +229,7 @@ static bool load_from(struct service *s, uint64_t revision, uint64_t to,
 	s->watch = NULL;
 	if (!load_records(s, &revision, error) ||
 	    !take_key(s, SERVICE_PUBLISHER, take_publisher, error) ||
+	    !take_key(s, SERVICE_BEAT, take_beat, error) ||
 	    /* The watch doesn't say what was written before. */
 	    !take_key(s, PUBLISHED_KEY, take_published, error))
 		return false;

@@ -18,6 +18,8 @@ struct service {
 	uint64_t records_at; /* ... and that changed it last */
 	bool changed;	     /* ... and that tables depend on, since they were told */
 	char publisher[300]; /* URL */
+	uint64_t term, beat; /* revisions of SERVICE_PUBLISHER, SERVICE_BEAT */
+	mono_t heard;	     /* when the last beat came */
 	struct published published;
 	uint64_t published_at;	 /* revision that wrote it; 0: nothing */
 	struct journal *journal; /* NULL: not yet, the store is read */

@@ -57,7 +57,12 @@ bool version_parse(const char *text, struct version *ret)
 
 /* ---- messages out ---------------------------------------------------------------- */
 
-const char feed_alive[] = "{\"type\":\"alive\"}\n";
+char *feed_alive(unsigned next)
+{
+	char *line;
+
+	return asprintf(&line, "{\"type\":\"alive\",\"next\":%u}\n", next) < 0 ? NULL : line;
+}
 
 char *feed_tables(struct version version, uint8_t step, const uint8_t *bytes, size_t len,
 		  size_t *ret_len)
@@ -180,8 +185,12 @@ static int message(const uint8_t *line, size_t len, feed_fn *fn, void *arg)
 	struct feed_message m = { .type = FEED_OTHER };
 	int error = type ? 0 : -EBADMSG;
 
-	if (type && !strcmp(type, "alive"))
+	if (type && !strcmp(type, "alive")) {
+		json_int_t next = json_integer_value(json_object_get(o, "next"));
+
 		m.type = FEED_ALIVE;
+		m.next = next > 0 && next < FEED_NEXT ? (unsigned)next : 0;
+	}
 	if (type && (!strcmp(type, "tables") || !strcmp(type, "change"))) {
 		m.type = FEED_TABLES;
 		if (!version || !version_parse(version, &m.version) ||

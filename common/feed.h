@@ -3,7 +3,7 @@
  *
  *   {"type": "tables", "version": "G.N", "step": K, "image": BASE64}
  *   {"type": "change", "version": "G.N", "step": K, "image": BASE64}
- *   {"type": "alive"}
+ *   {"type": "alive", "next": MILLISECONDS}
  *
  * (base64 without escapes, everything else of a line in 4 KiB)
  * and what the router says of tables: {"version": "G.N"}, the version that it runs, with
@@ -15,6 +15,7 @@
 #include "common/image.h"
 
 #define FEED_LINE (IMAGE_MAX / 3 * 4 + 1024) /* longest line */
+#define FEED_NEXT 3600000		     /* ms: what is said of a sign of life is less */
 #define VERSION_TEXT 42
 #define FEED_ERROR 200
 
@@ -25,8 +26,9 @@ bool version_parse(const char *text, struct version *ret);
 
 /* A line with its end, to be freed; NULL: out of memory. */
 char *feed_tables(struct version, uint8_t step, const uint8_t *bytes, size_t len, size_t *ret_len);
-/* To be sent when nothing else was for a while. */
-extern const char feed_alive[];
+/* To be sent when nothing else was for a while, and again in so many milliseconds: a line with
+ * its end, to be freed. NULL: out of memory. */
+char *feed_alive(unsigned next);
 char *feed_confirm(struct version, const char *error);
 /* Reads what a router confirms, a stranger's; false: it is malformed. error is "" for
  * none, and printable. */
@@ -45,6 +47,7 @@ void feed_done(struct feed *);
 enum feed_type { FEED_ALIVE, FEED_TABLES, FEED_OTHER /* to be passed over */ };
 struct feed_message {
 	enum feed_type type;
+	unsigned next; /* of a sign of life: ms until the next one; 0: it isn't said */
 	struct version version;
 	uint8_t *bytes; /* of tables, to be freed */
 	size_t len;

@@ -53,6 +53,7 @@ struct https_request *authority_ask_path(struct authority *a, const struct https
 		q.n_ips = cs->n_proxy_ips;
 	}
 	q.connect = authority_connect_time(a);
+	q.dead = a->n_configured > 1 ? DEAD : 0;
 	r = https_ask(a->https, &q);
 	free(url);
 	return r;

@@ -18,6 +18,7 @@
 #define PLACES 9 /* those configured, and one that another sent us to */
 #define PAUSE_LEAST (300 * MSEC)
 #define ANSWER_WAIT (10 * SEC)
+#define DEAD (1500 * MSEC) /* who says nothing for so long, where there is another one to ask */
 
 /* Where a process of the authority is. */
 struct place {
@@ -44,6 +45,7 @@ struct authority {
 
 	struct place places[PLACES];
 	unsigned n_configured, at; /* ... which one it is now */
+	unsigned without;	   /* the one that was lost last; PLACES: none */
 	bool started;
 	void (*changed)(struct router *); /* is told of other tables */
 
@@ -54,6 +56,7 @@ struct authority {
 	unsigned tries, sent_on; /* that failed one after the other; redirections in a row */
 	mono_t failing;		 /* since the first of these */
 	int64_t pause;
+	int64_t patience; /* with a stream that says nothing */
 	struct timer again, silence;
 	bool by_proxy;		   /* or directly, if there is one: what has worked last */
 	unsigned missed, refusals; /* heartbeats in a row: unanswered; not taken */

@@ -13,7 +13,9 @@
  */
 #include "router/authority_private.h"
 
+#include <ctype.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +30,10 @@
 #define HEARTBEATS_NEVER 6	 /* ... or of no use */
 #define ALIVE (11 * SEC)	 /* a stream that said something so lately */
 #define HEARTBEATS_REFUSED 4	 /* in a row: perhaps another process takes them */
-#define SILENCE (25 * SEC)	 /* of a stream: it says that it is alive every 10 s at most */
-#define HEALTHY (10 * SEC)	 /* a stream that held so long: it begins anew with pauses */
+#define SILENCE (25 * SEC)	 /* of a stream: it says that it is alive every 10 s at most, */
+#define SIGNS 3			 /* ... or as it says: so many are missing, */
+#define SLOW SEC		 /* ... and another one would be late */
+#define HEALTHY (2 * SEC)	 /* a stream that held so long: it begins anew with pauses */
 #define TAKING_OVER (4 * SEC)
 #define PAUSE_MOST (15 * SEC)
 #define CONNECT (1500 * MSEC) /* while there is another way to be tried */
@@ -129,6 +133,16 @@ static void drop_stream(struct authority *a)
 	timer_cancel(a->loop, &a->heartbeat_timer);
 }
 
+/* What can't be reached may be what is sent to: the others are told. */
+static void put_without(const struct authority *a, FILE *f)
+{
+	if (a->without == PLACES || a->without == a->at)
+		return;
+	fputs("&without=", f);
+	for (const char *c = a->places[a->without].url.text; *c; c++)
+		fprintf(f, isalnum((unsigned char)*c) ? "%c" : "%%%02X", (unsigned char)*c);
+}
+
 /* The stream has ended, or never began. */
 static void lost(struct authority *a, const char *why, mono_t now)
 {
@@ -144,6 +158,7 @@ static void lost(struct authority *a, const char *why, mono_t now)
 	else
 		log_debug("authority: %s: %s", authority_place(a)->url.text, a->error);
 	a->warned = true;
+	a->without = a->at;
 	drop_stream(a);
 	if (held)
 		a->tries = 0;
@@ -170,6 +185,7 @@ static void message(void *arg, const struct feed_message *m)
 		a->connected = true;
 		a->error[0] = '\0';
 		a->warned = false;
+		a->without = PLACES;
 		a->sent_on = a->missed = a->refusals = 0;
 		a->places[a->at].silent = (mono_t){ 0 };
 		a->places[a->at].timeouts = 0;
@@ -178,6 +194,9 @@ static void message(void *arg, const struct feed_message *m)
 		timer_set(a->loop, &a->heartbeat_timer, t->now);
 		authority_tables_connected(a, t->now);
 	}
+	/* Where there is no other one to ask, one that hangs is as good as any. */
+	if (m->next && a->n_configured > 1 && SIGNS * m->next * MSEC + SLOW < SILENCE)
+		a->patience = SIGNS * m->next * MSEC + SLOW;
 	if (m->type == FEED_TABLES)
 		authority_take(a, m->bytes, m->len, t->now);
 }
@@ -188,10 +207,12 @@ static void stream_data(void *arg, const void *data, size_t len, mono_t now)
 	struct reading t = { a, now };
 
 	a->contact = now;
-	timer_set(a->loop, &a->silence, mono_add(now, SILENCE));
 	if (feed_read(&a->feed, data, len, message, &t)) {
 		lost(a, "it says what isn't understood", now);
-	} else if (!a->feed.n && a->feed.room > FEED_KEPT) {
+		return;
+	}
+	timer_set(a->loop, &a->silence, mono_add(now, a->patience));
+	if (!a->feed.n && a->feed.room > FEED_KEPT) {
 		feed_done(&a->feed);
 		feed_init(&a->feed);
 		malloc_trim(0);
@@ -282,7 +303,9 @@ static void silent(struct timer *t, mono_t now)
 static void connect_now(struct authority *a, mono_t now)
 {
 	struct place *p = &a->places[a->at];
-	char what[VERSION_TEXT + 16] = "stream?have=";
+	char version[VERSION_TEXT], *what = NULL;
+	size_t len;
+	FILE *f;
 
 	timer_cancel(a->loop, &a->again);
 	if (!authority_can_ask(a)) { /* it is told when its name is known */
@@ -291,11 +314,18 @@ static void connect_now(struct authority *a, mono_t now)
 		timer_set(a->loop, &a->again, mono_add(now, CONNECT));
 		return;
 	}
-	version_format(a->settled, what + strlen(what)); /* this confirms it */
+	f = open_memstream(&what, &len);
+	if (f) { /* what it has confirms it */
+		fprintf(f, "stream?have=%s", version_format(a->settled, version));
+		put_without(a, f);
+		fclose(f);
+	}
 	feed_done(&a->feed);
 	feed_init(&a->feed);
 	a->since = now;
-	a->stream = authority_ask_own(a, what, NULL, 0, 0, stream_data, stream_done);
+	a->patience = SILENCE;
+	a->stream = what ? authority_ask_own(a, what, NULL, 0, 0, stream_data, stream_done) : NULL;
+	free(what);
 	if (!a->stream) {
 		lost(a, "no request can be made of it", now);
 		return;
@@ -398,6 +428,7 @@ bool authority_stream_init(struct authority *a, const struct config *config)
 	struct config_url url;
 
 	a->pause = PAUSE_LEAST;
+	a->without = PLACES;
 	feed_init(&a->feed);
 	a->again.fn = again;
 	a->silence.fn = silent;

@@ -4,7 +4,7 @@
  * it has returned: owners may then ask and cancel as they like.
  *
  * A machine that has died says nothing, so the kernel asks it, by keep-alives of TCP: a
- * connection to one that is gone ends in 2.5 seconds at most, whatever it is used for.
+ * connection to one that is gone ends in so long as it is told, whatever it is used for.
  *
  * libcurl brings 28 other libraries, 4 MB of memory, that a router without an authority has
  * no use for: so it is loaded when there is one.
@@ -25,7 +25,7 @@
 #include "common/list.h"
 #include "common/log.h"
 
-#define DEAD 2500 /* ms */
+#define DEAD (2500 * MSEC)
 
 /* What is used of it. */
 #define LIBCURL_LIST(X) \
@@ -44,6 +44,9 @@
 	X(multi_socket_action) \
 	X(multi_info_read) \
 	X(multi_cleanup) \
+	X(share_init) \
+	X(share_setopt) \
+	X(share_cleanup) \
 	X(slist_append) \
 	X(slist_free_all)
 
@@ -57,6 +60,7 @@ struct https {
 	struct libcurl c;
 	struct loop *loop;
 	CURLM *multi;
+	CURLSH *share;
 	struct timer timer, tell;
 	struct list requests, sockets;
 	const char *certificate, *key, *trust;
@@ -77,6 +81,7 @@ struct https_request {
 	https_data_fn *data;
 	https_fn *done;
 	void *arg;
+	int dead;  /* ms */
 	char *got; /* what is not told yet; of others than streams: all */
 	size_t n, room, most;
 	bool over, too_much;
@@ -318,7 +323,8 @@ struct https *https_new(struct loop *loop, const char **ret_why)
 		return NULL;
 	}
 	h->multi = h->c.multi_init();
-	if (!h->multi) {
+	h->share = h->c.share_init();
+	if (!h->multi || !h->share) {
 		https_free(h);
 		return NULL;
 	}
@@ -327,6 +333,8 @@ struct https *https_new(struct loop *loop, const char **ret_why)
 	h->c.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	h->c.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 	h->c.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 4L);
+	/* of one host and one identity: it costs both sides less than half */
+	h->c.share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	return h;
 }
 
@@ -337,6 +345,7 @@ void https_free(struct https *h)
 	while (!list_is_empty(&h->requests))
 		request_free(container_of(h->requests.next, struct https_request, node));
 	h->c.multi_cleanup(h->multi);
+	h->c.share_cleanup(h->share);
 	list_for_each(node, &h->sockets) {
 		struct socket *k = container_of(node, struct socket, node);
 
@@ -386,17 +395,17 @@ static size_t receive(char *data, size_t size, size_t n, void *arg)
 /* Called by libcurl. What can't be set is what the system has by default. */
 static int socket_made(void *arg, curl_socket_t fd, curlsocktype type)
 {
-	static const struct {
+	const struct https_request *q = arg;
+	const struct {
 		int option, value;
 	} options[] = {
 		{ TCP_KEEPIDLE, 1 },
 		{ TCP_KEEPINTVL, 1 },
 		{ TCP_KEEPCNT, 2 },
-		{ TCP_USER_TIMEOUT, DEAD },
+		{ TCP_USER_TIMEOUT, q->dead },
 	};
 	int on = 1;
 
-	(void)arg;
 	(void)type;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -498,7 +507,9 @@ static bool set_options(struct https_request *q, const struct https_question *qu
 		c->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(question->patience / MSEC));
 	if (q->addresses)
 		MUST_SET(q, CURLOPT_RESOLVE, q->addresses);
+	c->easy_setopt(curl, CURLOPT_SHARE, h->share);
 	c->easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_made);
+	c->easy_setopt(curl, CURLOPT_SOCKOPTDATA, q);
 	c->easy_setopt(curl, CURLOPT_ERRORBUFFER, q->error);
 	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
 	c->easy_setopt(curl, CURLOPT_WRITEDATA, q);
@@ -528,6 +539,7 @@ struct https_request *https_ask(struct https *h, const struct https_question *qu
 	q->data = question->data;
 	q->done = question->done;
 	q->arg = question->arg;
+	q->dead = (int)((question->dead ? question->dead : DEAD) / MSEC);
 	q->most = question->most ? question->most : HTTPS_ANSWER;
 	list_insert(&h->requests, &q->node);
 	q->curl = q->c->easy_init();

@@ -45,6 +45,7 @@ struct https_question {
 	size_t n_ips;
 	const struct proxy *proxy; /* which connects to the host; copied; NULL: nobody between */
 	int64_t connect;	   /* for each connection, proxy and TLS included */
+	int64_t dead;		   /* who says nothing for so long has gone; 0: 2.5 s */
 	const char *body;	   /* JSON, copied: POST; NULL: GET */
 	const char *header;	   /* one more line of the head, copied; or NULL */
 	int64_t patience;	   /* for all of it; 0: for ever */

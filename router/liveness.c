@@ -14,7 +14,7 @@
 #include "router/router.h"
 
 #define PING_INTERVAL (5 * SEC)
-#define PING_REPLACEABLE (1500 * MSEC) /* a tiny its router, if it is to go to another one in time */
+#define PING_REPLACEABLE (1500 * MSEC) /* a tiny its router, if it has another one */
 #define START SEC
 #define LOOK (500 * MSEC)
 #define LOOK_CLOSE (100 * MSEC) /* at what others depend on, or what can be replaced */

@@ -15,6 +15,17 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 
+static int note_session(SSL *ssl, SSL_SESSION *session)
+{
+	const struct client *c = SSL_get_app_data(ssl);
+
+	if (!c->session)
+		return 0;
+	SSL_SESSION_free(*c->session);
+	*c->session = session;
+	return 1;
+}
+
 SSL_CTX *client_context(X509_STORE *trust)
 {
 	SSL_CTX *c = SSL_CTX_new(TLS_client_method());
@@ -22,7 +33,8 @@ SSL_CTX *client_context(X509_STORE *trust)
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(c, SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(c, note_session);
 	SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION);
 	SSL_CTX_set1_verify_cert_store(c, trust);
 	return c;
@@ -170,6 +182,9 @@ bool client_open(struct client *c, struct event_base *base, SSL_CTX *context,
 		return false;
 	SSL_use_certificate(ssl, who->certificate);
 	SSL_use_PrivateKey(ssl, who->key);
+	SSL_set_app_data(ssl, c);
+	if (c->session && *c->session)
+		SSL_set_session(ssl, *c->session);
 	c->open = false;
 	c->at = CLIENT_STATUS;
 	c->b = bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_CONNECTING,

@@ -24,6 +24,7 @@ struct client_calls {
 };
 
 struct client {
+	SSL_SESSION **session; /* is resumed, and noted; NULL: never */
 	const struct client_calls *calls;
 	struct bufferevent *b; /* NULL: closed */
 	bool open;	       /* TLS is there */

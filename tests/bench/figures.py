@@ -63,7 +63,17 @@ class Runs:
                     yield part, case, n, what, why
 
 
+    def difference(self, part, case, reference, figure):
+        """Like ratio, what the case has more."""
+        ours = self.values(part, case, figure)
+        theirs = self.values(part, reference, figure)
+        pairs = [ours[n] - theirs[n] for n in ours if n in theirs]
+        return Ratio(pairs, len(self.of(part, case))) if pairs else None
+
+
 class Ratio:
+    """The median of what the rounds' pairs come to, and their spread."""
+
     def __init__(self, pairs, rounds):
         self.median = median(pairs)
         self.least, self.greatest = min(pairs), max(pairs)
@@ -97,16 +107,16 @@ def short(value, digits=2):
     return f"{value:.0f}" if abs(value) >= 1 else f"{value:.{digits}f}"
 
 
-def reference_of(runs, asked=None):
-    """What the ratios of the part "peers" are to: the fastest program but ours, by TCP."""
-    cases = runs.cases("peers")
+def reference_of(runs, asked=None, part="peers"):
+    """What the ratios of the part are to: the fastest program but ours, by TCP."""
+    cases = runs.cases(part)
     if asked:
         if asked not in cases:
             raise SystemExit(f"{asked} was not measured; there are: {', '.join(cases)}")
         return asked
     def speed(case):
-        return runs.median("peers", case, "tcp1_mbps") or 0
-    users = [c for c in cases if runs.kind("peers", c) == "user" and speed(c)]
+        return runs.median(part, case, "tcp1_mbps") or 0
+    users = [c for c in cases if runs.kind(part, c) == "user" and speed(c)]
     for choice in (users, [c for c in cases if c == "forward"], cases):
         if choice:
             return max(choice, key=speed)

@@ -8,6 +8,7 @@
 #   workers    TCP and UDP in four flows: figure 4-13
 #   links      TCP, UDP, round trips by one kind of link, or by a queue router
 #   firewalls  TCP and round trips between three sites, some of them limited: table 3-8
+#   beside, paths, agents, cost    about a VM in a cloud: in cloud.sh
 #   profile    one TCP stream, for tests/bench/profile
 
 SIZES=(64 128 256 512 1024 1428) # of IP packets, in bytes
@@ -19,17 +20,23 @@ from=hosta to=$HOST_B
 
 # ---- Helpers ----------------------------------------------------------------
 
-# CPU ticks of the tunnel's processes, all threads and those that have ended.
-tunnel_ticks()
+# ticks_of PID...: of the processors, all threads and those that have ended.
+ticks_of()
 {
 	local p line sum=0
-	for p in $(peer_pids); do
+	for p in "$@"; do
 		# The name, in brackets, may have blanks in it.
 		read -r line 2> /dev/null < "/proc/$p/stat" || continue
 		read -ra line <<< "${line##*) }"
 		sum=$((sum + line[11] + line[12]))
 	done
 	echo $sum
+}
+
+tunnel_ticks()
+{
+	# shellcheck disable=SC2046
+	ticks_of $(peer_pids)
 }
 
 # busy and stolen ticks of the whole machine
@@ -109,11 +116,16 @@ tcp()
 	figure "${name}_mbps" "$mbps"
 }
 
+# cost NAME TICKS: what the bytes of the last stream took of a processor's time.
+cost()
+{
+	figure "$1" "$(divided $(($2 * 10000000)) $((tcp_bytes * $(getconf CLK_TCK) / 100)))"
+}
+
 # The same with what it costs: CPU seconds a gigabyte, of the tunnel and of the machine.
 tcp_and_cost()
 {
-	local ticks busy stolen ticks2 busy2 stolen2 hz
-	hz=$(getconf CLK_TCK)
+	local ticks busy stolen ticks2 busy2 stolen2
 	ticks=$(tunnel_ticks)
 	read -r busy stolen < <(machine_ticks)
 	tcp "$1" || return
@@ -121,9 +133,25 @@ tcp_and_cost()
 	ticks2=$(tunnel_ticks)
 	# A kernel's tunnel has no processes: its cost is in the machine's alone.
 	[ "$kind" != user ] && [ "$kind" != vine ] ||
-		figure cpu_s_per_gb "$(divided $(((ticks2 - ticks) * 10000000)) $((tcp_bytes * hz / 100)))"
-	figure machine_s_per_gb "$(divided $(((busy2 - busy) * 10000000)) $((tcp_bytes * hz / 100)))"
-	figure stolen_s "$(divided $((stolen2 - stolen)) "$hz")"
+		cost cpu_s_per_gb $((ticks2 - ticks))
+	cost machine_s_per_gb $((busy2 - busy))
+	figure stolen_s "$(divided $((stolen2 - stolen)) "$(getconf CLK_TCK)")"
+}
+
+# Figures rtt_loaded_*: round trips beside one TCP stream.
+rtt_beside_tcp()
+{
+	local load before
+	before=$(arrived)
+	(tcp load > /dev/null 2>&1) &
+	load=$!
+	wait_for 2 arrived $((before + 1000000))
+	rtt rtt_loaded $(((BENCH_SECONDS - 1) * 200)) 0.005 56
+	if ! wait $load; then
+		sed -i '/\trtt_loaded/d' "$WORK/result"
+		failed rtt_loaded "the TCP stream beside it failed"
+	fi
+	sed -i '/\tload/d' "$WORK/result"
 }
 
 # ---- UDP --------------------------------------------------------------------
@@ -213,7 +241,7 @@ clean()
 
 part_peers()
 {
-	local busy busy2 load before
+	local busy busy2
 	read -r busy _ < <(machine_ticks)
 	sleep 0.5
 	read -r busy2 _ < <(machine_ticks)
@@ -226,16 +254,7 @@ part_peers()
 		tcp_and_cost tcp1
 		tcp tcp4 -P 4
 		tcp tcp_back -R
-		before=$(arrived)
-		(tcp load > /dev/null 2>&1) &
-		load=$!
-		wait_for 2 arrived $((before + 1000000))
-		rtt rtt_loaded $(((BENCH_SECONDS - 1) * 200)) 0.005 56
-		if ! wait $load; then
-			sed -i '/\trtt_loaded/d' "$WORK/result"
-			failed rtt_loaded "the TCP stream beside it failed"
-		fi
-		sed -i '/\tload/d' "$WORK/result"
+		rtt_beside_tcp
 	else
 		failed tcp1 "iperf3 does not start"
 	fi

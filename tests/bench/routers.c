@@ -32,6 +32,7 @@ struct router {
 	struct routers *all;
 	unsigned i;
 	struct client stream, post;
+	SSL_SESSION *session;	       /* of both */
 	struct event again;	       /* stream: it is tried again, or has taken too long */
 	struct event answer;	       /* post: the same */
 	struct event beat;	       /* the next heartbeat */
@@ -397,6 +398,7 @@ struct routers *routers_new(const struct routers_plan *plan)
 		r->confirmed = true;
 		r->stream.calls = &stream_calls;
 		r->post.calls = &post_calls;
+		r->stream.session = r->post.session = &r->session;
 		evtimer_assign(&r->again, plan->base, on_again, r);
 		evtimer_assign(&r->answer, plan->base, on_answer_due, r);
 		evtimer_assign(&r->beat, plan->base, on_beat, r);
@@ -414,6 +416,7 @@ void routers_free(struct routers *all)
 		event_del(&r->beat);
 		client_close(&r->stream);
 		client_close(&r->post);
+		SSL_SESSION_free(r->session);
 		feed_done(&r->feed);
 		image_free(r->image);
 	}

@@ -58,7 +58,7 @@ static struct common {
 		double cpu;		 /* s, its own */
 	} process[PROCESSES];
 	struct client clients[];
-} *shared;
+} * shared;
 
 /* A process's own. */
 static struct bench {
@@ -184,8 +184,8 @@ static void begin(uint32_t round)
 static void look_at(struct client *c, mono_t now)
 {
 	const struct contact *r = c->tiny ? tiny_router(c->tiny) : NULL;
-	bool fresh = r && keying_is_ready(&r->keying) &&
-		     !mono_before(r->keying.made, shared->begun);
+	bool fresh =
+		r && keying_is_ready(&r->keying) && !mono_before(r->keying.made, shared->begun);
 
 	if (r && !c->left && (!r->up || r->dead || !keying_is_ready(&r->keying)))
 		c->left = mono_since(now, shared->begun);
@@ -375,8 +375,7 @@ int main(int argc, char **argv)
 	each = (n - 1) / processes + 1;
 	shared = mmap(NULL, sizeof(*shared) + n * sizeof(struct client), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || processes > PROCESSES ||
-	    n > UINT16_MAX - FIRST_PORT)
+	if (shared == MAP_FAILED || processes > PROCESSES || n > UINT16_MAX - FIRST_PORT)
 		fail("out of memory, descriptors or ports");
 	for (size_t i = 0; i < processes; i++) {
 		size_t from = i * each;

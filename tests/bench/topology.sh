@@ -45,15 +45,20 @@ on()
 
 # ---- The place --------------------------------------------------------------
 
-# plug NODE DEVICE ADDRESS: an end of a cable, addressed and up. GRO, which veth lacks by
-# default, is on as it is with any card.
-plug()
+# offloads NODE DEVICE: GRO, which veth lacks by default, is on as it is with any card.
+offloads()
 {
 	if [ "$BENCH_OFFLOAD" = on ]; then
 		on "$1" ethtool -K "$2" gro on
 	else
 		on "$1" ethtool -K "$2" gro off gso off tso off tx-udp-segmentation off
-	fi > /dev/null &&
+	fi > /dev/null
+}
+
+# plug NODE DEVICE ADDRESS: an end of a cable, addressed and up.
+plug()
+{
+	offloads "$1" "$2" &&
 		ip -n "$(ns "$1")" addr add "$3" dev "$2" && ip -n "$(ns "$1")" link set "$2" up
 }
 
@@ -64,11 +69,11 @@ cable()
 		peer name "$5" netns "$(ns "$4")" mtu 1500 && plug "$1" "$2" "$3" && plug "$4" "$5" "$6"
 }
 
-# limit DEVICE: the Internet sends by it at BENCH_LINE. There packets are single ones where
+# limit NODE DEVICE: it sends by it at BENCH_LINE. There packets are single ones where
 # offloads are off. 24 bytes: what Ethernet adds to a frame on the wire.
 limit()
 {
-	on wan tc qdisc add dev "$1" root tbf rate "$BENCH_LINE" burst 128k latency 5ms overhead 24
+	on "$1" tc qdisc add dev "$2" root tbf rate "$BENCH_LINE" burst 128k latency 5ms overhead 24
 }
 
 topology_up()
@@ -88,7 +93,7 @@ topology_up()
 		ip -n "$(ns hostb)" route add default via 10.2.0.1 &&
 		ip -n "$(ns gwa)" route add default via 192.0.2.1 &&
 		ip -n "$(ns gwb)" route add default via 198.51.100.1 || return
-	[ -z "$BENCH_LINE" ] || { limit site_a && limit site_b; }
+	[ -z "$BENCH_LINE" ] || { limit wan site_a && limit wan site_b; }
 }
 
 nobody_in() # NODE

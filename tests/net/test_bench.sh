@@ -46,6 +46,19 @@ row="2: PU limited, by UF"
 is "table 3-8, the dissertation's ratio" "$(cell 'Table 3-8' "$row" 'NWU to PU: theirs')" 0.19
 is "and ours" "$(awk -F ' *[|] *' -v row="$row" '$2 == row { print $(NF == 12 ? 10 : 8) }' "$WORK/report")" "**0.25**
 **7.5**"
+is "a VM's direct traffic beside a tiny" \
+	"$(cell 'Direct traffic' "a VM on the cloud's LAN, TCP" with/without)" "1 [0.98 to 1.02]"
+is "... and what is noise" \
+	"$(cell 'Direct traffic' "a VM on the cloud's LAN, TCP" without/without)" "0.96 [0.9 to 1.1]"
+row="100 Mbit/s and 6.8 ms; one router"
+is "the overlay's path: a ratio" "$(cell 'The overlay beside' "$row" 'TCP, to a VM')" \
+	"0.96 [0.95 to 0.97]"
+is "... what it adds" "$(cell 'The overlay beside' "$row" 'RTT p50, to a VM')" "150 [100 to 200]"
+is "agents, to the fastest but ours" \
+	"$(cell 'Other agents' 'vine-tiny, HMAC' 'TCP, 1 stream')" 3
+is "a tiny beside a full router on the VM" \
+	"$(cell 'Processor time on' HMAC 's/GB, tiny to router')" "0.75 [0.75 to 0.75]"
+is "... and beside its own" "$(cell 'Processor time of' AES-GCM 'from the VM')" "0.9 [0.9 to 0.9]"
 is "every failure is told" "$(grep -c '^- .*, round [123]: ' "$WORK/report")" 5
 check "and what disturbed a round" grep -q '^Disturbed .*: vine-x/2$' "$WORK/report"
 "$PYTHON" "$bench/report" --ratios --reference slow "$rounds" > "$WORK/report"
@@ -64,7 +77,7 @@ check "again, of the same lines in another order" \
 check "the same bytes" diff -r "$WORK/one" "$WORK/two"
 is "a file for each kind" \
 	"$(cd "$WORK/one" && echo *)" \
-	"rounds-gigabit.svg rounds-sizes.svg rounds-workers.svg rounds.svg"
+	"rounds-agents.svg rounds-gigabit.svg rounds-sizes.svg rounds-workers.svg rounds.svg"
 check "each is well-formed" "$PYTHON" -c '
 import sys, xml.dom.minidom
 for f in sys.argv[1:]: xml.dom.minidom.parse(f)' "$WORK"/one/*.svg
@@ -78,7 +91,7 @@ check "a report is put into a document" \
 	"$PYTHON" "$bench/report" --into "$WORK/page.md" "$WORK/one/rounds.jsonl"
 is "in place of what was there" "$(grep -c '^old$\|^before$\|^after$' "$WORK/page.md")" 2
 is "below its headings" "$(grep -c '^### Ratios to fast$' "$WORK/page.md")" 1
-is "with the charts" "$(grep -c '^!\[.*](one/rounds.*\.svg)$' "$WORK/page.md")" 4
+is "with the charts" "$(grep -c '^!\[.*](one/rounds.*\.svg)$' "$WORK/page.md")" 5
 cp "$WORK/page.md" "$WORK/page2.md"
 check "again" "$PYTHON" "$bench/report" --into "$WORK/page2.md" "$WORK/one/rounds.jsonl"
 check "the same comes of it" cmp "$WORK/page.md" "$WORK/page2.md"
@@ -259,14 +272,17 @@ at_least "24.1 ms" "$least" 24
 check "they go away" three topology_down
 is "nothing of them is left either" "$(bench_left)" 0
 
-# All files that its routers are given.
+# All files that its routers and tinies are given.
 configured()
 {
 	local f
 	for f in "$WORK"/vine?.conf; do
 		"$BUILD/vine-router" --config "$f" --check || return
 	done
-	rm "$WORK"/vine?.conf
+	for f in "$WORK"/gw?.conf; do
+		[ ! -e "$f" ] || "$BUILD/vine-tiny" --config "$f" --check || return
+	done
+	rm -f "$WORK"/vine?.conf "$WORK"/gw?.conf
 }
 for s in mode=channel mode=udp protocol=tls protocol=tcp; do
 	check "routers of vine-hmac:$s are configured" in_topology eval \
@@ -280,6 +296,33 @@ for s in 1 2 3 4 5; do
 			for s in a b c; do three_conf \$s > \$WORK/vine\${ID[\$s]}.conf; done"
 		check "routers are configured well" configured
 	done
+done
+
+# Two clouds.
+clouds()
+{
+	in_topology eval '. "$0/parts.sh"; peer_defaults; case='"$1"'; . "$0/cloud.sh" && '"$2"
+}
+
+check "two clouds come up, with a line" clouds forward 'BENCH_LINE=100mbit/6.8ms && topology_up'
+is "with thirteen names of machines" "$(bench_left)" 13
+check "a VM reaches its neighbour, its provider, the Internet, a VM of the other cloud" clouds forward '
+	for a in $NEIGHBOUR $PROVIDER $IN_INTERNET $WAN_B; do
+		on gwa ping -n -q -c 2 -i 0.1 -W 2 $a || exit
+	done > $WORK/ping'
+read -r least < <(sed -nE 's|^rtt min/avg.* = ([0-9]+)\..*|\1|p' "$WORK/ping" | tail -n 1)
+at_least "... which is as far as it is to be, ms" "$least" 6
+check_fails "nothing gets out under another address" clouds forward '
+	ip -n "$(ns gwa)" addr add 10.8.0.7/32 dev eth0 &&
+	on gwa ping -n -q -c 1 -W 0.3 -I 10.8.0.7 $NEIGHBOUR'
+check "a site's host is reached where a route says so" clouds forward '
+	cloud_forward && on gwa ping -n -q -c 1 -W 2 $HOST_C'
+check "they go away" clouds forward topology_down
+is "nothing of them is left either" "$(bench_left)" 0
+for s in 1 2; do
+	check "routers and tinies, routers=$s" clouds vine-hmac \
+		". \"\$0/vine-hmac.sh\" && vine_routers=$s && tinies_conf"
+	check "are configured well" configured
 done
 
 # ---- The authority at size ---------------------------------------------------

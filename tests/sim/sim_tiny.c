@@ -180,11 +180,8 @@ static void router_anew(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(everybody),
-		net_test(transit_is_for_tinies),
-		net_test(borrowed_addresses),
-		net_test(revoked),
-		net_test(router_anew),
+		net_test(everybody), net_test(transit_is_for_tinies), net_test(borrowed_addresses),
+		net_test(revoked),   net_test(router_anew),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -260,11 +260,15 @@ struct candidate {
 	struct service *service;
 	struct election *election;
 	unsigned won, lost;
+	uint64_t term;
 };
 
-static void on_won(void *arg)
+static void on_won(void *arg, uint64_t term)
 {
-	((struct candidate *)arg)->won++;
+	struct candidate *c = arg;
+
+	c->won++;
+	c->term = term;
 }
 
 static void on_no_longer(void *arg)
@@ -280,11 +284,27 @@ static void stand(struct world *w, struct candidate *c, const char *url)
 	assert_non_null(c->election);
 }
 
-/* One of two has them; when it ends the other has; taken away, it knows. */
+static void turns(struct world *w, int n)
+{
+	while (n-- > 0)
+		event_base_loop(w->base, EVLOOP_ONCE);
+}
+
+/* Of a process that hangs: nothing that it does is heard. */
+static int no_commit(struct store *s, const struct store_transaction *t, uint64_t *ret)
+{
+	if (!strcmp(t->changes[0].key, SERVICE_BEAT))
+		return -EHOSTUNREACH;
+	return real->commit(s, t, ret);
+}
+
+/* One of two has them; when it ends the other has; one that is heard of no more is replaced,
+ * and taken away, it knows. */
 static void test_election(void **state)
 {
 	struct world *w = *state;
 	struct service_hooks hooks = { .arg = w, .lost = on_lost };
+	static struct store_ops mute;
 	char error[STORE_ERROR];
 	struct candidate a = { .service = w->service };
 	struct candidate b = { .service = service_open(w->base, w->store, &hooks, error) };
@@ -299,28 +319,40 @@ static void test_election(void **state)
 	stand(w, &b, "https://b:1");
 	while (strcmp(service_publisher(b.service), "https://a:1"))
 		event_base_loop(w->base, EVLOOP_ONCE);
-	for (int i = 0; i < 20; i++) /* longer than the lease */
-		event_base_loop(w->base, EVLOOP_ONCE);
-	assert_int_equal(b.won, 0);
+	turns(w, 80); /* longer than a beat is good for */
+	assert_int_equal(b.won + a.lost, 0);
 	election_free(a.election);
 	while (!b.won)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	assert_int_equal(a.won + b.won, 2);
 	assert_int_equal(a.lost + b.lost, 0);
-	/* Its lease is gone, whoever did it. */
-	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
-	assert_int_equal(page.n, 1);
-	assert_int_equal(store_lease_revoke(w->store, page.entries[0].lease), 0);
-	store_page_done(&page);
-	while (!b.lost)
+	assert_true(b.term == service_term(b.service));
+
+	/* Its beats are not taken: the other one takes over. */
+	stand(w, &a, "https://a:1");
+	real = w->store->ops;
+	mute = *real;
+	mute.commit = no_commit;
+	w->store->ops = &mute;
+	while (a.won < 2 || !b.lost)
 		event_base_loop(w->base, EVLOOP_ONCE);
-	while (b.won < 2) /* and stands again */
-		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_true(a.term > b.term && a.term == service_term(b.service));
+	w->store->ops = real;
+	assert_int_equal(b.won, 1);
 	election_free(b.election);
+	turns(w, 20); /* which has given back nothing of another one's */
+	assert_int_equal(a.lost, 0);
+
+	/* It is not there any more, whoever did it. */
+	assert_int_equal(store_commit(w->store, &t, NULL), 0);
+	while (!a.lost)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	while (a.won < 3) /* and stands again */
+		event_base_loop(w->base, EVLOOP_ONCE);
+	election_free(a.election);
 	assert_int_equal(store_get(w->store, SERVICE_PUBLISHER, &page), 0);
 	assert_int_equal(page.n, 0);
 	store_page_done(&page);
-	assert_int_equal(store_commit(w->store, &t, NULL), 0); /* no record: nobody minds */
 	service_close(b.service);
 	assert_false(w->lost);
 }

@@ -283,7 +283,7 @@ static int end_of_stream(struct world *w, bool unread)
 	assert_int_equal(w->status, 200);
 	p = push_new(w->base, w->service, s->api.ca, PROTECT_NONE);
 	assert_non_null(p);
-	push_begin(p);
+	push_begin(p, 0);
 	while (!service_published(w->service, &at) || !service_idle(w->service))
 		event_base_loop(w->base, EVLOOP_ONCE);
 	evhttp_set_gencb(s->evhttp, on_stream, p);
@@ -490,6 +490,103 @@ static void test_share(void **state)
 	server_end(s);
 }
 
+static SSL_SESSION *ticket;
+
+static int note_ticket(SSL *ssl, SSL_SESSION *session)
+{
+	(void)ssl;
+	SSL_SESSION_free(ticket);
+	ticket = session;
+	return 1;
+}
+
+/* A connection of a context that keeps its ticket, and resumes with the one that is kept; the
+ * status of an answer. */
+static int ask_resumed(struct event_base *base, SSL_CTX *context, uint16_t port, bool *ret_resumed)
+{
+	static const char get[] = "GET /v1/vns HTTP/1.1\r\n\r\n";
+	SSL *ssl = SSL_new(context);
+	int fd = connect_to(port), n;
+	char text[4096] = "";
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	SSL_set_fd(ssl, fd);
+	if (ticket)
+		SSL_set_session(ssl, ticket);
+	while (SSL_connect(ssl) != 1)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	*ret_resumed = SSL_session_reused(ssl);
+	SSL_write(ssl, get, (int)strlen(get));
+	while ((n = SSL_read(ssl, text, sizeof(text) - 1)) <= 0)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	SSL_shutdown(ssl); /* else the session is good for nothing */
+	SSL_free(ssl);
+	close(fd);
+	return atoi(text + strlen("HTTP/1.1 "));
+}
+
+/* Who is believed needn't show its certificate again, for a while, and each request is looked
+ * at all the same: revoked is revoked. Others get no ticket. */
+static void test_resumed(void **state)
+{
+	struct world *w = *state;
+	struct server server, *s = &server;
+	struct http *h = http_new(w->base, 100, 10, api_handle, &server.api);
+	const uint16_t port = free_port();
+	char names[] = "localhost", *const list[] = { names }, text[32], *jane_key;
+	EVP_PKEY *key = pki_key_new(), *jane = pki_key_new();
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	struct endpoint e;
+	bool resumed;
+	X509 *c;
+
+	server_begin(w, s);
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
+	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	assert_int_equal(http_listen(h, &e), 0);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(context, note_ticket);
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 401);
+	assert_null(ticket);
+	jane_key = pki_key_text(jane);
+	ask(w, "register",
+	    json_pack("{s:s,s:s,s:s,s:[s]}", "kind", "user", "name", "jane", "key", jane_key,
+		      "roles", "vna"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	c = ca_issue(s->api.ca, CA_USER, "jane", jane, time(NULL), 3600, NULL, 0);
+	assert_int_equal(SSL_CTX_use_certificate(context, c), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(context, jane), 1);
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 200);
+	assert_false(resumed);
+	assert_non_null(ticket);
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 200);
+	assert_true(resumed);
+	/* A ticket is used once. */
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 200);
+	assert_false(resumed);
+	ask(w, "revoke", json_pack("{s:s,s:s}", "kind", "user", "name", "jane"));
+	answers(w, 1);
+	assert_int_equal(w->status, 200);
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
+	assert_true(resumed);
+	/* With other CAs, or another certificate of the server, all is looked at anew. */
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
+	assert_false(resumed);
+	assert_true(http_certify(h, s->api.ca, key, time(NULL), 3600, list, 1));
+	assert_int_equal(ask_resumed(w->base, context, port, &resumed), 403);
+	assert_false(resumed);
+	SSL_SESSION_free(ticket);
+	SSL_CTX_free(context);
+	X509_free(c);
+	free(jane_key);
+	EVP_PKEY_free(jane);
+	EVP_PKEY_free(key);
+	http_free(h);
+	server_end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -501,6 +598,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deadline, begin, end),
 		cmocka_unit_test_setup_teardown(test_renewals, begin, end),
 		cmocka_unit_test_setup_teardown(test_share, begin, end),
+		cmocka_unit_test_setup_teardown(test_resumed, begin, end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

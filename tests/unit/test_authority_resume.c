@@ -75,7 +75,7 @@ static void one_after_the_other(struct store *store)
 	fill(store);
 	start(&a, store);
 	networks(&a);
-	push_begin(a.push);
+	push_begin(a.push, 0);
 	wait_for_step(&a, -1);
 	ask(&a, "vn-merge", json_pack("{s:[s,s],s:s}", "vns", "a", "b", "name", "c"));
 	/* no router is there to confirm the first step */
@@ -90,9 +90,9 @@ static void one_after_the_other(struct store *store)
 	stop(&a);
 	start(&c, store);
 	assert_int_equal(step_of(&c), 1);
-	push_begin(b.push);
+	push_begin(b.push, 0);
 	assert_given(&b, &given);
-	push_begin(c.push);
+	push_begin(c.push, 0);
 	assert_given(&c, &given);
 	/* one of them writes how far it is: the other one begins again, and has the same */
 	for (int i = 0; i < 100; i++) {
@@ -119,13 +119,13 @@ static void forgotten(struct store *store)
 	fill(store);
 	start(&a, store);
 	networks(&a);
-	push_begin(a.push);
+	push_begin(a.push, 0);
 	ask(&a, "vn-merge", json_pack("{s:[s,s],s:s}", "vns", "a", "b", "name", "c"));
 	wait_for_step(&a, 1);
 	stop(&a);
 	assert_int_equal(store_trim(store, put(store, "started", "{}")), 0);
 	start(&b, store);
-	push_begin(b.push);
+	push_begin(b.push, 0);
 	assert_true(publish_status(push_publish(b.push), 1, &given));
 	assert_int_equal(given.step, STEP_LAST);
 	assert_int_equal(given.given.number, service_revision(b.service) * IMAGE_STEPS + STEP_LAST);

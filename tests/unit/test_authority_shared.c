@@ -280,14 +280,14 @@ static void earlier_version(struct store *store)
 
 	fill(store);
 	start(&a, store);
-	push_begin(a.push);
+	push_begin(a.push, 0);
 	for (uint64_t at = 0; !service_published(a.service, &at);)
 		turn(&a);
 	stop(&a);
 	put(store, "site/old", "{}");
 	assert_int_equal(put_if(store, "site/old", NULL, 0, NULL, NULL), 0);
 	start(&b, store);
-	push_begin(b.push);
+	push_begin(b.push, 0);
 	for (int i = 0; i < 50; i++)
 		turn(&b);
 	assert_true(push_publishes(b.push));
@@ -314,7 +314,7 @@ static void reads_late(struct store *store)
 	assert_int_equal(shared.refused, 1);
 	service_published(b.service, &at);
 	assert_int_equal(at, get_number(store, PUBLISHED_KEY, &number));
-	push_begin(b.push);
+	push_begin(b.push, 0);
 	for (int i = 0; i < 50; i++)
 		turn(&b);
 	assert_true(push_publishes(b.push));

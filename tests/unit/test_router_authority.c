@@ -310,9 +310,12 @@ static void stream(struct world_of_one *w, const char *data, size_t len)
 	run_until(w, MSEC);
 }
 
+/* It says no more than it has to. */
+static const char ALIVE[] = "{\"type\":\"alive\"}\n";
+
 static void connect_it(struct world_of_one *w)
 {
-	stream(w, feed_alive, strlen(feed_alive));
+	stream(w, ALIVE, strlen(ALIVE));
 	assert_true(status(w).connected);
 }
 
@@ -546,7 +549,7 @@ static void heartbeats_unanswered(void **state)
 	connect_it(w);
 	for (int i = 0; i < 6; i++) {
 		assert_true(status(w).connected);
-		stream(w, feed_alive, strlen(feed_alive));
+		stream(w, ALIVE, strlen(ALIVE));
 		answer(w, asked("/heartbeat"), 0, "");
 		if (i < 5)
 			run_until(w, 5 * SEC);
@@ -578,7 +581,7 @@ static void heartbeats_of_many(void **state)
 		json_t *body, *peers;
 
 		run_until(w, 5 * SEC);
-		stream(w, feed_alive, strlen(feed_alive));
+		stream(w, ALIVE, strlen(ALIVE));
 		body = json_loads(asked("/heartbeat")->body, 0, NULL);
 		peers = json_object_get(body, "peers");
 		assert_true(!peers || json_array_size(peers) == HEARTBEAT_FEW + 1);
@@ -607,7 +610,7 @@ static void refused_heartbeats(void **state)
 	answer(w, asked("/heartbeat"), 200, "{}");
 	assert_string_equal(status(w).heartbeat_error, "");
 	for (int i = 0; i < 4; i++) {
-		stream(w, feed_alive, strlen(feed_alive));
+		stream(w, ALIVE, strlen(ALIVE));
 		assert_true(status(w).connected);
 		run_until(w, 5 * SEC);
 		answer(w, asked("/heartbeat"), 503, "");
@@ -658,6 +661,34 @@ static void by_the_proxy(void **state)
 	answer(w, asked("/stream"), 0, "");
 	run_until(w, 800 * MSEC);
 	assert_null(asked("/stream")->q.proxy);
+}
+
+/* Who is lost is said to the others, and a sign of life that is missing is noticed by when it
+ * was to come. */
+static void silent_stream(void **state)
+{
+	static const char soon[] = "{\"type\":\"alive\",\"next\":500}\n";
+	struct world_of_one *w = *state;
+
+	assert_null(strstr(asked("/stream")->url, "without"));
+	stream(w, soon, strlen(soon));
+	assert_true(status(w).connected);
+	for (int i = 0; i < 10; i++) {
+		run_until(w, 2400 * MSEC);
+		assert_true(status(w).connected);
+		stream(w, soon, strlen(soon));
+	}
+	run_until(w, 2600 * MSEC);
+	assert_false(status(w).connected);
+	run_until(w, 160 * MSEC);
+	assert_non_null(asked("https://192.0.2.1:1/v1/routers/florida/stream"));
+	assert_non_null(
+		strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E2%3A2"));
+	connect_it(w);
+	run_until(w, 5 * SEC); /* it has held, and the first is not passed over any more */
+	answer(w, asked("/stream"), 0, "");
+	run_until(w, 160 * MSEC);
+	assert_non_null(strstr(asked("/stream")->url, "&without=https%3A%2F%2F192%2E0%2E2%2E1"));
 }
 
 static void answer_late(struct world_of_one *w, struct https_request *r)
@@ -716,7 +747,7 @@ static void silence(void **state)
 		if (asked("/heartbeat"))
 			answer(w, asked("/heartbeat"), 200, "{}");
 		run_until(w, 10 * SEC);
-		stream(w, feed_alive, strlen(feed_alive));
+		stream(w, ALIVE, strlen(ALIVE));
 	}
 	for (int i = 0; i < 5; i++) {
 		assert_true(status(w).connected);
@@ -775,9 +806,9 @@ static void a_full_disk(void **state)
 	assert_int_equal(router_events(w->router, EVENT_TABLES_UNSTORED), 1);
 	answer(w, asked("/heartbeat"), 200, "{}");
 	run_until(w, 4 * SEC);
-	stream(w, feed_alive, strlen(feed_alive));
+	stream(w, ALIVE, strlen(ALIVE));
 	run_until(w, 20 * SEC);
-	stream(w, feed_alive, strlen(feed_alive));
+	stream(w, ALIVE, strlen(ALIVE));
 	run_until(w, 10 * SEC);
 	assert_non_null(asked("/v1/routers/florida/tables"));
 	assert_int_equal(asked("/tables")->q.patience, 120 * SEC);
@@ -853,6 +884,7 @@ int main(void)
 		TEST(sent_on),
 		TEST(by_the_proxy),
 		TEST(silent_places),
+		TEST(silent_stream),
 		TEST(refused_heartbeats),
 		TEST(a_slow_disk),
 		TEST(a_pause_after_slow_failures),
