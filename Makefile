@@ -367,7 +367,7 @@ $(BUILD)/bench/tinies: $(call objects,$(addprefix tests/bench/,tinies.c tinies_t
 
 bench-tinies: all $(BUILD)/bench/tinies
 	$(Q)out=$(or $(OUT),$(BUILD)/bench/tinies.jsonl); : > $$out; \
-	for n in $(or $(TINIES),1000 2000 5000); do \
+	for n in $(or $(TINIES),2000 5000); do \
 		BUILD=$(BUILD) tests/bench/tinies.sh $$n $$out || exit; \
 	done; tests/bench/report $$out
 
