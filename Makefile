@@ -17,7 +17,7 @@
 #   make bench-tables    the tables at size, alone and while they change
 #   make bench-registry  the authority's registry and operations at size
 #   make bench-authority the authority with simulated routers, as root: ROUTERS, OUT
-#   make bench-tinies    one router with simulated tinies, as root: TINIES
+#   make bench-tinies    one router with simulated tinies, as root: TINIES, OUT
 #   make install         DESTDIR, PREFIX
 #
 #   SAN=1                with address and undefined-behaviour sanitizers, in build/san
@@ -358,13 +358,18 @@ bench-authority: $(BUILD)/bench/authority $(BUILD)/vine-authority
 		$< $(BUILD)/vine-authority $$n >> $$out || exit; \
 	done; tests/bench/report $$out
 
-$(BUILD)/bench/tinies: $(OBJ)/tests/bench/tinies.o $(BUILD)/libcommon.a
+$(BUILD)/bench/tinies: $(call objects,$(addprefix tests/bench/,tinies.c tinies_twins.c) \
+	tiny/tiny.c tiny/config.c) $(BUILD)/librouter.a $(BUILD)/libcommon.a
 	$(call say,LINK)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) $^ $(LIBS_ROUTER)
+	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,pool_new pool_free crypto_new crypto_free link_udp_open) $^ \
+		$(LIBS_ROUTER)
 
 bench-tinies: all $(BUILD)/bench/tinies
-	$(Q)BUILD=$(BUILD) tests/bench/tinies.sh $(or $(TINIES),5000)
+	$(Q)out=$(or $(OUT),$(BUILD)/bench/tinies.jsonl); : > $$out; \
+	for n in $(or $(TINIES),2000 5000); do \
+		BUILD=$(BUILD) tests/bench/tinies.sh $$n $$out || exit; \
+	done; tests/bench/report $$out
 
 # Installing
 

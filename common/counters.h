@@ -53,6 +53,7 @@
 	X(NOT_RELAY, "not-a-relay", "one of its ends may not use this router as queue router") \
 	X(BAD_INNER, "bad-queued", "queue frame that does not hold exactly one frame") \
 	X(CONTROL_FULL, "control-full", "control thread is too busy") \
+	X(HELLO_FULL, "hellos-full", "more peers want keys than there is time for") \
 	X(HANDSHAKE, "bad-handshake", "handshake frame that fits no handshake") \
 	X(INJECT, "inject-failed", "the kernel did not take the packet")
 

@@ -543,6 +543,12 @@ struct handshake *handshake_client(struct handshake_ctx *ctx, uint32_t peer,
 	return h;
 }
 
+bool handshake_opens(const uint8_t *datagram, size_t len)
+{
+	return len > RECORD_HEADER && datagram[0] == RECORD_HANDSHAKE &&
+	       datagram[RECORD_HEADER] == CLIENT_HELLO;
+}
+
 struct handshake *handshake_listen(struct handshake_ctx *ctx, uint32_t peer,
 				   const uint8_t psk[static CRYPTO_KEY], const void *way,
 				   size_t way_len, const uint8_t *datagram, size_t len, mono_t now,
@@ -554,8 +560,7 @@ struct handshake *handshake_listen(struct handshake_ctx *ctx, uint32_t peer,
 
 	*ret_len = 0;
 	cookie_rotate(ctx, now);
-	if (way_len > HANDSHAKE_WAY || len <= RECORD_HEADER || datagram[0] != RECORD_HANDSHAKE ||
-	    datagram[RECORD_HEADER] != CLIENT_HELLO)
+	if (way_len > HANDSHAKE_WAY || !handshake_opens(datagram, len))
 		return NULL;
 	h = handshake_new(ctx, HANDSHAKE_SERVER, peer, psk, now);
 	unused = BIO_ADDR_new();

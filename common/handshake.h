@@ -35,6 +35,9 @@ struct handshake;
 struct handshake *handshake_client(struct handshake_ctx *, uint32_t peer,
 				   const uint8_t psk[static CRYPTO_KEY], mono_t now);
 
+/* Whether a datagram begins a handshake: a client hello, with a cookie or without. */
+bool handshake_opens(const uint8_t *datagram, size_t len);
+
 /* A server's first look at a datagram of a peer that it has no handshake with.
  * `way` is what the cookie binds beside the peer's ID (an endpoint's bytes).
  * Returns a handshake if the datagram is a client hello with a good cookie (it

@@ -56,6 +56,7 @@ struct config_peer {
 	size_t n_addresses;
 	/* This router's only way into the overlay: watched closely, and kept alive. */
 	bool designated;
+	bool replaceable; /* ... for there is another one, with which to go on when it is dead */
 };
 
 /* https://host[:port] */

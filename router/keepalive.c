@@ -19,7 +19,7 @@ static bool is_ours(const struct contact *c)
 		return false;
 	if (path->way.kind == WAY_RELAY || direct_knows(c, &path->way))
 		return c->router->config->id < c->peer->id || !c->keepalive.answer.kind;
-	return path->way.kind == WAY_UDP && (c->is_own_relay || c->config.designated);
+	return path->way.kind == WAY_UDP && c->is_own_relay;
 }
 
 static int64_t next_length(const struct contact *c)

@@ -18,6 +18,7 @@
 
 #define ATTEMPT_INTERVAL SEC	    /* between attempts as client that packets want */
 #define BACK_OFF_MAX (30 * SEC)	    /* ... that nobody wants */
+#define BACK_OFF_TINY (10 * SEC)    /* ... but that nothing goes on without: no pause */
 #define STAY_CLIENT (3 * SEC)	    /* how long the lower ID insists on being client */
 #define HELLO_INTERVAL (200 * MSEC) /* first repeat, doubling */
 #define EXCHANGE_TIME (15 * SEC)    /* from begin to finished */
@@ -265,6 +266,7 @@ static void begin_client(struct keying *k, mono_t now)
 	struct router *r = router_of(k);
 	struct contact *c = k->contact;
 	struct exchange *x = &k->now;
+	const int64_t most = c->config.designated ? BACK_OFF_TINY : BACK_OFF_MAX;
 	struct way ways[CONTACT_WAYS];
 	uint32_t attempt;
 
@@ -281,8 +283,8 @@ static void begin_client(struct keying *k, mono_t now)
 	x->own_lanes = own_lanes(r);
 	k->wanted = false;
 	k->back_off = k->back_off ? k->back_off * 2 : ATTEMPT_INTERVAL;
-	if (k->back_off > BACK_OFF_MAX)
-		k->back_off = BACK_OFF_MAX;
+	if (k->back_off > most)
+		k->back_off = most;
 	send_flight(k, x);
 }
 

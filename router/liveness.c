@@ -14,12 +14,14 @@
 #include "router/router.h"
 
 #define PING_INTERVAL (5 * SEC)
+#define PING_REPLACEABLE (1500 * MSEC) /* a tiny its router, if it has another one */
 #define START SEC
 #define LOOK (500 * MSEC)
 #define LOOK_CLOSE (100 * MSEC) /* at what others depend on, or what can be replaced */
 /* What a path is that has been silent for so long (and two round trips, where so said): */
 #define ASK (100 * MSEC)       /* asked, */
 #define ASK_AGAIN (200 * MSEC) /* ... again and again; */
+#define ASK_OVERLOADED SEC     /* ... less, if a router of thousands has no time as it is; */
 #define DOUBT (200 * MSEC)     /* and round trips: looked for elsewhere, if it is a direct one; */
 #define SILENT_RELAY \
 	(500 * MSEC)	       /* or round trips: one's own queue router's: the ladder is told; */
@@ -106,16 +108,28 @@ static bool is_idle(const struct contact *c, mono_t now)
 	return mono_since(now, c->spoken) >= PING_INTERVAL;
 }
 
-/* Whether the time for a ping has come that has no other reason. */
-static bool is_time(const struct contact *c, mono_t now)
-{
-	return mono_since(now, c->asked) >= PING_INTERVAL &&
-	       !(is_idle(c, now) && keepalive_is_quiet(c, now));
-}
-
 static mono_t heard_by_path(const struct contact *c)
 {
 	return (mono_t){ atomic_load_explicit(&c->peer->heard_by_path, memory_order_relaxed) };
+}
+
+/* Whether the time for a ping has come that has no other reason. Of a tiny and its router the
+ * tiny asks, so that thousands cost little: and it does, or it would never learn that its router
+ * has started anew and knows neither its keys nor its address. */
+static bool is_time(const struct contact *c, mono_t now)
+{
+	int64_t since = mono_since(now, c->asked);
+
+	if (c->config.designated)
+		return since >= (c->config.replaceable ? PING_REPLACEABLE : PING_INTERVAL);
+	if (c->config.tiny && mono_since(now, heard_by_path(c)) < 2 * PING_INTERVAL)
+		return false;
+	return since >= PING_INTERVAL && !(is_idle(c, now) && keepalive_is_quiet(c, now));
+}
+
+static int64_t ask_again(const struct contact *c)
+{
+	return c->dead && c->config.designated ? ASK_OVERLOADED : ASK_AGAIN;
 }
 
 static int64_t longer(int64_t a, int64_t b)
@@ -170,7 +184,7 @@ static void look(struct contact *c, mono_t now)
 	if (!c->peer->path)
 		return;
 	silent = liveness_silence(c, now) >= ASK;
-	if ((silent && mono_since(now, c->asked) >= ASK_AGAIN) || broken || is_time(c, now)) {
+	if ((silent && mono_since(now, c->asked) >= ask_again(c)) || broken || is_time(c, now)) {
 		bool first = !mono_is_set(c->silent);
 
 		send_ping(c, now);

@@ -20,6 +20,7 @@
  */
 #include <urcu-qsbr.h>
 
+#include "common/handshake.h"
 #include "router/link_stream.h"
 #include "router/relay.h"
 #include "router/stage.h"
@@ -49,6 +50,19 @@ static void hold_window(struct replay **now, struct replay *next)
 	*now = next;
 }
 
+/* When more want keys than there is time for, half of the ring is not for those that only knock:
+ * they do it again by themselves, ever more seldom. And a quarter is for handshakes that have
+ * begun alone. Otherwise all would begin again and again, and few would end. */
+static bool may_knock(struct worker *w)
+{
+	return ring_room(w->notes) > NOTE_SLOTS / 2;
+}
+
+static bool may_talk(struct worker *w)
+{
+	return ring_room(w->notes) > NOTE_SLOTS / 4;
+}
+
 /* A note about a peer, at most one in such a time. */
 static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 			 enum note_kind kind, int64_t interval, mono_t now)
@@ -57,7 +71,7 @@ static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 
 	if (mono_is_set(*last) && mono_since(now, *last) < interval)
 		return;
-	if (worker_note(w, &n, NULL, 0))
+	if (may_knock(w) && worker_note(w, &n, NULL, 0))
 		*last = now;
 }
 
@@ -154,6 +168,14 @@ static unsigned find_key(struct worker *w, struct packet *p, const struct packet
 	return *ret_key ? KEEP : DROP_UNKNOWN_KEY;
 }
 
+static bool is_first_word(const struct packet *p)
+{
+	const size_t around = FRAME_OVERHEAD + HANDSHAKE_HEADER;
+
+	return p->len > around &&
+	       handshake_opens(p->data + FRAME_HEADER + HANDSHAKE_HEADER, p->len - around);
+}
+
 /* No peer, and nobody in its name, may fill the ring for the others. */
 static void to_control(struct worker *w, struct packet *p, enum note_kind kind, mono_t now)
 {
@@ -164,7 +186,12 @@ static void to_control(struct worker *w, struct packet *p, enum note_kind kind, 
 		.frame_size = p->frame.size,
 	};
 
+	if (kind == NOTE_HANDSHAKE && is_first_word(p) && !may_knock(w)) {
+		packet_drop(w, p, DROP_HELLO_FULL);
+		return;
+	}
 	if (!budget_take(&p->peer->share[w->number]->notes, NOTES_MAX, NOTES_TIME, now) ||
+	    (kind == NOTE_CONTROL && !may_talk(w)) ||
 	    !worker_note(w, &n, p->data + FRAME_HEADER, p->len - FRAME_OVERHEAD)) {
 		packet_drop(w, p, DROP_CONTROL_FULL);
 		return;

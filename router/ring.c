@@ -94,6 +94,14 @@ void *ring_reserve(struct ring *r)
 	return slot_at(r, head)->data;
 }
 
+size_t ring_room(struct ring *r)
+{
+	size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
+	return r->mask + 1 - (head - r->tail_seen);
+}
+
 void ring_commit(struct ring *r, uint32_t len)
 {
 	size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);

@@ -20,6 +20,8 @@ void ring_free(struct ring *);
 /* Producer: room for slot_bytes, aligned for anything, to be filled in place;
  * NULL when the ring is full. Without a commit nothing has happened. */
 void *ring_reserve(struct ring *);
+/* Producer: how many more records there is room for. */
+size_t ring_room(struct ring *);
 /* Producer: hands the reserved record over with the length it has (at most
  * slot_bytes; 0 is a record too). */
 void ring_commit(struct ring *, uint32_t len);

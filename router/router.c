@@ -206,6 +206,14 @@ void router_update_mtu(struct router *r)
 		log_warn("%s: its MTU can't be set to %u", r->config->device, mtu);
 }
 
+void router_path_mtu(struct router *r, uint32_t old, uint32_t new)
+{
+	const uint32_t limit = r->device_mtu + FRAME_OVERHEAD;
+
+	if (!r->device_mtu || new > limit || (old >= limit && new < old))
+		router_update_mtu(r);
+}
+
 /* What left from an address that is gone has to leave from another one, and what was tried
  * in vain may lead somewhere now. */
 static void readdress(struct router *r, const struct world *old, mono_t now)

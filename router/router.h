@@ -115,6 +115,8 @@ bool router_notes(struct router *, mono_t now);
 void router_kick(struct router *);
 /* The set of paths has changed: the device's MTU follows. */
 void router_update_mtu(struct router *);
+/* The same after one path has another hope (frame_hope), where that makes a difference. */
+void router_path_mtu(struct router *, uint32_t old, uint32_t new);
 /* The addresses of this machine, and the site's own of each family (family 0: none).
  * Whether anything has changed. */
 bool router_set_addresses(struct router *, const struct ip *own, size_t n,

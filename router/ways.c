@@ -48,11 +48,15 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 {
 	struct path *path = ways_path(c, way);
 	struct connection *stream;
+	uint32_t old = 0, new;
 
 	if (!path)
 		return;
-	if (c->peer->path)
+	if (c->peer->path) {
+		old = c->peer->path->frame_hope;
 		spare(c, &c->peer->path->way, now);
+	}
+	new = path->frame_hope;
 	ways_publish(c->peer, path);
 	tiny_moved(c, way, now);
 	stream = way->kind == WAY_STREAM ? connections_find(c->router->connections, way->stream)
@@ -64,7 +68,7 @@ static void set_path(struct contact *c, const struct way *way, mono_t now)
 	if (c->is_relay)
 		direct_relay_moved(c, now);
 	probe_start(c, now);
-	router_update_mtu(c->router);
+	router_path_mtu(c->router, old, new);
 	router_kick(c->router);
 }
 

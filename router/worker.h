@@ -107,7 +107,7 @@ enum note_kind {
 };
 
 #define NOTE_DATA 1600
-#define NOTE_SLOTS 64
+#define NOTE_SLOTS 256
 
 struct note {
 	enum note_kind kind;

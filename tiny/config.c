@@ -340,6 +340,7 @@ static bool fill_peer(struct config_peer *p, const struct tiny_config *c, size_t
 	p->key_file = strdup(c->key_files[c->n_key_files > 1 ? which : 0]);
 	memcpy(p->key, c->keys[which], CRYPTO_KEY);
 	p->designated = true;
+	p->replaceable = c->n_routers > 1;
 	return p->name && p->host && p->key_file;
 }
 

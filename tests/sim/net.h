@@ -116,6 +116,7 @@ struct site {
 	bool unrouted;		/* what is taken out has not been through it */
 	bool busy;		/* something has arrived */
 	bool noted;		/* a worker has told the control thread something */
+	bool behind;		/* ... which has no time for it */
 	mono_t held_check;
 	struct twin *device[NET_WORKERS];
 	struct twin *links[NET_WORKERS][2];

@@ -412,6 +412,46 @@ static void flood_before_keys(void **state)
 	assert_true(n->sites[2].wired < 40);
 }
 
+/* While the control thread is behind, half of its notes is not for those that only knock. */
+static void knocking(void **state)
+{
+	const struct note old = { .kind = NOTE_TOO_BIG };
+	struct net *n = *state;
+	struct site *busy = &n->sites[2];
+	struct worker *w;
+	size_t room;
+
+	sites_start(n, 3, 1);
+	sites_wait_up(n);
+	site_stop(&n->sites[3]);
+	net_run(n, SEC);
+	w = &busy->router->workers[0];
+	busy->behind = true;
+	while (ring_room(w->notes) > NOTE_SLOTS / 2)
+		assert_true(worker_note(w, &old, NULL, 0));
+	site_start(&n->sites[3]);
+	net_run(n, 3 * SEC);
+	assert_true(site_drops(busy, DROP_HELLO_FULL) >= 3);
+	assert_true(site_drops(busy, DROP_HELLO_FULL) <= 5); /* seldomer and seldomer */
+	/* one that has keys is not refused */
+	room = ring_room(w->notes);
+	liveness_ask(site_contact(n, 1, 2), n->now);
+	net_run(n, 100 * MSEC);
+	assert_true(ring_room(w->notes) < room);
+	assert_int_equal(site_drops(busy, DROP_CONTROL_FULL), 0);
+	/* ... up to a quarter, which is for those that have begun */
+	while (ring_room(w->notes) > NOTE_SLOTS / 4)
+		assert_true(worker_note(w, &old, NULL, 0));
+	liveness_ask(site_contact(n, 1, 2), n->now);
+	net_run(n, 100 * MSEC);
+	assert_true(site_drops(busy, DROP_CONTROL_FULL) > 0);
+	assert_int_equal(ring_room(w->notes), NOTE_SLOTS / 4);
+	busy->behind = false;
+	sites_wait_up(n);
+	net_run(n, SEC);
+	assert_true(keying_is_ready(&site_contact(n, 3, 2)->keying));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +465,7 @@ int main(void)
 		net_test(truncated),
 		net_test(flood),
 		net_test(flood_before_keys),
+		net_test(knocking),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -145,13 +145,43 @@ static void revoked(void **state)
 	flow_whole(f[0]);
 }
 
+/* Who notices that the router has started anew, though nobody has anything to say? The tiny asks. */
+static void router_anew(void **state)
+{
+	struct net *n = *state;
+	struct contact *there;
+	struct flow *f;
+	unsigned asked;
+
+	start(n, NULL);
+	for (unsigned i = 2; i <= 3; i++)
+		site_contact(n, i, 1)->config.designated = true;
+	there = site_contact(n, 1, 2);
+	net_run(n, 300 * SEC);
+	asked = there->n_pings;
+	net_run(n, 60 * SEC);
+	assert_int_equal(there->n_pings, asked); /* thousands would be a burden */
+	assert_true(there->up);
+	site_stop(&n->sites[1]);
+	net_run(n, 20 * SEC);
+	site_start(&n->sites[1]);
+	assert_true(net_wait(n, is_back, NULL, 6 * SEC) >= 0);
+	/* at once, and by an idle one */
+	net_run(n, 300 * SEC);
+	site_stop(&n->sites[1]);
+	site_start(&n->sites[1]);
+	assert_false(site_is_up(n, 1, 2));
+	assert_true(net_wait(n, is_back, NULL, 10 * SEC) >= 0);
+	f = flow4(n, 4, 2, 300, MSEC, 100);
+	net_run(n, SEC);
+	flow_whole(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		net_test(everybody),
-		net_test(transit_is_for_tinies),
-		net_test(borrowed_addresses),
-		net_test(revoked),
+		net_test(everybody), net_test(transit_is_for_tinies), net_test(borrowed_addresses),
+		net_test(revoked),   net_test(router_anew),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -429,7 +429,7 @@ void site_settle(struct site *s)
 	bool any;
 
 	do {
-		any = s->noted;
+		any = s->noted && !s->behind;
 		if (any) {
 			s->noted = false;
 			while (router_notes(s->router, now))

@@ -47,8 +47,11 @@ static void test_order_and_bounds(void **state)
 
 	/* Round and round, at every fill from empty to full. */
 	for (int fill = 1; fill <= 8; fill++) {
-		for (int i = 0; i < fill; i++)
+		for (int i = 0; i < fill; i++) {
+			assert_int_equal(ring_room(r), 8 - i);
 			assert_true(put(r, (uint8_t)(fill * 10 + i)));
+		}
+		assert_int_equal(ring_room(r), 8 - fill);
 		if (fill == 8)
 			assert_null(ring_reserve(r));
 		for (int i = 0; i < fill; i++) {

@@ -130,6 +130,7 @@ static void test_as_router(void **state)
 	r = tiny_config_router(c, 0, &none, &no, &no);
 	assert_int_equal(r->n_peers, 1);
 	assert_true(r->peers[0].designated);
+	assert_false(r->peers[0].replaceable);
 	assert_false(r->peers[0].transit);
 	assert_int_equal(r->n_lndt + r->n_gndt + r->n_nets, 0);
 	config_free(r);
@@ -139,6 +140,14 @@ static void test_as_router(void **state)
 	assert_int_equal(r->n_gndt, 1);
 	assert_int_equal(r->gndt[0].router, 2);
 	assert_int_equal(r->nets[0].protection, PROTECT_AES_256_GCM);
+	config_free(r);
+	tiny_config_free(c);
+	free(said);
+	/* one of two */
+	c = read_text(LEAST NETWORKS KEY "router = b:1\nrouter-id = 3\n", false, &said);
+	r = tiny_config_router(c, 1, &none, &no, &no);
+	assert_int_equal(r->peers[0].id, 3);
+	assert_true(r->peers[0].replaceable);
 	config_free(r);
 	tiny_config_free(c);
 	free(said);
