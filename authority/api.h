@@ -28,6 +28,7 @@ struct api {
 	struct health *health;
 	struct lobby *lobby;	   /* NULL: this process is the only one */
 	struct download *download; /* NULL: none */
+	struct http *http;	   /* whose requests these are; NULL: not known */
 	struct ca *ca;
 	char *url;	     /* where routers reach this process */
 	char *pin;	     /* of the server's key, as curl has them; NULL: not known */

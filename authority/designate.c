@@ -29,7 +29,7 @@ static bool is_site_of(const struct ranges *l, const struct range *range, const 
 	return false;
 }
 
-/* Low is good. */
+/* Low is good. The first ones are those that the range names. */
 static unsigned tier_of(const struct ranges *l, const struct range *range, const struct router *r)
 {
 	size_t n = range ? range->n_routers : 0;
@@ -38,8 +38,8 @@ static unsigned tier_of(const struct ranges *l, const struct range *range, const
 		if (!strcmp(range->routers[i], r->object.name))
 			return (unsigned)i;
 	if (range && range->site && !strcmp(range->site, r->site->object.name))
-		return (unsigned)n;
-	return (unsigned)n + (is_site_of(l, range, r->site) ? 1 : 2);
+		return (unsigned)n + 1;
+	return (unsigned)n + (is_site_of(l, range, r->site) ? 2 : 3);
 }
 
 static double rtt_of(const struct registry *registry, const struct monitor_router *m,
@@ -95,6 +95,33 @@ static int compare(const void *a, const void *b)
 	return x->router->record.id < y->router->record.id ? -1 : 1;
 }
 
+/* Others of the best one's site come behind those that are named: they take its place if it
+ * falls silent. Where that site would fill a tiny's list, the last place is another one's, so that
+ * a whole site may go. */
+static void order(struct candidate *all, size_t n, size_t named)
+{
+	const size_t last = RECORD_TINY_ROUTERS - 1;
+	const struct site *site;
+	struct candidate other;
+	size_t i = 0;
+
+	if (!n)
+		return;
+	qsort(all, n, sizeof(*all), compare);
+	site = all[0].router->site;
+	for (size_t k = 1; k < n; k++)
+		if (all[k].tier >= named && all[k].router->site == site)
+			all[k].tier = (unsigned)named;
+	qsort(all + 1, n - 1, sizeof(*all), compare);
+	while (i < n && all[i].router->site == site)
+		i++;
+	if (i == n || i <= last || all[last].tier < named)
+		return;
+	other = all[i];
+	memmove(all + last + 1, all + last, (i - last) * sizeof(*all));
+	all[last] = other;
+}
+
 size_t designate(const struct registry *registry, const struct monitor *monitor,
 		 const struct ranges *ranges, const struct range *range,
 		 const struct router *ret[static DESIGNATE_MOST])
@@ -117,8 +144,7 @@ size_t designate(const struct registry *registry, const struct monitor *monitor,
 								   range ? range->site : NULL),
 					       count(&r->tinies) };
 	}
-	if (n)
-		qsort(all, n, sizeof(*all), compare);
+	order(all, n, range ? range->n_routers : 0);
 	n = n < DESIGNATE_MOST ? n : DESIGNATE_MOST;
 	for (size_t i = 0; i < n; i++)
 		ret[i] = all[i].router;

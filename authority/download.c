@@ -33,8 +33,6 @@ enum {
 	FETCHES = 256,	  /* of one program on its way */
 	FETCH_TIME = 300, /* s that one may take */
 	BODY = 4096,	  /* bytes of a request */
-	SILENCE = 15,	  /* s that a connection without TLS may say nothing */
-	PLAIN_HEADERS = 4096,
 	BINARY_MAX = 64 << 20,
 };
 static const char prefix[] = "/tiny/";
@@ -127,8 +125,6 @@ void download_free(struct download *d)
 {
 	if (!d)
 		return;
-	if (d->plain)
-		evhttp_free(d->plain);
 	for (int i = 0; i < DOWNLOAD_ARCHS; i++)
 		binary_unref(d->binaries[i]);
 	ranges_free(d->ranges);
@@ -213,8 +209,9 @@ static void sent(const void *data, size_t len, void *binary)
 	binary_unref(binary);
 }
 
-static void give_binary(struct download *d, struct evhttp_request *q, const char *name)
+static void give_binary(struct api *api, struct evhttp_request *q, const char *name)
 {
+	struct download *d = api->download;
 	struct evbuffer *b;
 
 	for (int i = 0; i < DOWNLOAD_ARCHS; i++) {
@@ -232,7 +229,8 @@ static void give_binary(struct download *d, struct evhttp_request *q, const char
 		b = evbuffer_new();
 		if (!b || evbuffer_add_reference(b, binary->data, binary->size, sent, binary))
 			abort();
-		http_wait(q, FETCH_TIME);
+		if (api->http)
+			http_wait(api->http, q, FETCH_TIME);
 		evhttp_add_header(evhttp_request_get_output_headers(q), "Content-Type",
 				  "application/octet-stream");
 		evhttp_send_reply(q, 200, "OK", b);
@@ -276,7 +274,7 @@ static void handle(struct api *api, struct evhttp_request *q, const char *path, 
 		return;
 	}
 	if (!strncmp(rest, "binary/", 7)) {
-		give_binary(api->download, q, rest + 7);
+		give_binary(api, q, rest + 7);
 		return;
 	}
 	if (evbuffer_get_length(evhttp_request_get_input_buffer(q)) > BODY) {
@@ -293,7 +291,7 @@ void download_handle(struct api *api, struct evhttp_request *q, const char *path
 
 /* ---- without TLS ---------------------------------------------------------------- */
 
-static void on_plain(struct evhttp_request *q, void *arg)
+void download_plain(struct evhttp_request *q, void *arg)
 {
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(q));
 
@@ -301,22 +299,4 @@ static void on_plain(struct evhttp_request *q, void *arg)
 		handle(arg, q, path, true);
 	else
 		download_refuse(q, 404, "here is nothing but /tiny/");
-}
-
-int download_listen(struct download *d, struct event_base *base, struct api *api,
-		    const struct endpoint *e)
-{
-	char text[IP_TEXT];
-
-	d->plain = evhttp_new(base);
-	if (!d->plain)
-		return -ENOMEM;
-	evhttp_set_gencb(d->plain, on_plain, api);
-	evhttp_set_max_body_size(d->plain, BODY);
-	evhttp_set_max_headers_size(d->plain, PLAIN_HEADERS);
-	evhttp_set_timeout(d->plain, SILENCE);
-	evhttp_set_allowed_methods(d->plain, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
-	return evhttp_bind_socket_with_handle(d->plain, ip_format(&e->ip, text), e->port) ? 0
-	       : errno									  ? -errno
-											  : -EIO;
 }

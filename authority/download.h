@@ -12,7 +12,6 @@
 #include "common/addr.h"
 
 struct api;
-struct event_base;
 struct evhttp_request;
 struct download;
 
@@ -22,12 +21,12 @@ struct download *download_new(const struct settings *);
 void download_free(struct download *); /* NULL is fine */
 /* Both anew; what is wrong is said, and all stays as it was. */
 void download_reload(struct download *);
-/* Without TLS, for /tiny/ alone. 0 or -errno. */
-int download_listen(struct download *, struct event_base *, struct api *, const struct endpoint *);
 
 /* Whether a path is of the download server. */
 bool download_has(const char *path);
 /* Answers, sooner or later. */
 void download_handle(struct api *, struct evhttp_request *, const char *path);
+/* One that came without TLS, which may be for /tiny/ alone; arg: struct api. */
+void download_plain(struct evhttp_request *, void *arg);
 
 #endif

@@ -13,7 +13,6 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <openssl/evp.h>
 
 #include "authority/api.h"
@@ -261,57 +260,34 @@ static bool is_private(const struct ip *ip)
 }
 
 /* The VM's own address, as it says; else the one that it is seen with. NULL: it can't be. */
-static json_t *own_address(const struct want *w, const char *text)
+static json_t *own_address(const struct want *w, const struct ip *says)
 {
+	const struct ip *ip = says->family ? says : &w->caller.seen;
 	char buf[IP_TEXT];
-	struct ip ip = w->caller.seen;
 
-	if (text && *text && ip_parse(text, &ip))
+	if (w->range ? !range_may_have(w->range, &w->caller.seen, ip)
+		     : !ip_equal(ip, &w->caller.seen) && !is_private(ip))
 		return NULL;
-	if (w->range ? !range_may_have(w->range, &w->caller.seen, &ip)
-		     : !ip_equal(&ip, &w->caller.seen) && !is_private(&ip))
-		return NULL;
-	return mem_json(json_pack("[s]", ip_format(&ip, buf)));
-}
-
-/* A word of a stranger's that may be a name. */
-static void add_name(json_t *arguments, const char *text)
-{
-	add(arguments, "name",
-	    json_string(text && strlen(text) <= 40 && name_valid(text) ? text : ""));
+	return mem_json(json_pack("[s]", ip_format(ip, buf)));
 }
 
 static bool take_body(struct want *w)
 {
 	struct evbuffer *b = evhttp_request_get_input_buffer(w->http);
-	struct evkeyvalq list = { 0 };
 	size_t n = evbuffer_get_length(b);
-	char *text = mem_new(n + 1, 1), *key;
-	const char *nonce, *address;
+	struct download_form form;
+	char hash[PKI_HASH], *key;
 	json_t *own = NULL;
-	int failed;
 
-	evbuffer_copyout(b, text, n);
-	failed = strlen(text) != n || evhttp_parse_query_str(text, &list);
-	free(text);
-	if (failed)
-		return false;
-	w->script = evhttp_find_header(&list, "script") != NULL;
-	nonce = evhttp_find_header(&list, "nonce");
-	address = evhttp_find_header(&list, "address");
-	if (nonce && strlen(nonce) >= 16 && name_valid(nonce))
-		own = own_address(w, address);
-	if (own) {
-		char hash[PKI_HASH];
-
-		pki_secret_hash(nonce, hash);
-		add(w->arguments, "nonce", json_string(hash));
-		add(w->arguments, "addresses", own);
-		add_name(w->arguments, evhttp_find_header(&list, "name"));
-	}
-	evhttp_clear_headers(&list);
+	if (download_form(n ? (const char *)evbuffer_pullup(b, -1) : "", n, &form))
+		own = own_address(w, &form.address);
+	w->script = form.script;
 	if (!own)
 		return false;
+	pki_secret_hash(form.nonce, hash);
+	add(w->arguments, "nonce", json_string(hash));
+	add(w->arguments, "addresses", own);
+	add(w->arguments, "name", json_string(form.name));
 	w->key = pki_key_new();
 	key = w->key ? pki_key_text(w->key) : NULL;
 	add(w->arguments, "key", json_string(key ? key : ""));
@@ -331,36 +307,22 @@ static bool take_exclusive(struct want *w)
 	return true;
 }
 
-/* "TOKEN", with or without what names the CA, or "join". */
 static bool take_token(struct want *w, const char *text)
 {
-	size_t n = strcspn(text, ".");
-
-	if (!strcmp(text, "join"))
-		return true;
-	if (n != PKI_SECRET - 1 || strspn(text, "0123456789abcdef") != n)
+	if (!download_token(text, w->secret))
 		return false;
-	snprintf(w->secret, sizeof(w->secret), "%.*s", (int)n, text);
-	pki_secret_hash(w->secret, w->token);
-	w->ask.request.token = w->token;
+	if (*w->secret) {
+		pki_secret_hash(w->secret, w->token);
+		w->ask.request.token = w->token;
+	}
 	return true;
-}
-
-/* What a Host header may be, for a script to call back. */
-static bool host_valid(const char *text)
-{
-	size_t n = text ? strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				       "0123456789-.:[]")
-			: 0;
-
-	return n && n < 256 && !text[n];
 }
 
 static bool take_base(struct want *w)
 {
 	const char *host = evhttp_find_header(evhttp_request_get_input_headers(w->http), "Host");
 
-	if (w->caller.plain && !host_valid(host))
+	if (w->caller.plain && !download_host(host))
 		return false;
 	w->base = w->caller.plain ? mem_format("http://%s", host) : mem_text(w->api->url);
 	return true;

@@ -9,6 +9,8 @@
 
 #include "authority/download.h"
 #include "authority/ranges.h"
+#include "authority/records.h"
+#include "common/pki.h"
 
 /* ---- download_script.c ---- */
 
@@ -43,7 +45,6 @@ struct download {
 	struct ranges *ranges; /* NULL: none are known */
 	struct download_binary *binaries[DOWNLOAD_ARCHS];
 	struct bucket *buckets; /* download.c */
-	struct evhttp *plain;	/* NULL: there is none without TLS */
 };
 
 /* Where a request comes from, and where it came in. */
@@ -57,6 +58,23 @@ void download_answer(struct evhttp_request *, int status, const char *type, char
 /* In words: as a script that says them, since that is what is waited for. */
 void download_refuse(struct evhttp_request *, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* ---- download_request.c ---- */
+
+/* What a VM says of itself. */
+struct download_form {
+	bool script; /* a script asks, which wants to be told why not in its own form */
+	char nonce[RECORD_NAME + 1]; /* a name, of 16 characters at least */
+	struct ip address;	     /* family 0: it says none */
+	char name[41];		     /* "": none, or none that can be one */
+};
+
+/* False: it is none; `script` is right all the same. */
+bool download_form(const char *body, size_t n, struct download_form *ret);
+/* What stands behind /tiny/: "" for "join". False: neither that nor a token. */
+bool download_token(const char *text, char ret[static PKI_SECRET]);
+/* Whether a script may be told that it is a host, and a port; text may be NULL. */
+bool download_host(const char *text);
 
 /* ---- download_join.c ---- */
 

@@ -15,7 +15,9 @@
  * else is one for no longer than a handshake.
  *
  * At the bound of connections no more are accepted until one ends: they wait in the
- * kernel's queue. Connections are counted by their SSL objects, which live as long.
+ * kernel's queue. Connections are counted by their SSL objects, which live as long. Those without
+ * TLS have none: of each a reference is held, and a look in every tick finds those that evhttp
+ * has let go of. All of them are strangers.
  *
  * The same for handshakes: when ten thousand routers come at once, each is served in time
  * or not at all, since all of them half way after their patience would be work for nothing,
@@ -58,6 +60,8 @@ enum {
 struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
+	struct evhttp *plain; /* NULL: there is none */
+	struct list plains;   /* connections without TLS */
 	SSL_CTX *context;
 	struct evconnlistener *listeners[LISTENERS];
 	size_t n_listeners;
@@ -70,10 +74,12 @@ struct http {
 	bool full, deaf, accepting;
 };
 
-/* Hangs on its SSL. */
+/* Hangs on its SSL; without TLS, among the plain ones. */
 struct connection {
 	struct http *http;
-	SSL *ssl;
+	SSL *ssl;		   /* NULL: without TLS */
+	struct bufferevent *plain; /* ... then this, a reference; else NULL */
+	struct list node;	   /* among the plain ones */
 	struct event *deadline;
 	struct list stranger; /* among all; empty: it is none, or has been told to go */
 	size_t said;	      /* bytes, while it was one */
@@ -101,15 +107,6 @@ static void decide(struct http *h)
 	h->accepting = on;
 }
 
-static void on_tick(evutil_socket_t fd, short events, void *arg)
-{
-	struct http *h = arg;
-
-	(void)fd, (void)events;
-	h->opening[++h->tick % 2] = 0;
-	decide(h);
-}
-
 /* Its handshake is over, one way or the other. */
 static void opened(struct connection *c)
 {
@@ -120,10 +117,12 @@ static void opened(struct connection *c)
 	c->opening = false;
 }
 
+static void on_said(struct evbuffer *, const struct evbuffer_cb_info *, void *arg);
+
 /* As if the other side had gone: the rest is evhttp's. */
 static void cut_off(const struct connection *c)
 {
-	int fd = SSL_get_fd(c->ssl);
+	int fd = c->ssl ? SSL_get_fd(c->ssl) : bufferevent_getfd(c->plain);
 
 	if (fd >= 0)
 		shutdown(fd, SHUT_RDWR);
@@ -137,15 +136,10 @@ static void no_stranger(struct connection *c)
 	c->http->n_strangers--;
 }
 
-static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
-			    void *p)
+static void forget(struct connection *c)
 {
-	struct connection *c = ptr;
-	struct http *h = c ? c->http : NULL;
+	struct http *h = c->http;
 
-	(void)parent, (void)data, (void)index, (void)l, (void)p;
-	if (!c)
-		return;
 	opened(c);
 	no_stranger(c);
 	event_free(c->deadline);
@@ -157,9 +151,47 @@ static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int i
 		decide(h);
 }
 
+static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long l,
+			    void *p)
+{
+	(void)parent, (void)data, (void)index, (void)l, (void)p;
+	if (ptr)
+		forget(ptr);
+}
+
+/* Those that evhttp has let go of, which then has no functions there any more. */
+static void look_at_plain(struct http *h)
+{
+	struct list *next;
+
+	for (struct list *node = h->plains.next; node != &h->plains; node = next) {
+		struct connection *c = container_of(node, struct connection, node);
+		bufferevent_event_cb event;
+
+		next = node->next;
+		bufferevent_getcb(c->plain, NULL, NULL, &event, NULL);
+		if (event)
+			continue;
+		list_remove(&c->node);
+		evbuffer_remove_cb(bufferevent_get_input(c->plain), on_said, c);
+		bufferevent_decref(c->plain);
+		forget(c);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+	struct http *h = arg;
+
+	(void)fd, (void)events;
+	look_at_plain(h);
+	h->opening[++h->tick % 2] = 0;
+	decide(h);
+}
+
 static bool is_believed(const SSL *ssl)
 {
-	return SSL_is_init_finished(ssl) && SSL_get0_peer_certificate(ssl) &&
+	return ssl && SSL_is_init_finished(ssl) && SSL_get0_peer_certificate(ssl) &&
 	       SSL_get_verify_result(ssl) == X509_V_OK;
 }
 
@@ -199,7 +231,8 @@ static void on_progress(const SSL *ssl, int where, int value)
 	decide(c->http);
 }
 
-static bool connection_note(struct http *h, SSL *ssl)
+/* NULL: out of memory. */
+static struct connection *connection_note(struct http *h, SSL *ssl)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 
@@ -209,12 +242,12 @@ static bool connection_note(struct http *h, SSL *ssl)
 				  .ssl = ssl,
 				  .deadline = evtimer_new(h->base, on_deadline, c),
 				  .tick = h->tick,
-				  .opening = true };
+				  .opening = ssl != NULL };
 	list_init(&c->stranger);
 	if (!c->deadline || evtimer_add(c->deadline, &h->patience) ||
-	    !SSL_set_ex_data(ssl, connection_index, c))
-		return false;
-	h->opening[h->tick % 2]++;
+	    (ssl && !SSL_set_ex_data(ssl, connection_index, c)))
+		return NULL;
+	h->opening[h->tick % 2] += c->opening;
 	h->n++;
 	if (h->n_strangers == h->most_strangers) {
 		struct connection *oldest =
@@ -225,7 +258,7 @@ static bool connection_note(struct http *h, SSL *ssl)
 	}
 	list_insert(&h->strangers, &c->stranger);
 	h->n_strangers++;
-	return true;
+	return c;
 }
 
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
@@ -243,6 +276,24 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 	if (!evbuffer_add_cb(bufferevent_get_input(b), on_said,
 			     SSL_get_ex_data(ssl, connection_index)))
 		log_fatal(1, "out of memory");
+	decide(h);
+	return b;
+}
+
+static struct bufferevent *plain_new(struct event_base *base, void *arg)
+{
+	struct http *h = arg;
+	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	struct connection *c;
+
+	if (h->n_strangers == h->most_strangers) /* perhaps not all are there any more */
+		look_at_plain(h);
+	c = b ? connection_note(h, NULL) : NULL;
+	if (!c || !evbuffer_add_cb(bufferevent_get_input(b), on_said, c))
+		log_fatal(1, "out of memory");
+	c->plain = b;
+	bufferevent_incref(b);
+	list_insert(&h->plains, &c->node);
 	decide(h);
 	return b;
 }
@@ -329,6 +380,7 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 	h->base = base;
 	h->most = connections;
 	list_init(&h->strangers);
+	list_init(&h->plains);
 	h->patience.tv_sec = patience;
 	h->accepting = true;
 	h->ticks = event_new(base, -1, EV_PERSIST, on_tick, h);
@@ -362,6 +414,9 @@ void http_free(struct http *h)
 	if (!h)
 		return;
 	http_deaf(h);
+	if (h->plain)
+		evhttp_free(h->plain);
+	look_at_plain(h);
 	if (h->ticks)
 		event_free(h->ticks);
 	SSL_CTX_free(h->context);
@@ -392,20 +447,41 @@ static int make_socket(const struct endpoint *e)
 	return -error;
 }
 
-int http_listen(struct http *h, const struct endpoint *e)
+static int listen_by(struct http *h, struct evhttp *evhttp, const struct endpoint *e)
 {
 	int fd = h->n_listeners < LISTENERS ? make_socket(e) : -ENOSPC;
 	struct evhttp_bound_socket *s;
 
 	if (fd < 0)
 		return fd;
-	s = evhttp_accept_socket_with_handle(h->evhttp, fd);
+	s = evhttp_accept_socket_with_handle(evhttp, fd);
 	if (!s) {
 		close(fd);
 		return -ENOMEM;
 	}
 	h->listeners[h->n_listeners++] = evhttp_bound_socket_get_listener(s);
 	return 0;
+}
+
+int http_listen(struct http *h, const struct endpoint *e)
+{
+	return listen_by(h, h->evhttp, e);
+}
+
+int http_listen_plain(struct http *h, const struct endpoint *e, http_fn *fn, void *arg)
+{
+	if (h->plain)
+		return -EBUSY;
+	h->plain = evhttp_new(h->base);
+	if (!h->plain)
+		return -ENOMEM;
+	evhttp_set_bevcb(h->plain, plain_new, h);
+	evhttp_set_gencb(h->plain, fn, arg);
+	evhttp_set_max_body_size(h->plain, HTTP_PLAIN);
+	evhttp_set_max_headers_size(h->plain, HTTP_PLAIN);
+	evhttp_set_timeout(h->plain, HTTP_PATIENCE);
+	evhttp_set_allowed_methods(h->plain, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
+	return listen_by(h, h->plain, e);
 }
 
 void http_deaf(struct http *h)
@@ -421,11 +497,28 @@ static SSL *ssl_of(struct evhttp_request *q)
 	return c ? bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(c)) : NULL;
 }
 
-void http_wait(struct evhttp_request *q, unsigned seconds)
+/* NULL: it has gone. */
+static struct connection *connection_of(const struct http *h, struct evhttp_request *q)
+{
+	struct evhttp_connection *e = evhttp_request_get_connection(q);
+	const struct bufferevent *b = e ? evhttp_connection_get_bufferevent(e) : NULL;
+	SSL *ssl = ssl_of(q);
+
+	if (ssl)
+		return SSL_get_ex_data(ssl, connection_index);
+	list_for_each(node, &h->plains) {
+		struct connection *c = container_of(node, struct connection, node);
+
+		if (c->plain == b)
+			return c;
+	}
+	return NULL;
+}
+
+void http_wait(struct http *h, struct evhttp_request *q, unsigned seconds)
 {
 	const struct timeval patience = { .tv_sec = seconds };
-	SSL *ssl = ssl_of(q);
-	struct connection *c = ssl ? SSL_get_ex_data(ssl, connection_index) : NULL;
+	struct connection *c = connection_of(h, q);
 
 	if (c)
 		evtimer_add(c->deadline, &patience);

@@ -32,8 +32,12 @@ void http_free(struct http *);
 bool http_certify(struct http *, struct ca *, EVP_PKEY *, time_t now, long seconds,
 		  char *const *names, size_t n_names);
 int http_listen(struct http *, const struct endpoint *);
+/* One more, without TLS: its requests are the function's. Whoever comes there is a stranger, in the
+ * same bounds as others, who may say HTTP_PLAIN bytes in a request's head, and as many behind it. */
+#define HTTP_PLAIN 4096
+int http_listen_plain(struct http *, const struct endpoint *, http_fn *, void *arg);
 /* The connection of a request may last so many seconds from now, whoever it is. */
-void http_wait(struct evhttp_request *, unsigned seconds);
+void http_wait(struct http *, struct evhttp_request *, unsigned seconds);
 /* No more of them. */
 void http_deaf(struct http *);
 /* The phrase that goes with a status. */

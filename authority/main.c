@@ -329,6 +329,7 @@ static bool start(struct program *p)
 	p->http = http_new(p->base, s->connections, HTTP_PATIENCE, api_handle, &p->api);
 	if (!p->http || !certify(p, time(NULL)))
 		return false;
+	p->api.http = p->http;
 	for (size_t i = 0; i < s->n_listen; i++) {
 		int r = http_listen(p->http, &s->listen[i]);
 
@@ -338,7 +339,7 @@ static bool start(struct program *p)
 		}
 	}
 	if (s->download && s->http.port) {
-		int r = download_listen(p->api.download, p->base, &p->api, &s->http);
+		int r = http_listen_plain(p->http, &s->http, download_plain, &p->api);
 
 		if (r) {
 			log_error("%s: %s", endpoint_format(&s->http, text), strerror(-r));

@@ -194,8 +194,8 @@ static void give_next(struct publish *p, struct round *round, struct target *t, 
 	if (!t->late && target_router(p, t->id)) {
 		t->round = round;
 		round->waiting++;
-		target_await(p, t, now);
 		t->since = now;
+		target_await(p, t, now);
 	}
 	if (t->send)
 		target_send(p, t, ran ? old : NULL, now);

@@ -81,7 +81,7 @@ void publish_passed(struct publish *, uint64_t revision, mono_t now);
  * zero for nothing. -ENOENT: there is no such router, or it is revoked. */
 int publish_attach(struct publish *, uint32_t router, struct version have, publish_send_fn *,
 		   void *arg, mono_t now);
-void publish_detach(struct publish *, uint32_t router);
+void publish_detach(struct publish *, uint32_t router, mono_t now);
 void publish_confirm(struct publish *, uint32_t router, struct version, mono_t now);
 /* What it is to run now, whole, to a function. -ENOENT as above. */
 int publish_give(struct publish *, uint32_t router, publish_send_fn *, void *arg);

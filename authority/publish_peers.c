@@ -220,13 +220,14 @@ static struct image_tiny *tiny_of(const struct router *router, const struct tiny
 }
 
 /* Those that may connect to it, as the registry has them now: so one that is revoked is out
- * with the first step. What is as it was is shared with the image before. */
+ * with the first step. A router that is disabled has none: they go over to others of theirs. What
+ * is as it was is shared with the image before. */
 void peers_tinies(const struct publish *p, const struct target *t, struct image *image)
 {
 	const struct router *r = registry_router_id(p->registry, t->id);
 	size_t room = 0, n = 0;
 
-	if (!r)
+	if (!r || !router_active(r))
 		return;
 	list_for_each(node, &r->tinies) {
 		const struct tiny_place *place = container_of(node, struct tiny_place, by_router);

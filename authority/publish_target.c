@@ -146,6 +146,11 @@ void target_await(struct publish *p, struct target *t, mono_t now)
 		list_insert(&p->outstanding, &t->outstanding);
 		t->since = now;
 	}
+	/* One that has gone has been waited for since then. */
+	if (mono_is_set(t->left)) {
+		t->since = t->left;
+		p->look = mono_earlier(p->look, mono_add(t->left, PUBLISH_LATE));
+	}
 }
 
 static void event(const struct publish *p, enum publish_event e, const struct target *t)
@@ -198,6 +203,7 @@ int publish_attach(struct publish *p, uint32_t router, struct version version,
 	t = target_need(p, router);
 	t->send = send;
 	t->arg = arg;
+	t->left = (mono_t){ 0 };
 	publish_confirm(p, router, version, now);
 	if (!target_is_current(t)) {
 		target_await(p, t, now);
@@ -223,12 +229,14 @@ int publish_give(struct publish *p, uint32_t router, publish_send_fn *send, void
 	return 0;
 }
 
-void publish_detach(struct publish *p, uint32_t router)
+void publish_detach(struct publish *p, uint32_t router, mono_t now)
 {
 	struct target *t = target_find(p, router);
 
 	if (!t)
 		return;
+	if (t->send)
+		t->left = now;
 	t->send = NULL;
 	send_no_more(t);
 }
@@ -290,7 +298,7 @@ void targets_leave(struct publish *p)
 
 		if (!t)
 			continue;
-		publish_detach(p, ids[i]);
+		publish_detach(p, ids[i], p->last);
 		list_remove(&t->outstanding);
 		list_init(&t->outstanding);
 		await_no_more(p, t);

@@ -22,6 +22,7 @@
 
 #include "authority/memory.h"
 #include "authority/resume.h"
+#include "common/clock.h"
 #include "common/feed.h"
 #include "common/log.h"
 
@@ -411,7 +412,7 @@ static void on_close(struct evhttp_connection *connection, void *arg)
 	(void)connection;
 	l->http = NULL;
 	if (l->push->publish)
-		publish_detach(l->push->publish, l->id);
+		publish_detach(l->push->publish, l->id, clock_now());
 	log_debug("router %s: its stream has ended", name_of(l->push, l->id));
 	if (!evhttp_request_get_connection(q)) /* else it goes with the connection */
 		evhttp_send_reply_end(q);
@@ -424,7 +425,7 @@ static void end_stream(struct listener *l)
 	if (!q)
 		return;
 	l->http = NULL;
-	publish_detach(l->push->publish, l->id);
+	publish_detach(l->push->publish, l->id, clock_now());
 	evhttp_connection_set_closecb(evhttp_request_get_connection(q), NULL, NULL);
 	evhttp_send_reply_end(q);
 }
@@ -439,7 +440,7 @@ static void cut_off(struct listener *l)
 		return;
 	}
 	l->http = NULL;
-	publish_detach(l->push->publish, l->id);
+	publish_detach(l->push->publish, l->id, clock_now());
 	evhttp_connection_set_closecb(c, NULL, NULL);
 	evhttp_connection_free(c);
 }

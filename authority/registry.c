@@ -204,6 +204,8 @@ const struct router *router_for(const struct host *h, const struct ip *ip)
 
 	if (router_carries(own))
 		return own;
+	if (h->tiny) /* only where it is connected is it reached, and steer.h follows it there */
+		return router_active(own) ? own : NULL;
 	list_for_each(node, &own->site->routers) {
 		const struct router *r = container_of(node, struct router, by_site);
 

@@ -163,7 +163,8 @@ bool router_active(const struct router *);
 bool router_carries(const struct router *);
 /* Which router delivers an address of a host: its own; where that doesn't carry, the first by
  * ID of its site that does and has the address in a block; else its own again if it is
- * active. NULL: none. */
+ * active. NULL: none. A tiny's is its own or none: it is reached only where it is connected, and
+ * where that is, is found out (steer.h). */
 const struct router *router_for(const struct host *, const struct ip *);
 /* Whether nobody can connect to it. */
 bool router_is_limited(const struct router *);

@@ -188,6 +188,9 @@ static bool put_router(struct registry *r, struct record *rec, uint64_t revision
 	tell_networks_at(r, site, old, &rec->router);
 	if (r->observer && (!old || !same_to_others(&old->record, &rec->router)))
 		r->observer->router(r->observer->arg, rec->router.id);
+	if (r->observer && r->observer->tiny && old && !list_is_empty(&old->tinies) &&
+	    old->record.disabled != rec->router.disabled) /* it has them, or has them no more */
+		r->observer->tiny(r->observer->arg, rec->router.id);
 	router = obtain(r, RECORD_ROUTER, rec->id, &new);
 	if (new) {
 		list_init(&router->hosts);

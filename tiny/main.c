@@ -218,6 +218,7 @@ int main(int argc, char **argv)
 {
 	struct arguments a = { .file = NULL };
 	struct tiny_config *config;
+	const char *missing;
 	int e = read_arguments(argc, argv, &a);
 
 	mallopt(M_ARENA_MAX, 1);
@@ -248,7 +249,12 @@ int main(int argc, char **argv)
 		tiny_config_free(config);
 		return EXIT_DONE;
 	}
-	if (geteuid() != 0)
-		log_warn("not root: CAP_NET_ADMIN and CAP_NET_RAW are needed");
+	missing = sandbox_missing();
+	if (missing) {
+		log_error("%s is missing: run as root, or give the container NET_ADMIN and NET_RAW",
+			  missing);
+		tiny_config_free(config);
+		return EXIT_FAILED;
+	}
 	return serve(config);
 }

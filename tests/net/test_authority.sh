@@ -11,7 +11,8 @@ authority_alone
 # configure PORT [LIFE-OF-USERS]
 configure()
 {
-	configure_at "$1" && echo "users = ${2:-2160h}" >> "$DIR/$1.conf"
+	configure_at "$1" && sed -i "s/^listen.*/&\nmetrics = 127.0.0.1:$((1000 + $1))/" "$DIR/$1.conf" &&
+		echo "users = ${2:-2160h}" >> "$DIR/$1.conf"
 }
 
 # begin [OPTION...]
@@ -203,6 +204,12 @@ are()
 CURRENT='["current","current","current"]'
 
 is "routers without a stream are away" "$(states vn3)" '["away","away","away"]'
+# Ten seconds are given to each: who comes earlier gets tables of a step between.
+settled()
+{
+	on a curl -sS "http://127.0.0.1:$((1000 + PORT))/metrics" | grep -qx "vine_authority_rounds 0"
+}
+check "... and not waited for any more" wait_for 30 settled
 for i in 1 2 3; do
 	listen "r$i"
 done

@@ -47,8 +47,13 @@ read_only()
 {
 	inside "$1" cat "/proc/$(unit "$1" "$2" MainPID)/mountinfo" | awk '$5 == "/" { print substr($6, 1, 2) }' | tail -n 1
 }
-# complaints NAME UNIT: what systemd could not do of it.
-complaints() { journal "$1" "$2" | grep -iE "ignoring|failed|not permitted|denied|can't|cannot" | grep -v "result 'signal'"; }
+# complaints NAME UNIT: what systemd could not do of it. That there is no vine-tiny of another
+# processor is none of its matters.
+complaints()
+{
+	journal "$1" "$2" | grep -iE "ignoring|failed|not permitted|denied|can't|cannot" |
+		grep -vE "result 'signal'|VMs of that kind can't be served"
+}
 
 # ---- The authority -------------------------------------------------------------------
 

@@ -202,6 +202,39 @@ mkdir -p "$WORK/installed" && cp "$BUILD/vine-tiny" "$WORK/installed/vine-tiny"
 check "once more does no harm" on vm15 "$WORK/installed/vine-tiny" \
 	--config "$WORK/installed/tiny.conf" --uninstall
 
+# ---- What a container may refuse ---------------------------------------------------------
+
+tiny_refused="$BUILD/vine-tiny --id $(tiny_id 1 5) --router $(wan4 1):8463 --router-id 1 \
+	--key-file $(tiny_key "$(tiny_id 1 5)") --networks 172.16.0.0/12"
+# refused TEXT COMMAND...: it ends with status 1 and this message, and leaves nothing.
+refused()
+{
+	local text=$1
+	shift
+	on vm15 timeout 5 "$@" 2> "$WORK/err"
+	[ $? = 1 ] && grep -q -e "$text" "$WORK/err" && network_state vm15 > "$WORK/after-15" &&
+		diff "$WORK/before-15" "$WORK/after-15"
+}
+# shellcheck disable=SC2086
+for cap in net_admin net_raw; do
+	check "without CAP_${cap^^}" refused "CAP_${cap^^} is missing" \
+		setpriv --bounding-set -$cap --inh-caps -$cap $tiny_refused
+done
+check "without /dev/net/tun" refused 'is there no /dev/net/tun' \
+	unshare -m sh -c "mount --make-rprivate / && mount -t tmpfs none /dev/net && exec $tiny_refused"
+# It can't give up its privileges: that is said, and it goes on.
+for call in seccomp prctl capset; do
+	# shellcheck disable=SC2086
+	spawn "without-$call" vm15 "$here/refuse.py" $call $tiny_refused
+	check "without $call: it works" wait_for 10 answers vm15 "$(host4 1)"
+	check "... and says so" grep -q "Operation not permitted: going on with more privileges" \
+		"$WORK/without-$call.log"
+	end "$spawned"
+	is "... and ends" "$ended" 0
+done
+network_state vm15 > "$WORK/after-15"
+check "nothing is left in the kernel" diff "$WORK/before-15" "$WORK/after-15"
+
 check "tinies end" eval "stop_tiny 1 6 && stop_tiny 2 5"
 check "routers end" stop_routers
 finish

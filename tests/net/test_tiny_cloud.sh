@@ -1,7 +1,8 @@
 #!/bin/bash
 # Two clouds and a plain site in one VN: on each VM nothing but the one command that
 # `vinectl tiny invite` prints, with the real program, from a real authority. All reach all, by
-# ping, TCP, ssh, and with MPI; a key that was stolen is noticed; who is revoked is out.
+# ping, TCP, ssh, and with MPI; a key that was stolen is noticed; who is revoked is out; the router of
+# a VM dies, and another one of its site has it.
 # takes 45 s
 . "$(dirname "$0")/lib.sh"
 . "$here/authority.sh"
@@ -15,7 +16,8 @@ all="$vms h3"
 
 internet
 authority_node
-check "three sites" eval "site 1 && site 2 && site 3"
+# gw4 is one more gateway of the authority's site s1.
+check "three sites" eval "site 1 && site 2 && site 3 && site 4"
 check "two clouds" eval "cloud 1 && cloud 2 && vm 1 5 && vm 1 6 && vm 2 5 && vm 2 6"
 for v in $all vm26; do
 	vm_files "$v"
@@ -29,7 +31,7 @@ ranges()
 		cat > "$WORK/ranges.conf" <<- END
 			[range east]
 			provider = one
-			site = s1
+			routers = r1
 			prefixes = 198.51.101.6/32
 			addresses = 10.1.0.0/16
 			[range west]
@@ -47,7 +49,9 @@ routers()
 	for i in 1 2 3; do
 		as admin site add "s$i" --admins admin && enroll "$i" && configure_given "$i" || return
 	done
-	as admin router block r3 172.16.3.0/24 && as admin host add h3 r3 $SITE --owner admin &&
+	on gw4 "$BUILD/vinectl" --authority "$URL" --identity "$WORK/r4/identity" register router r4 \
+		--token "$(as admin token create router --site s1)" --endpoint "$(wan4 4):8463" &&
+		configure_given 4 && as admin router block r3 172.16.3.0/24 && as admin host add h3 r3 $SITE --owner admin &&
 		as admin vn create science h3
 }
 check "routers, a host, a VN" routers
@@ -214,6 +218,21 @@ now_ms now
 at_most "... within so many ms" $((now - from)) 9000
 check "... the thief neither" eval '! answers vm26 $SITE'
 check "the others go on" eval 'pings vm16 ${at[vm25]} 10 && pings h3 ${at[vm16]} 10'
+
+# ---- Its router dies --------------------------------------------------------------------
+
+is "a VM's list: its router, another one of its site, one elsewhere" \
+	"$(tinies '.tinies[] | select(.name == "vm16") | .routers[:2] | join(" ")')" "r1 r4"
+check "... is what it has" eval \
+	'grep -q "^router = $(wan4 1):8463, $(wan4 4):8463, " "$WORK/vm16/etc/vine/tiny.conf"'
+kill_router 1
+now_ms from
+check "its router is killed: it reaches others again" wait_for 20 answers vm16 $SITE
+now_ms now
+at_most "... within so many ms" $((now - from)) 15000
+check "... and they it" eval 'pings h3 ${at[vm16]} 10 && pings vm16 ${at[vm25]} 10'
+is "by the other one of its site" "$(tinies '.tinies[] | select(.name == "vm16") | "\(.router) \(.at)"')" \
+	"r4 r4"
 for v in vm25 vm16; do
 	check "$v: --uninstall" inside "$v" vine-tiny --uninstall
 	is "$v: all is as it was" "$(network_state "$v" | sort | diff - <(sort "$WORK/before-$v"))" ""

@@ -97,7 +97,7 @@ static UNUSED void attach(struct scene *s, struct fake *f)
 
 static UNUSED void detach(struct scene *s, struct fake *f)
 {
-	publish_detach(s->p, f->id);
+	publish_detach(s->p, f->id, s->now);
 	f->attached = false;
 	drop_all(f);
 }

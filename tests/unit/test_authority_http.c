@@ -490,6 +490,66 @@ static void test_share(void **state)
 	server_end(s);
 }
 
+static void say(int fd, const char *text)
+{
+	send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Without TLS: the same share, the same time, however much is said meanwhile; and places are
+ * free again. */
+static void test_plain(void **state)
+{
+	enum { MOST = 40, SHARE = MOST / 4 };
+	struct world *w = *state;
+	struct server server, *s = &server;
+	struct http *h = http_new(w->base, MOST, 2, api_handle, &server.api);
+	const uint16_t port = free_port();
+	char text[512] = "";
+	struct endpoint e;
+	int fds[3 * MOST];
+	time_t begun;
+
+	server_begin(w, s);
+	assert_non_null(h);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	assert_int_equal(http_listen_plain(h, &e, api_handle, &s->api), 0);
+	assert_int_equal(http_listen_plain(h, &e, api_handle, &s->api), -EBUSY);
+	for (int i = 0; i < 3 * MOST; i++) {
+		fds[i] = connect_to(port);
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	}
+	begun = time(NULL);
+	for (int i = 0; i < 3 * MOST - SHARE; i++)
+		while (!is_gone(w->base, fds[i]))
+			assert_true(time(NULL) - begun < 10);
+	for (int i = 3 * MOST - SHARE; i < 3 * MOST; i++)
+		assert_false(is_gone(w->base, fds[i]));
+	/* One that says something all the time goes as well. */
+	say(fds[3 * MOST - 1], "GET / HTTP/1.1\r\nA: ");
+	for (int i = 3 * MOST - SHARE; i < 3 * MOST; i++)
+		while (!is_closed(w->base, fds[i])) {
+			assert_true(time(NULL) - begun < 10);
+			say(fds[3 * MOST - 1], "a");
+		}
+	for (int i = 0; i < 3 * MOST; i++)
+		close(fds[i]);
+	for (int i = 0; i < 2 * MOST; i++) {
+		int fd = connect_to(port);
+		ssize_t n = 0;
+
+		say(fd, "GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n");
+		while ((n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT)) < 0)
+			event_base_loop(w->base, EVLOOP_NONBLOCK);
+		assert_true(n > 0);
+		text[n] = '\0';
+		assert_non_null(strstr(text, "404 Not Found"));
+		close(fd);
+	}
+	http_free(h);
+	server_end(s);
+}
+
 static SSL_SESSION *ticket;
 
 static int note_ticket(SSL *ssl, SSL_SESSION *session)
@@ -598,6 +658,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deadline, begin, end),
 		cmocka_unit_test_setup_teardown(test_renewals, begin, end),
 		cmocka_unit_test_setup_teardown(test_share, begin, end),
+		cmocka_unit_test_setup_teardown(test_plain, begin, end),
 		cmocka_unit_test_setup_teardown(test_resumed, begin, end),
 	};
 

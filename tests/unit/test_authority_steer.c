@@ -365,10 +365,42 @@ static void test_tiny(void **state)
 	assert_null(monitor_tiny(s->monitor, 6));
 }
 
+/* Whose router is silent is delivered to where it has gone, and until then nowhere else: not by
+ * one of the site that has its address in a block, but which it can't connect to. */
+static void test_tiny_silent(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->world;
+
+	world_tiny(w, "vn", "vm", "172.16.1.9", "a", "k");
+	world_tiny(w, "vn", "vm2", "172.16.1.10", "a b", "k");
+	assert_rows(s, "1 10.0.0.1/32, 1 172.16.1.1/32, 1 172.16.1.9/32, 1 172.16.1.10/32, "
+		       "2 172.16.1.2/32, 3 172.16.3.1/32");
+	pass(s, 5, ALL, NULL);
+	pass(s, 35, "b q1 q2 q3", NULL);
+	assert_true(registry_router(w->registry, "a")->record.silent);
+	assert_rows(s, "1 10.0.0.1/32, 1 172.16.1.9/32, 1 172.16.1.10/32, 2 172.16.1.1/32, "
+		       "2 172.16.1.2/32, 3 172.16.3.1/32");
+	say(s, "b", "{\"id\":7,\"up\":true}");
+	assert_string_equal(at(s, "vm2"), "b");
+	assert_rows(s, "1 10.0.0.1/32, 1 172.16.1.9/32, 2 172.16.1.1/32, 2 172.16.1.2/32, "
+		       "2 172.16.1.10/32, 3 172.16.3.1/32");
+	/* It stays there when the other one is back. */
+	pass(s, 40, ALL, NULL);
+	assert_false(registry_router(w->registry, "a")->record.silent);
+	assert_rows(s, "1 10.0.0.1/32, 1 172.16.1.1/32, 1 172.16.1.9/32, 2 172.16.1.2/32, "
+		       "2 172.16.1.10/32, 3 172.16.3.1/32");
+	/* Of one that is out of service there is no way. */
+	assert_done(as(w, "root", "router-change",
+		       json_pack("{s:s,s:b}", "router", "a", "disabled", 1)));
+	assert_rows(s, "2 172.16.1.1/32, 2 172.16.1.2/32, 2 172.16.1.10/32, 3 172.16.3.1/32");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_tiny, begin, end),
+		cmocka_unit_test_setup_teardown(test_tiny_silent, begin, end),
 		cmocka_unit_test_setup_teardown(test_silent, begin, end),
 		cmocka_unit_test_setup_teardown(test_cut_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_never, begin, end),

@@ -390,12 +390,60 @@ static void test_designate(void **state)
 	world_done(w);
 }
 
+static void router_at(struct world *w, const char *name, const char *site)
+{
+	assert_done(as(w, "root", "register",
+		       json_pack("{s:s,s:s,s:s,s:s}", "kind", "router", "name", name, "site", site,
+				 "key", name)));
+	change(w, name, "endpoint", json_string("198.51.100.9:8463"));
+}
+
+/* Who takes the best one's place: one of its site comes before others, and where that has
+ * many, one of another site is among the first ones all the same. */
+static void test_stand_in(void **state)
+{
+	static const char named[] = "[range n]\nprovider = p\nprefixes = 192.0.2.0/24\n"
+				    "routers = g\n[range m]\nprovider = p\n"
+				    "prefixes = 192.0.3.0/24\nrouters = g, h, f\n";
+	struct world world, *w = &world;
+	struct monitor *m = monitor_new(15 * SEC);
+	char *errors, *more;
+	struct ranges *l = ranges(two, &errors), *n = ranges(named, &more);
+
+	(void)state;
+	free(errors);
+	free(more);
+	begin(w);
+	world_site(w, "h", 4, "172.16.2.0/24");
+	change(w, "f", "endpoint", json_string("198.51.100.1:8463"));
+	change(w, "g", "endpoint", json_string("198.51.100.2:8463"));
+	change(w, "h", "endpoint", json_string("198.51.100.3:8463"));
+	router_at(w, "g2", "g");
+	assert_chosen(w, NULL, n, "192.0.2.1", "g g2 f h");
+	assert_chosen(w, NULL, NULL, NULL, "f g h g2"); /* there is none of its site */
+	/* However far it is; named ones stay where they are. */
+	beat(w, m, "f", "{\"peers\":[{\"id\":2,\"up\":true,\"rtt\":0.001}]}", 1);
+	beat(w, m, "h", "{\"peers\":[{\"id\":2,\"up\":true,\"rtt\":0.002}]}", 1);
+	beat(w, m, "g2", "{\"load\":9,\"peers\":[{\"id\":1,\"up\":true,\"rtt\":0.9}]}", 1);
+	assert_chosen(w, m, n, "192.0.2.1", "g g2 f h");
+	assert_chosen(w, m, n, "192.0.3.1", "g h f g2");
+	router_at(w, "g3", "g");
+	router_at(w, "g4", "g");
+	assert_chosen(w, m, n, "192.0.2.1", "g g3 f g4 g2 h");
+	assert_chosen(w, m, l, "198.51.100.1", "g g3 f g4 g2 h");
+	assert_chosen(w, m, n, "192.0.3.1", "g h f g3 g4 g2");
+	ranges_free(l);
+	ranges_free(n);
+	monitor_free(m);
+	world_done(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join),	  cmocka_unit_test(test_members),
 		cmocka_unit_test(test_instead),	  cmocka_unit_test(test_ranges),
-		cmocka_unit_test(test_designate),
+		cmocka_unit_test(test_designate), cmocka_unit_test(test_stand_in),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

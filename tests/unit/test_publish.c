@@ -62,13 +62,16 @@ static void assert_peers(struct scene *s, unsigned i)
 /* Those that may connect to it, as the registry has them. */
 static UNUSED void assert_tinies(struct scene *s, unsigned i)
 {
+	const struct router *r = registry_router_id(s->w.registry, i);
 	const struct image *image = s->fakes[i].runs;
 	size_t n = 0;
 
-	list_for_each(node, &registry_router_id(s->w.registry, i)->tinies) {
+	list_for_each(node, &r->tinies) {
 		const struct tiny *tiny = container_of(node, struct tiny_place, by_router)->tiny;
 		const struct image_tiny *t = image_tiny(image, tiny->record.id);
 
+		if (!router_active(r))
+			break;
 		n++;
 		assert_non_null(t);
 		assert_memory_equal(t->key.bytes, tiny->record.key, t->key.len);
@@ -190,6 +193,39 @@ static void merge_in_steps(void **state)
 	assert_current(s);
 }
 
+/* One that has been gone for some of that time is waited for only so much longer. */
+static void gone_before(void **state)
+{
+	struct scene *s = *state;
+	struct world *w = &s->w;
+
+	attach_all(s);
+	create(s, "a", 1, "h11 h31");
+	run(s, SEC);
+	assert_current(s);
+	detach(s, &s->fakes[3]);
+	run(s, PUBLISH_LATE - 3 * SEC);
+	assert_done(as(w, "root", "vn-shutdown", json_pack("{s:s}", "vn", "a")));
+	publish_changed(s->p, w->revision, s->now);
+	run(s, 2 * SEC);
+	assert_int_equal(s->late, 0);
+	assert_false(publish_settled(s->p));
+	run(s, 2 * SEC);
+	assert_int_equal(s->late, 1);
+	assert_true(publish_settled(s->p));
+	attach(s, &s->fakes[3]);
+	run(s, SEC);
+	assert_int_equal(s->caught_up, 1);
+	assert_current(s);
+	/* Longer: not at all. */
+	detach(s, &s->fakes[3]);
+	run(s, 2 * PUBLISH_LATE);
+	create(s, "b", 2, "h12 h32");
+	run(s, SEC);
+	assert_int_equal(s->late, 2);
+	assert_true(publish_settled(s->p));
+}
+
 static void late_and_back(void **state)
 {
 	struct scene *s = *state;
@@ -200,10 +236,10 @@ static void late_and_back(void **state)
 	run(s, 2 * SEC);
 	detach(s, &s->fakes[3]);
 	create(s, "b", 2, "h12 h32");
-	run(s, 10 * SEC);
+	run(s, PUBLISH_LATE - SEC);
 	assert_int_equal(s->late, 0);
 	assert_int_equal(s->fakes[1].runs->step, 1);
-	run(s, SEC);
+	run(s, 2 * SEC);
 	assert_int_equal(s->late, 1);
 	assert_int_equal(s->fakes[1].runs->step, 3);
 	assert_true(publish_settled(s->p));
@@ -767,6 +803,15 @@ static void tinies(void **state)
 	run(s, SEC);
 	assert_current(s);
 	assert_int_equal(s->fakes[2].runs->n_networks, 1);
+	/* Who is out of service has none, so that they go to others, and may have them again. */
+	for (int i = 1; i >= 0; i--) {
+		assert_done(as(w, "root", "router-change",
+			       json_pack("{s:s,s:b}", "router", "r1", "disabled", i)));
+		publish_changed(s->p, w->revision, s->now);
+		run(s, SEC);
+		assert_current(s);
+		assert_int_equal(s->fakes[1].runs->n_tinies, !i);
+	}
 	/* An authority that is started again says the same. */
 	s->generation++;
 	publish_free(s->p);
@@ -784,6 +829,7 @@ int main(void)
 		scene_test(batches),
 		scene_test(merge_in_steps),
 		scene_test(late_and_back),
+		scene_test(gone_before),
 		scene_test(protections),
 		scene_test(limited_ones),
 		scene_test(queue_routers_move),
