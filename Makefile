@@ -146,7 +146,7 @@ TINY_ROUTER := accept adjacency announce answer backlog change classify config_d
 	config_options config_show config_types connections contact dial direct first_hop fit \
 	give_back given given_tables hold inbound inject_raw keepalive keying limited link_stream link_udp \
 	liveness mailbox member netlink offload open outbound path pmtu probe proxy queue reach \
-	relay resolve ring route router sandbox seal stream_tcp stream_tls streams tiny_watch tun ways \
+	relay resolve ring route router sandbox seal stream_tcp stream_tls streams tiny_watch tun tun_steer ways \
 	ways_path worker workers world
 TINY_COMMON := addr clock crypto crypto_frame crypto_openssl handshake image image_tiny inet \
 	inet_check inet_cut inet_icmp ini ini_error ini_types key_file log loop lpm lpm_change \

@@ -51,6 +51,8 @@ struct link {
 /* Opens n more UDP sockets at this address, SO_REUSEPORT, for workers of consecutive
  * numbers from the first one on. ret has room for them. 0 or -errno. */
 int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret);
+/* The port that the kernel has chosen for it. 0 or -errno. */
+int link_udp_port(const struct link *, uint16_t *ret);
 /* Has the frames that arrive at the address of any of them steered to the first
  * `workers` ones: as lane_reader says. At once; 0 or -errno. */
 int link_udp_steer(struct link *, unsigned workers);

@@ -795,3 +795,16 @@ int link_udp_open(const struct endpoint *local, unsigned n, struct link **ret)
 	}
 	return r;
 }
+
+int link_udp_port(const struct link *l, uint16_t *ret)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct endpoint at;
+	int r = getsockname(l->fd, (struct sockaddr *)&name, &len) < 0 ? -errno : 0;
+
+	r = r ? r : endpoint_from_sockaddr((struct sockaddr *)&name, &at);
+	if (!r)
+		*ret = at.port;
+	return r;
+}

@@ -8,6 +8,12 @@
  * A router of the list is left for the next one when nothing comes from it any more
  * (liveness.c: little more than a second), when it says goodbye, or when no way to it has been found
  * in time. There is no going back before the next one fails too.
+ *
+ * A TCP stream fills what is between its ends up to its window: with megabytes, that lie in the
+ * socket of whichever router or tiny is the slowest just now. What went the same way would wait
+ * behind all of it. So there are two workers, for TCP and for all else (tun_steer.c), each with a
+ * queue of the device, a lane, and with the lane a socket and a worker of its own at the other
+ * ends. Here one thread is enough for both: it turns from one to the other after a few batches.
  */
 #include "tiny/tiny.h"
 
@@ -21,6 +27,7 @@
 #include "router/link_stream.h"
 #include "router/tun.h"
 
+#define WORKERS 2 /* in one thread: for TCP, and for all else */
 #define WATCH (100 * MSEC)
 #define PATIENCE (3 * SEC)	  /* for a way by UDP, */
 #define PATIENCE_LADDER (8 * SEC) /* ... or by whatever gets through */
@@ -219,82 +226,103 @@ static int set_mtu(struct router *r, uint32_t mtu)
 	return routes_set_mtu(t->routes, mtu);
 }
 
-/* A socket of a family at a port of the kernel's choice; one that the machine doesn't have
- * is not needed. */
-static int open_socket(struct tiny *t, uint8_t family, uint8_t number)
+/* Sockets of a family, all at one port of the kernel's choice: to the router, and to NATs on
+ * the way, they are one. */
+static int open_links(struct tiny *t, uint8_t family, uint8_t l)
 {
-	const struct endpoint any = { .ip.family = family };
+	struct endpoint at = { .ip.family = family };
 	struct link *link;
-	int e = link_udp_open(&any, 1, &link);
+	int e = 0;
 
-	if (!e && !port_new(&t->router->ports, 0, NULL, link, number)) {
-		link->ops->close(link);
-		e = -ENOMEM;
+	for (unsigned i = 0; !e && i < WORKERS; i++) {
+		e = link_udp_open(&at, 1, &link);
+		if (!e && !port_new(&t->router->ports, i, NULL, link, l)) {
+			link->ops->close(link);
+			e = -ENOMEM;
+		}
+		if (!e && !i)
+			e = link_udp_port(link, &at.port);
 	}
-	return e;
+	return e ? e : link_udp_steer(link, WORKERS);
 }
 
 static bool open_sockets(struct tiny *t, FILE *errors)
 {
-	int e4 = open_socket(t, 4, 0), e6 = open_socket(t, 6, e4 ? 0 : 1);
+	int e4 = open_links(t, 4, 0), e6 = open_links(t, 6, e4 ? 0 : 1);
 
-	if (e4 && e6)
+	if (e4 && e6) {
 		fprintf(errors, "UDP sockets can't be opened: %s\n", strerror(-e4));
-	else if (link_stream_open(&t->router->ports, 0, false))
-		return true;
-	else
-		fprintf(errors, "not enough memory or descriptors for streams\n");
-	return false;
+		return false;
+	}
+	for (unsigned i = 0; i < WORKERS; i++) {
+		if (!link_stream_open(&t->router->ports, i, false)) {
+			fprintf(errors, "not enough memory or descriptors for streams\n");
+			return false;
+		}
+	}
+	return true;
+}
+
+static int open_queue(struct tiny *t, unsigned i)
+{
+	struct router *r = t->router;
+	struct tun *tun = tun_open(t->config->device, true);
+	int e = tun ? router_read(r, i, &tun->intercept) : -errno;
+
+	if (e)
+		return e;
+	atomic_store(&r->workers[i].inject, &tun->inject);
+	/* Where the kernel does not let us, it has a queue for each flow as it chooses. */
+	if (i + 1 == WORKERS)
+		tun_steer(tun, r->config->id, WORKERS);
+	r->device_offloads = tun->intercept.offloads;
+	return 0;
 }
 
 static bool open_device(struct tiny *t, FILE *errors)
 {
-	const char *name = t->config->device;
-	struct worker *w = &t->router->workers[0];
-	struct tun *tun = tun_open(name, false);
-	int e = tun ? 0 : -errno;
+	int e = 0;
 
-	if (!e) {
-		atomic_store(&w->inject, &tun->inject);
-		t->router->device_offloads = tun->intercept.offloads;
-		e = router_read(t->router, 0, &tun->intercept);
-	}
+	for (unsigned i = 0; !e && i < WORKERS; i++)
+		e = open_queue(t, i);
 	if (!e)
 		e = routes_device_up(t->routes);
 	if (!e && !(t->answer = inject_raw_open()))
 		e = -errno;
 	if (e)
-		fprintf(errors, "%s: the TUN device or raw sockets can't be opened: %s%s\n", name,
-			strerror(-e),
+		fprintf(errors, "%s: the TUN device or raw sockets can't be opened: %s%s\n",
+			t->config->device, strerror(-e),
 			e == -EBUSY    ? " (does another vine-tiny use it?)"
 			: e == -ENOENT ? " (is there no /dev/net/tun? modprobe tun, or give the "
 					 "container the device)"
 				       : "");
-	w->answer = t->answer;
+	for (unsigned i = 0; i < WORKERS; i++)
+		t->router->workers[i].answer = t->answer;
 	return !e;
 }
 
 static bool start(struct tiny *t, mono_t now, FILE *errors)
 {
 	struct router *r = t->router;
-	struct worker *w = &r->workers[0];
 	struct ip ip;
-	int e;
+	int e = 0;
 
 	/* after a kill: whatever this one has set up is its own */
 	if (routes_remove(t->routes) > 0)
 		log_info("%s: what an earlier vine-tiny has left is removed", t->config->device);
 	if (!open_device(t, errors) || !open_sockets(t, errors))
 		return false;
-	router_deal(r, 1, now);
-	e = worker_watch(w, t->loop, 1);
+	router_deal(r, WORKERS, now);
+	for (unsigned i = 0; !e && i < WORKERS; i++)
+		e = worker_watch(&r->workers[i], t->loop, WORKERS);
 	if (!e)
 		e = routes_follow(t->routes, t->loop, look_around, t);
 	if (e) {
 		fprintf(errors, "epoll or netlink: %s\n", strerror(-e));
 		return false;
 	}
-	worker_attach(w, t->loop, now);
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_attach(&r->workers[i], t->loop, now);
 	connections_set_proxy(r->connections, &t->config->proxy);
 	r->set_mtu = set_mtu;
 	r->device_mtu = 0;
@@ -326,7 +354,7 @@ struct tiny *tiny_open(struct tiny_config *config, struct loop *loop, mono_t now
 	c = t->routes ? tiny_config_router(config, 0, &t->network, &t->address4, &t->address6)
 		      : NULL;
 	if (c)
-		t->router = router_new(c, 1, loop, now, errors);
+		t->router = router_new(c, WORKERS, loop, now, errors);
 	if (t->router) {
 		t->router->told = told;
 		t->router->told_arg = t;
@@ -363,8 +391,10 @@ void tiny_close(struct tiny *t)
 		r->set_mtu = NULL;
 		list_for_each(node, &r->contacts)
 			contact_bye(container_of(node, struct contact, node));
-		link_stream_letters(&r->workers[0], now);
-		link_stream_flush(&r->workers[0], now);
+		for (unsigned i = 0; i < WORKERS; i++) {
+			link_stream_letters(&r->workers[i], now);
+			link_stream_flush(&r->workers[i], now);
+		}
 	}
 	/* first what leads to the device, then the device */
 	routes_close(t->routes);

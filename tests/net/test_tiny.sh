@@ -20,7 +20,7 @@ $(tiny_section 2 5)"
 overlay=$'[intercept]\nnetworks = 10.0.0.0/8\n'
 GNDT[2]="[gndt $NETWORK]
 hub = 172.16.1.0/24, fd00:76:0:1::/64, 10.1.0.5, 10.1.0.6, 10.2.0.5"
-configure 1 "more=$overlay$tinies"
+configure 1 workers=2 "more=$overlay$tinies"
 configure 2 "more=$overlay"
 check "routers start" start_routers
 
@@ -55,6 +55,31 @@ for pair in "vm15 vm25 $(vm4 2 5)" "vm15 vm16 $(vm4 1 6)" "vm25 h2 $(host4 2)" "
 	check "iperf3 $from to $to" iperf "$from" "$to"
 	check "iperf3 $from from $to" iperf "$from" "$to" -R
 done
+
+# busiest: $worker, which of router 1's workers has received the most since the last call, and
+# $received, how many frames.
+before=
+busiest()
+{
+	local now
+	now=$(ctl 1 show counters | jq -r '.workers[].received')
+	read -r worker received < <(paste <(echo "$now") <(echo "$before") |
+		awk '{ print NR - 1, $1 - $2 }' | sort -k 2nr)
+	before=$now
+}
+
+# What is not TCP does not wait behind it: it has a queue, a lane and a worker of its own.
+if ctl 1 show config | jq -e .offloads.tun_steering > /dev/null; then
+	busiest
+	check "TCP apart: pings" on vm15 ping -q -n -i 0.002 -c 500 "$(host4 2)"
+	busiest
+	other=$worker
+	at_least "TCP apart: their frames" "$received" 450
+	check "TCP apart: a stream" iperf vm15 "$(host4 2)"
+	busiest
+	at_least "TCP apart: its frames" "$received" 900
+	is "TCP apart: the other worker's" $((worker + other)) 1
+fi
 
 # ---- ssh ------------------------------------------------------------------------
 
