@@ -16,7 +16,7 @@ status_of()
 
 # ---- Without a router -------------------------------------------------------
 
-for program in vine-router vinectl; do
+for program in vine-router vinectl vine-tiny; do
 	is "$program --version" "$(status_of "$BUILD/$program" --version)" 0
 	is "$program --version names itself" "$(cat "$WORK/stdout")" "$program $(cat "$top/VERSION")"
 	is "$program --help" "$(status_of "$BUILD/$program" --help)" 0
@@ -24,6 +24,9 @@ for program in vine-router vinectl; do
 	is "$program: a wrong option" "$(status_of "$BUILD/$program" --bogus)" 2
 	is "$program: prints nothing for it" "$(cat "$WORK/stdout")" ""
 done
+at_most "vine-tiny: at most 5 MiB" "$(stat -c %s "$BUILD/vine-tiny")" $((5 * 1024 * 1024))
+at_most "... and 2.3 MiB compressed" "$(gzip -9 < "$BUILD/vine-tiny" | wc -c)" $((23 * 1024 * 1024 / 10))
+check "... static" eval '! readelf -lW "$BUILD/vine-tiny" | grep -q INTERP'
 is "vinectl without a command" "$(status_of "$BUILD/vinectl")" 2
 is "vinectl: no such command" "$(status_of "$BUILD/vinectl" dance)" 2
 is "vinectl: too little" "$(status_of "$BUILD/vinectl" why 172.16.1.1)" 2

@@ -35,6 +35,12 @@ privileges() { awk '/^(CapPrm|CapBnd|NoNewPrivs|Seccomp):/ { print $2 }' "/proc/
 check "privileges have been given up" wait_for 5 eval \
 	'[ "$(privileges ${tiny_pid[15]} | xargs)" = "0000000000003000 0000000000000000 1 2" ]'
 
+resident() { sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/${tiny_pid[$1]}/status"; }
+for v in $vms; do
+	check "vm$v is a member" wait_for 10 answers "vm$v" "$(host4 1)"
+	at_most "... and takes at most 6 MiB" "$(resident "$v")" 6144
+done
+
 # ---- Everybody to everybody ---------------------------------------------------
 
 for v in $vms; do
@@ -54,6 +60,9 @@ for pair in "vm15 vm25 $(vm4 2 5)" "vm15 vm16 $(vm4 1 6)" "vm25 h2 $(host4 2)" "
 	listening "$server" 5201 || iperf_server "$server"
 	check "iperf3 $from to $to" iperf "$from" "$to"
 	check "iperf3 $from from $to" iperf "$from" "$to" -R
+done
+for v in $vms; do
+	at_most "vm$v: at most 12 MiB under load" "$(resident "$v")" 12288
 done
 
 # busiest: $worker, which of router 1's workers has received the most since the last call, and
