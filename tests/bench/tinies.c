@@ -240,8 +240,10 @@ static void open_client(struct client *c, size_t i, char **argv, uint32_t first)
 	if (!c->tiny)
 		fail("a tiny can't be opened");
 	c->device = device_last();
-	c->tiny->router->workers[0].note_sent = note_sent;
-	c->tiny->router->workers[0].note_arg = c;
+	for (unsigned w = 0; w < c->tiny->router->n_workers; w++) {
+		c->tiny->router->workers[w].note_sent = note_sent;
+		c->tiny->router->workers[w].note_arg = c;
+	}
 }
 
 static void turn(int64_t wait)

@@ -133,14 +133,16 @@ void sockets_from(uint16_t port)
 	next_port = port;
 }
 
-/* Sockets that share ports, as the router's workers do, would get each other's. */
+/* Sockets whose ports the kernel chooses could get those of another tiny: they share ports, as the
+ * router's workers do. */
 int __wrap_link_udp_open(const struct endpoint *local, unsigned lanes, struct link **ret)
 {
 	struct endpoint own = *local;
 
 	if (local->ip.family != 4)
 		return -EAFNOSUPPORT;
-	own.port = next_port++;
+	if (!own.port)
+		own.port = next_port++;
 	return __real_link_udp_open(&own, lanes, ret);
 }
 
