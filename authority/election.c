@@ -89,7 +89,7 @@ static void run_stand(struct work *w)
 		return;
 	if ((page.n ? page.entries[0].revision : 0) != e->beat)
 		e->result = -EAGAIN;
-	else if (mono_since(clock_now(), from) > PROMPT)
+	else if (e->seen && mono_since(clock_now(), from) > PROMPT)
 		e->result = -ETIMEDOUT;
 	store_page_done(&page);
 	e->taken = clock_now();
@@ -157,6 +157,7 @@ static void lose(struct election *e)
 
 	stop_beats(e);
 	e->holds = e->told = false;
+	e->term = 0;
 	if (told)
 		e->hooks.lost(e->hooks.arg);
 }

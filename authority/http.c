@@ -5,14 +5,15 @@
  *
  * Who is believed gets a ticket, with which its next connections cost half as much: the
  * certificate and the result are in the ticket, so that each request is looked at as on the
- * first connection, by the record of who asks. A ticket is good once, within minutes, brings
+ * first connection, by the record of who asks. A ticket is good for minutes, brings
  * no other one, and is of no more use when the server's certificate or the CAs are other ones.
  *
  * Who has shown no certificate that is believed is a stranger. It is given only so long, from
  * the first byte of the handshake to the last of its answer, and may say only so much: else a
  * few could hold all connections, or all memory. Strangers have a share of the connections: one
  * more, and the oldest of them has to go. So they are in each other's way alone, since everybody
- * else is one for no longer than a handshake.
+ * else is one for no longer than a handshake. Those without TLS have a share of their own: they
+ * come faster than any handshake.
  *
  * At the bound of connections no more are accepted until one ends: they wait in the
  * kernel's queue. Connections are counted by their SSL objects, which live as long. Those without
@@ -54,7 +55,8 @@ enum {
 	TICK = 500,    /* ms; a handshake counts in the one in which it began, and the next */
 	RESUMED = 600, /* seconds that a session may be resumed */
 	SHARE = 4,     /* strangers have this part of all connections, */
-	STRANGERS_MOST = 2048, /* ... and no more than so many */
+	STRANGERS_MOST = 2048, /* ... and no more than so many; */
+	PLAIN = 4,	       /* those without TLS, of which there is no end, a part of that */
 };
 
 struct http {
@@ -65,9 +67,11 @@ struct http {
 	SSL_CTX *context;
 	struct evconnlistener *listeners[LISTENERS];
 	size_t n_listeners;
-	unsigned n, most;      /* connections */
-	struct list strangers; /* ... of those, the oldest first */
-	unsigned n_strangers, most_strangers;
+	unsigned n, most; /* connections */
+	struct strangers {
+		struct list list; /* the oldest first */
+		unsigned n, most;
+	} strangers[2];		   /* ... of those, with TLS and without */
 	struct timeval patience;   /* with those that aren't believed */
 	unsigned opening[2], tick; /* handshakes, by the tick in which they began */
 	struct event *ticks;
@@ -133,7 +137,7 @@ static void no_stranger(struct connection *c)
 	if (list_is_empty(&c->stranger))
 		return;
 	list_remove(&c->stranger);
-	c->http->n_strangers--;
+	c->http->strangers[!c->ssl].n--;
 }
 
 static void forget(struct connection *c)
@@ -235,9 +239,10 @@ static void on_progress(const SSL *ssl, int where, int value)
 static struct connection *connection_note(struct http *h, SSL *ssl)
 {
 	struct connection *c = calloc(1, sizeof(*c));
+	struct strangers *s = &h->strangers[!ssl];
 
 	if (!c)
-		return false;
+		return NULL;
 	*c = (struct connection){ .http = h,
 				  .ssl = ssl,
 				  .deadline = evtimer_new(h->base, on_deadline, c),
@@ -249,15 +254,14 @@ static struct connection *connection_note(struct http *h, SSL *ssl)
 		return NULL;
 	h->opening[h->tick % 2] += c->opening;
 	h->n++;
-	if (h->n_strangers == h->most_strangers) {
-		struct connection *oldest =
-			container_of(h->strangers.next, struct connection, stranger);
+	if (s->n == s->most) {
+		struct connection *oldest = container_of(s->list.next, struct connection, stranger);
 
 		no_stranger(oldest);
 		cut_off(oldest);
 	}
-	list_insert(&h->strangers, &c->stranger);
-	h->n_strangers++;
+	list_insert(&s->list, &c->stranger);
+	s->n++;
 	return c;
 }
 
@@ -286,7 +290,7 @@ static struct bufferevent *plain_new(struct event_base *base, void *arg)
 	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	struct connection *c;
 
-	if (h->n_strangers == h->most_strangers) /* perhaps not all are there any more */
+	if (h->strangers[1].n == h->strangers[1].most) /* perhaps not all are there any more */
 		look_at_plain(h);
 	c = b ? connection_note(h, NULL) : NULL;
 	if (!c || !evbuffer_add_cb(bufferevent_get_input(b), on_said, c))
@@ -379,7 +383,8 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 	}
 	h->base = base;
 	h->most = connections;
-	list_init(&h->strangers);
+	list_init(&h->strangers[0].list);
+	list_init(&h->strangers[1].list);
 	list_init(&h->plains);
 	h->patience.tv_sec = patience;
 	h->accepting = true;
@@ -394,9 +399,10 @@ struct http *http_new(struct event_base *base, unsigned connections, unsigned pa
 		if (files.rlim_cur < (rlim_t)connections + 64)
 			h->most = files.rlim_cur > 128 ? (unsigned)files.rlim_cur - 64 : 64;
 	}
-	h->most_strangers = (h->most + SHARE - 1) / SHARE;
-	if (h->most_strangers > STRANGERS_MOST)
-		h->most_strangers = STRANGERS_MOST;
+	h->strangers[0].most = (h->most + SHARE - 1) / SHARE;
+	if (h->strangers[0].most > STRANGERS_MOST)
+		h->strangers[0].most = STRANGERS_MOST;
+	h->strangers[1].most = (h->strangers[0].most + PLAIN - 1) / PLAIN;
 	evhttp_set_bevcb(h->evhttp, connection_new, h);
 	evhttp_set_gencb(h->evhttp, fn, arg);
 	evhttp_set_max_body_size(h->evhttp, HTTP_BODY);

@@ -194,7 +194,7 @@ static void give_next(struct publish *p, struct round *round, struct target *t, 
 	if (!t->late && target_router(p, t->id)) {
 		t->round = round;
 		round->waiting++;
-		t->since = now;
+		t->since = t->awaited = now;
 		target_await(p, t, now);
 	}
 	if (t->send)

@@ -24,6 +24,7 @@ struct target {
 	struct round *round;	 /* that waits for it */
 	struct list outstanding; /* has not confirmed what it is to run */
 	mono_t since, sent;	 /* ... for how long; when it was sent last */
+	mono_t awaited;		 /* when that began */
 	mono_t left;		 /* when its stream ended; {0}: it has one, or had none yet */
 	int64_t patience;	 /* ns from then on until it is sent again */
 	struct list outgoing;	 /* is to be sent what it is to run */

@@ -144,7 +144,7 @@ void target_await(struct publish *p, struct target *t, mono_t now)
 	t->patience = PUBLISH_AGAIN;
 	if (list_is_empty(&t->outstanding)) {
 		list_insert(&p->outstanding, &t->outstanding);
-		t->since = now;
+		t->since = t->awaited = now;
 	}
 	/* One that has gone has been waited for since then. */
 	if (mono_is_set(t->left)) {
@@ -197,18 +197,22 @@ int publish_attach(struct publish *p, uint32_t router, struct version version,
 		   publish_send_fn *send, void *arg, mono_t now)
 {
 	struct target *t;
+	bool back;
 
 	if (!target_router(p, router))
 		return -ENOENT;
 	t = target_need(p, router);
+	back = mono_is_set(t->left);
 	t->send = send;
 	t->arg = arg;
 	t->left = (mono_t){ 0 };
 	publish_confirm(p, router, version, now);
 	if (!target_is_current(t)) {
 		target_await(p, t, now);
-		if (!t->round) /* it has its time from now on */
+		if (!t->round) /* it has its time from now on, */
 			t->since = now;
+		else if (back) /* ... or as if it had never gone */
+			t->since = t->awaited;
 		target_send(p, t, NULL, now);
 	}
 	return 0;

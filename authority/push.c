@@ -37,6 +37,7 @@ enum {
 	PASSED_TURNS = 6,    /* ... and signs of life */
 	ANEW = 200,	     /* ms until it begins anew */
 	FLOWING = 16 << 20,  /* bytes of tables that are unread */
+	TRIM_LEAST = 1000,   /* revisions that the store is made to forget at once */
 };
 #define PACE (10 * MSEC) /* how often that is looked at; one router's, when it is more */
 
@@ -64,8 +65,8 @@ struct push {
 	struct work work;
 	bool saving, failing;
 	unsigned begun, begun_saved; /* how often it has; when that was */
-	uint64_t term;		     /* of this process; 0: the store is its alone */
-	uint64_t trim;		     /* what the store may forget then; 0: nothing */
+	uint64_t term, term_saved;   /* of this process; 0: the store is its alone */
+	uint64_t trim, trimmed;	     /* what the store may forget then; 0: nothing */
 	char *text;
 	uint64_t expect, expecting, revision; /* of the record: there; of what is under way */
 	int result;
@@ -120,6 +121,7 @@ static struct listener *listener_need(struct push *p, uint32_t id)
 	l->id = id;
 	list_init(&l->flowing);
 	p->listeners = mem_more(p->listeners, p->n, &p->room, sizeof(*p->listeners));
+	p->next += at < p->next;
 	memmove(p->listeners + at + 1, p->listeners + at, (p->n++ - at) * sizeof(*p->listeners));
 	p->listeners[at] = l;
 	return l;
@@ -244,12 +246,12 @@ static void run_save(struct work *w)
 	struct push *p = container_of(w, struct push, work);
 	const struct store_condition same[] = {
 		{ PUBLISHED_KEY, p->expecting ? STORE_AT : STORE_ABSENT, p->expecting },
-		{ SERVICE_PUBLISHER, STORE_AT, p->term },
+		{ SERVICE_PUBLISHER, STORE_AT, p->term_saved },
 	};
 	struct store_entry entry = { .key = PUBLISHED_KEY,
 				     .value = p->text,
 				     .size = strlen(p->text) };
-	struct store_transaction t = { same, p->term ? 2 : 1, &entry, 1 };
+	struct store_transaction t = { same, p->term_saved ? 2 : 1, &entry, 1 };
 
 	p->result = store_commit(service_store(p->service), &t, &p->revision);
 	if (p->result)
@@ -298,8 +300,11 @@ static void on_save(void *arg, const struct published *state)
 	p->saving = true;
 	p->expecting = p->expect;
 	p->begun_saved = p->begun;
+	p->term_saved = p->term;
 	/* SQLite does so by itself; etcd would keep each beat. */
-	p->trim = p->term && state->revision > STORE_HISTORY ? state->revision - STORE_HISTORY : 0;
+	p->trim = 0;
+	if (p->term && state->revision > p->trimmed + STORE_HISTORY + TRIM_LEAST)
+		p->trim = p->trimmed = state->revision - STORE_HISTORY;
 	p->work = (struct work){ .run = run_save, .done = on_saved };
 	list_init(&p->work.node);
 	worker_post(service_worker(p->service), &p->work);
@@ -481,10 +486,10 @@ static void on_tables(void *arg, struct version version, uint8_t step, const uin
 		list_insert(&l->push->flowing, &l->flowing);
 }
 
-/* As often as many routers can be told. */
+/* As often as all routers can be told: what one is told once holds when the others have come. */
 static unsigned alive_interval(const struct push *p)
 {
-	size_t ms = p->n * 1000 / ALIVE_RATE;
+	size_t ms = registry_count(p->registry, RECORD_ROUTER) * 1000 / ALIVE_RATE;
 
 	return ms < ALIVE_LEAST ? ALIVE_LEAST : ms < PUSH_ALIVE * 1000 ? ms : PUSH_ALIVE * 1000;
 }
@@ -506,8 +511,9 @@ static void on_alive(evutil_socket_t fd, short events, void *arg)
 	if (++p->ticks % (PUSH_ALIVE * 1000 / ALIVE_TICK) == 0 && p->publish)
 		look_at_record(p);
 	for (p->owed += p->n * ALIVE_TICK; p->owed >= interval; p->owed -= interval) {
-		struct evhttp_request *q = p->listeners[p->next++ % p->n]->http;
+		struct evhttp_request *q = p->listeners[p->next]->http;
 
+		p->next = (p->next + 1) % p->n;
 		if (q && !evbuffer_get_length(output_of(q)))
 			send_alive(p, q);
 	}

@@ -195,8 +195,11 @@ static void message(void *arg, const struct feed_message *m)
 		authority_tables_connected(a, t->now);
 	}
 	/* Where there is no other one to ask, one that hangs is as good as any. */
-	if (m->next && a->n_configured > 1 && SIGNS * m->next * MSEC + SLOW < SILENCE)
-		a->patience = SIGNS * m->next * MSEC + SLOW;
+	if (m->next && a->n_configured > 1) {
+		int64_t patience = SIGNS * (int64_t)m->next * MSEC + SLOW;
+
+		a->patience = patience < SILENCE ? patience : SILENCE;
+	}
 	if (m->type == FEED_TABLES)
 		authority_take(a, m->bytes, m->len, t->now);
 }

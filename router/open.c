@@ -63,7 +63,7 @@ static bool may_talk(struct worker *w)
 	return ring_room(w->notes) > NOTE_SLOTS / 4;
 }
 
-/* A note about a peer, at most one in such a time. */
+/* A note about a peer, at most one in such a time. What authentic frames say is no knock. */
 static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 			 enum note_kind kind, int64_t interval, mono_t now)
 {
@@ -71,7 +71,8 @@ static void note_limited(struct worker *w, const struct packet *p, mono_t *last,
 
 	if (mono_is_set(*last) && mono_since(now, *last) < interval)
 		return;
-	if (may_knock(w) && worker_note(w, &n, NULL, 0))
+	if ((kind == NOTE_MOVED || kind == NOTE_RELAYED ? may_talk(w) : may_knock(w)) &&
+	    worker_note(w, &n, NULL, 0))
 		*last = now;
 }
 
