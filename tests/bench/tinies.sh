@@ -27,7 +27,7 @@ sections()
 }
 
 memory() { awk -v f="$1:" '$1 == f { print $2 }' "/proc/${router_pid[1]}/status"; }
-ticks() { awk '{ sum += $14 + $15 } END { print sum }' "${@/%//stat}"; }
+ticks() { awk '{ sum += $14 + $15 } END { print sum + 0 }' "${@/%//stat}" < /dev/null; }
 tinies_ticks() { ticks $(pgrep -P "$tinies" | sed 's,^,/proc/,'); }
 # over TICKS: milliseconds of processor time for each tiny
 each_ms() { jq -n "$1 * 1000 / $hz / $number"; }

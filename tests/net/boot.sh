@@ -82,4 +82,4 @@ end_machines()
 	umount "$CGROUPS"
 	rmdir "$CGROUPS"
 }
-trap 'end_machines 2> /dev/null; on_exit' EXIT
+trap 'trap "" INT TERM HUP; end_machines 2> /dev/null; on_exit' EXIT

@@ -528,11 +528,12 @@ flooded()
 none_lost()
 {
 	local before got
-	before=$(backlog_drops)
+	before=$(lost_so_far)
 	on "$1" fping -q -c "$3" -p "$4" -t 2000 "$2" > "$WORK/ping" 2>&1
 	cat "$WORK/ping"
 	got=$(sed -nE "s|.* = $3/([0-9]+)/.*|\1|p" "$WORK/ping")
-	[ -n "$got" ] && no_fault_of_routers $(($3 - got)) "$before"
+	# shellcheck disable=SC2086
+	[ -n "$got" ] && no_fault_of_routers $(($3 - got)) "$3" $before
 }
 
 # backlog_drops: packets that this computer's processors had no room for, so far. All machines of
@@ -551,19 +552,30 @@ lost_on_cables()
 {
 	local n
 	for n in "${nodes[@]}"; do
-		ip -n "$(ns "$n")" -s -j link show type veth | jq '.[].stats64.tx.dropped'
-	done | awk '{ n += $1 } END { print n + 0 }'
+		ip -n "$(ns "$n")" -s -j link show type veth
+	done | jq '.[].stats64.tx.dropped' | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# no_fault_of_routers LOST BEFORE: none, or no more than the backlogs dropped since backlog_drops
-# said BEFORE, and cables of this test's.
+# lost_so_far: both. Where no other test runs beside this one, nothing is excused by them.
+lost_so_far()
+{
+	[ -n "${BESIDE:-}" ] || { echo 0 0; return; }
+	echo "$(backlog_drops) $(lost_on_cables)"
+}
+
+# no_fault_of_routers LOST SENT MACHINE CABLES: none, or, beside other tests, no more than both the
+# backlogs and the cables of this test dropped since lost_so_far said MACHINE CABLES; and at most
+# one in a hundred, or three.
 no_fault_of_routers()
 {
-	local machine cables
+	local machine cables most=$(($2 / 100))
 	[ "$1" != 0 ] || return 0
-	machine=$(($(backlog_drops) - $2)) cables=$(lost_on_cables)
-	echo "$1 lost; the machine's queues dropped $machine meanwhile, cables $cables in all"
-	[ "$1" -gt 0 ] && [ "$1" -le "$machine" ] && [ "$1" -le "$cables" ]
+	[ -n "${BESIDE:-}" ] || { echo "$1 lost, and no other test is to blame"; return 1; }
+	read -r machine cables < <(lost_so_far)
+	machine=$((machine - $3)) cables=$((cables - $4))
+	[ $most -ge 3 ] || most=3
+	echo "$1 lost; the machine's queues dropped $machine meanwhile, cables $cables; at most $most may be"
+	[ "$1" -gt 0 ] && [ "$1" -le "$machine" ] && [ "$1" -le "$cables" ] && [ "$1" -le $most ]
 }
 
 # answers NODE ADDRESS: one ping.
@@ -587,7 +599,7 @@ unreachable()
 flood()
 {
 	rm -f "$WORK/$1.log"
-	backlog_drops > "$WORK/$1.before"
+	lost_so_far > "$WORK/$1.before"
 	spawn "$1" "$2" ping -n -q -f -c "$4" -W 2 "$3"
 }
 
@@ -598,7 +610,8 @@ flood_result()
 		's/^([0-9]+) packets transmitted, ([0-9]+) received.*/\1 \2/p' "$WORK/$1.log")
 	echo "ping -f: ${sent:-nothing} sent, ${received:-nothing} received"
 	grep -v '^$' "$WORK/$1.log"
-	[ -n "$sent" ] && no_fault_of_routers $((sent - received)) "$(cat "$WORK/$1.before")"
+	# shellcheck disable=SC2046
+	[ -n "$sent" ] && no_fault_of_routers $((sent - received)) "$sent" $(cat "$WORK/$1.before")
 }
 
 # flood_count NODE ADDRESS SECONDS: how many packets ping -f sends in that time here.
@@ -645,6 +658,18 @@ ok()
 {
 	tests=$((tests + 1))
 	echo "ok $tests - $1"
+}
+
+# skip NAME WHY
+skip()
+{
+	ok "$1 # SKIP $2"
+}
+
+# sanitized: are the programs? Then they are large, and not static.
+sanitized()
+{
+	nm -D "$BUILD/vine-tiny" 2> /dev/null | grep -q __asan
 }
 
 # not_ok NAME: with the ends of the routers' logs.

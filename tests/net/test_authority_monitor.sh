@@ -2,6 +2,7 @@
 # Looking after an authority, with real programs: routers that are heard and fall silent, what
 # is told of it (log, webhook, figures, check, top), backups under a load of changes, and what
 # is restored from them elsewhere.
+# takes 35 s
 . "$(dirname "$0")/lib.sh"
 . "$here/authority.sh"
 setup
@@ -11,7 +12,7 @@ authority_alone
 configure()
 {
 	sed "s/^listen.*/&\nmetrics = 127.0.0.1:9464/" "$DIR/authority.conf" > "$DIR/test.conf" &&
-		printf '[routers]\nsilence = 2s\ndisable = 4s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' \
+		printf '[routers]\nsilence = 6s\ndisable = 9s\n[alerts]\nwebhook = http://127.0.0.1:9999/\n' \
 			>> "$DIR/test.conf"
 }
 
@@ -85,7 +86,7 @@ silent()
 {
 	[ "$(as admin --json check | jq -c '[.findings[] | [.kind,.subject,.severity]]')" = "$1" ]
 }
-check "both fall silent" wait_for 10 silent \
+check "both fall silent" wait_for 30 silent \
 	'[["router-silent","r1","critical"],["router-silent","r2","critical"]]'
 is "check says so" "$(authority_check)" "2 CRITICAL: 2 alerts"
 is "... by vinectl" "$(as admin check > "$WORK/out"; echo $?)" 2
@@ -124,11 +125,11 @@ while_heard()
 	done
 	[ "$(as admin --json router list | jq '.routers[] | select(.name == "r1") | .silent')" = "$value" ]
 }
-check "the first is silent: the other one takes over" wait_for 15 while_heard true r2 r3
+check "the first is silent: the other one takes over" wait_for 40 while_heard true r2 r3
 is "... as the audit log says" "$(as admin --json audit |
 	jq -c '[.audit[] | select(.operation == "steer") | [.caller, .target, .allowed]] | last')" \
 	'["authority","\"r1\"",true]'
-check "it is heard for a while: it gets it back" wait_for 15 while_heard false r1 r2 r3
+check "it is heard for a while: it gets it back" wait_for 40 while_heard false r1 r2 r3
 
 # ---- Backups -----------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # How a tiny gets to its router: by UDP, TCP or TLS, whatever its cloud lets out; by name, when
 # the router moves; and to the next router of its list when its own dies.
+# alone: how long a change of router takes is measured
 . "$(dirname "$0")/lib.sh"
 . "$here/cloud.sh"
 setup
