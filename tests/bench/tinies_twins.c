@@ -67,11 +67,10 @@ static void device_close(struct intercept *i)
 
 static void device_send(struct inject *i, struct batch *b, struct pool *pool, struct counters *c)
 {
-	struct device *d = container_of(i, struct device, tun.inject);
-
+	(void)i;
 	for (unsigned k = 0; k < b->n; k++) {
 		packet_finish(b->p[k]);
-		device_taken(taker, d, b->p[k]->data, b->p[k]->len);
+		device_taken(taker, b->p[k]->data, b->p[k]->len);
 		pool_put(pool, b->p[k]);
 	}
 	counter_add(&c->injected, b->n);
