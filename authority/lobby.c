@@ -18,7 +18,6 @@
 #define URL 300
 
 struct lobby {
-	struct event_base *base;
 	struct api *api;
 	struct event *tick;
 	struct list waiting;
@@ -87,7 +86,6 @@ struct lobby *lobby_new(struct event_base *base, struct api *api)
 {
 	struct lobby *l = mem_new(1, sizeof(*l));
 
-	l->base = base;
 	l->api = api;
 	list_init(&l->waiting);
 	l->tick = event_new(base, -1, EV_PERSIST, on_tick, l);

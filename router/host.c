@@ -50,39 +50,10 @@ void host_close(struct host *host)
 
 /* ---- the device ---------------------------------------------------------------- */
 
-static struct nlmsghdr *link_message(void *buf, uint32_t ifindex, bool up)
-{
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-
-	h->nlmsg_type = RTM_NEWLINK;
-	m->ifi_family = AF_UNSPEC;
-	m->ifi_index = (int)ifindex;
-	m->ifi_flags = up ? IFF_UP : 0;
-	m->ifi_change = up ? IFF_UP : 0;
-	return h;
-}
-
-/* Without an address the kernel has nothing to say on the device. It fails where
- * IPv6 is off, which does as well; elsewhere the cost is some packets that the
- * overlay knows no source for. */
-static void no_link_local(struct host *host, uint32_t ifindex)
-{
-	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *h = link_message(buf, ifindex, false);
-	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
-
-	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(h, inet6);
-	mnl_attr_nest_end(h, spec);
-	netlink_call(&host->route, h);
-}
-
 static int set_mtu(struct host *host, uint32_t ifindex, uint32_t mtu, bool up)
 {
 	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *h = link_message(buf, ifindex, up);
+	struct nlmsghdr *h = netlink_link(buf, ifindex, up);
 
 	mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	return netlink_call(&host->route, h);
@@ -99,7 +70,7 @@ int host_apply(struct host *host, const struct host_setup *s, const char **ret_w
 		return -ENODEV;
 	}
 	strcpy(host->device, s->device);
-	no_link_local(host, ifindex);
+	netlink_no_link_local(&host->route, ifindex);
 	what = "the device can't be brought up with its MTU";
 	e = set_mtu(host, ifindex, s->mtu, true);
 	if (!e)

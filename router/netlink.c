@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+
 #define ROOM 32768 /* what the kernel makes of a dump at most, per message */
 #define TRIES 10   /* of a dump that changes underneath */
 
@@ -164,4 +168,30 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *h, mnl_cb_t fn, void *arg,
 			e = read_all(nl, fn, arg);
 	}
 	return e;
+}
+
+struct nlmsghdr *netlink_link(void *buf, uint32_t ifindex, bool up)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	h->nlmsg_type = RTM_NEWLINK;
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)ifindex;
+	m->ifi_flags = up ? IFF_UP : 0;
+	m->ifi_change = up ? IFF_UP : 0;
+	return h;
+}
+
+void netlink_no_link_local(struct netlink *nl, uint32_t ifindex)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *h = netlink_link(buf, ifindex, false);
+	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
+
+	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(h, inet6);
+	mnl_attr_nest_end(h, spec);
+	netlink_call(nl, h);
 }

@@ -5,6 +5,7 @@
 #ifndef ROUTER_NETLINK_H
 #define ROUTER_NETLINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,13 @@ int netlink_dump(struct netlink *, struct nlmsghdr *, mnl_cb_t fn, void *arg,
 int netlink_batch(struct netlink *, const void *batch, size_t len);
 /* The sequence for the next message of a batch. */
 uint32_t netlink_next(struct netlink *);
+
+/* Begins a change of a device (NETLINK_ROUTE) in a buffer aligned for struct nlmsghdr; it is
+ * brought up, or its flags stay. */
+struct nlmsghdr *netlink_link(void *buf, uint32_t ifindex, bool up);
+/* Without a link-local address the kernel has nothing to say on the device. It fails where
+ * IPv6 is off, which does as well; elsewhere the cost is some packets that the
+ * overlay knows no source for. */
+void netlink_no_link_local(struct netlink *, uint32_t ifindex);
 
 #endif

@@ -107,30 +107,14 @@ static uint32_t attr_u32(const struct nlattr *a)
 
 static struct nlmsghdr *link_message(const struct routes *r, void *buf, bool up)
 {
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-
-	h->nlmsg_type = RTM_NEWLINK;
-	m->ifi_family = AF_UNSPEC;
-	m->ifi_index = (int)if_nametoindex(r->device);
-	m->ifi_flags = up ? IFF_UP : 0;
-	m->ifi_change = up ? IFF_UP : 0;
-	return h;
+	return netlink_link(buf, if_nametoindex(r->device), up);
 }
 
 int routes_device_up(struct routes *r)
 {
 	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *h = link_message(r, buf, false);
-	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
 
-	/* without a link-local address the kernel has nothing to say on it; where IPv6 is off
-	 * this fails, which does as well */
-	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(h, inet6);
-	mnl_attr_nest_end(h, spec);
-	netlink_call(&r->nl, h);
+	netlink_no_link_local(&r->nl, if_nametoindex(r->device));
 	return netlink_call(&r->nl, link_message(r, buf, true));
 }
 
